@@ -1,0 +1,150 @@
+"""`exports.toml`: apps, notification targets and where their export jobs are created.
+
+Secrets stand here by the name of a setting, never by value. The file is optional on a developer's
+machine, where any app with raw data counts as configured.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from mobexport.errors import ConfigError, NotFound
+from mobexport.settings import Settings, get_settings, is_loopback
+
+APP_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+"""Names of apps are folder names, table keys and URL segments at once."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class App(_Table):
+    """`[apps."name"]`: one app whose data may be exported."""
+
+    checks: Literal["lenient", "strict"] = "lenient"
+    """`strict` rejects records without the ids that the published schema asks for."""
+    notify: tuple[str, ...] = ()
+    """Names of the targets that hear of this app's exports when a request names none."""
+
+
+class WebhookTarget(_Table):
+    """`kind = "webhook"`: a POST signed as Standard Webhooks says."""
+
+    kind: Literal["webhook"]
+    url: AnyHttpUrl
+    secret_setting: str
+    """Name of the setting that holds the signing secret, `whsec_` and base64."""
+
+    def secret(self, environ: Mapping[str, str]) -> SecretStr:
+        """The signing secret. Raises ConfigError if the setting is missing."""
+        value = environ.get(self.secret_setting, "")
+        if not value:
+            raise ConfigError(f"{self.secret_setting}: set the webhook's signing secret (whsec_… in base64)")
+        return SecretStr(value)
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> WebhookTarget:
+        if self.url.scheme != "https" and not is_loopback(str(self.url)):
+            raise ValueError("url must be https (http only for loopback)")
+        return self
+
+
+class QueueTarget(_Table):
+    """`kind = "storage-queue"`: a message in a queue of the data account."""
+
+    kind: Literal["storage-queue"]
+    queue: Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])$")] = "notifications"
+
+
+Target = Annotated[WebhookTarget | QueueTarget, Field(discriminator="kind")]
+
+
+class Source(_Table):
+    """`[source]`: the path below which the Export API keeps these apps."""
+
+    subscription: str = "00000000-0000-0000-0000-000000000000"
+    resource_group: str = "mobile-engagement"
+    app_collection: str = "apps"
+
+
+class ExportsConfig(_Table):
+    """The whole of `exports.toml`."""
+
+    source: Source = Source()
+    apps: dict[str, App] = {}
+    targets: dict[str, Target] = {}
+
+    @model_validator(mode="after")
+    def _names(self) -> ExportsConfig:
+        for name, app in self.apps.items():
+            if not APP_NAME.fullmatch(name):
+                raise ValueError(f'apps."{name}": use 1-64 letters, digits, dots, hyphens and underscores')
+            for target in app.notify:
+                if target not in self.targets:
+                    raise ValueError(f'apps."{name}".notify: there is no [targets.{target}]')
+        return self
+
+    def target(self, name: str) -> WebhookTarget | QueueTarget:
+        """The target of that name. Raises ConfigError if it is gone."""
+        try:
+            return self.targets[name]
+        except KeyError:
+            raise ConfigError(f"exports.toml has no [targets.{name}]") from None
+
+
+def load_config(path: Path, *, required: bool) -> ExportsConfig:
+    """`exports.toml` as checked models; an empty configuration if it is absent and not required.
+
+    Raises ConfigError that lists every problem with its place.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        if required:
+            raise ConfigError(
+                f"EXPORTS_CONFIG: there is no {path.name}; copy exports.sample.toml and name your apps"
+            ) from None
+        return ExportsConfig()
+    try:
+        return ExportsConfig.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path.name}: {error}") from None
+    except ValidationError as error:
+        problems = "; ".join(_problem(item) for item in error.errors(include_input=False))
+        raise ConfigError(f"{path.name}: {problems}") from None
+
+
+def _problem(item: Any) -> str:
+    place = ".".join(str(part) for part in item["loc"])
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
+
+
+@lru_cache(maxsize=1)
+def get_config() -> ExportsConfig:
+    """The process's configuration, read at the first call. Raises ConfigError."""
+    settings = get_settings()
+    path = Path(settings.exports_config)
+    root = Path(os.environ.get("AzureWebJobsScriptRoot", "."))  # noqa: SIM112 - the platform's spelling
+    return load_config(path if path.is_absolute() else root / path, required=not settings.is_local)
+
+
+def find_app(config: ExportsConfig, settings: Settings, name: str) -> App:
+    """The app's configuration; in local development an unnamed app gets the defaults.
+
+    Raises NotFound for an app that is not configured or whose name cannot be one.
+    """
+    if name in config.apps:
+        return config.apps[name]
+    if settings.is_local and not config.apps and APP_NAME.fullmatch(name):
+        return App()
+    raise NotFound(f'app {name!r} is not configured; add [apps."{name[:64]}"] to exports.toml')

@@ -1,0 +1,84 @@
+"""Names on Durable's wire: orchestrators, activities, events, instance ids; the only place that knows them.
+
+A misspelt activity hangs for ever on the real host, so every caller imports its name from here and a
+test checks that each one is indexed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Orchestrators
+RUN_EXPORT: Final = "run_export"
+POLL_EXPORT_JOB: Final = "poll_export_job"
+PROCESS_EXPORT: Final = "process_export"
+DELIVER_NOTIFICATION: Final = "deliver_notification"
+SERVE_EXPORT_TASK: Final = "serve_export_task"
+
+ORCHESTRATORS: Final = frozenset(
+    {RUN_EXPORT, POLL_EXPORT_JOB, PROCESS_EXPORT, DELIVER_NOTIFICATION, SERVE_EXPORT_TASK}
+)
+
+# Activities of the pipeline
+CREATE_EXPORT_JOB: Final = "create_export_job"
+CHECK_EXPORT_JOB: Final = "check_export_job"
+COLLECT_FILES: Final = "collect_files"
+ENSURE_PROCESSING_STARTED: Final = "ensure_processing_started"
+FINISH_EXPORT: Final = "finish_export"
+BEGIN_PROCESSING: Final = "begin_processing"
+CONVERT_FILE: Final = "convert_file"
+COMMIT_EXPORT: Final = "commit_export"
+ANNOUNCE_PROCESSED: Final = "announce_processed"
+SEND_NOTIFICATION: Final = "send_notification"
+
+# Activities of the Export API
+PLAN_EXPORT_TASK: Final = "plan_export_task"
+WRITE_FILE: Final = "write_file"
+FINISH_EXPORT_TASK: Final = "finish_export_task"
+
+ACTIVITIES: Final = frozenset(
+    {
+        CREATE_EXPORT_JOB,
+        CHECK_EXPORT_JOB,
+        COLLECT_FILES,
+        ENSURE_PROCESSING_STARTED,
+        FINISH_EXPORT,
+        BEGIN_PROCESSING,
+        CONVERT_FILE,
+        COMMIT_EXPORT,
+        ANNOUNCE_PROCESSED,
+        SEND_NOTIFICATION,
+        PLAN_EXPORT_TASK,
+        WRITE_FILE,
+        FINISH_EXPORT_TASK,
+    }
+)
+
+# External events
+CANCEL: Final = "cancel"
+PROCESSED: Final = "processed"
+
+
+def run_instance(export_id: str, attempt: int) -> str:
+    """Instance of `run_export` for one attempt; its children derive theirs from the same two."""
+    return f"run-{export_id}-{attempt}"
+
+
+def poll_instance(export_id: str, attempt: int) -> str:
+    """Instance of `poll_export_job`; a child of the run, so nobody else may start it."""
+    return f"poll-{export_id}-{attempt}"
+
+
+def process_instance(export_id: str, attempt: int) -> str:
+    """Instance of `process_export`: one id for its three starters (trigger, run, reconcile)."""
+    return f"process-{export_id}-{attempt}"
+
+
+def notify_instance(export_id: str, attempt: int, event: str, target: str) -> str:
+    """Instance of `deliver_notification`; a child of the run (failures) or of the processing."""
+    return f"notify-{export_id}-{attempt}-{event}-{target}"
+
+
+def task_instance(task_id: str) -> str:
+    """Instance of `serve_export_task` for one export task."""
+    return f"task-{task_id}"

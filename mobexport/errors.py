@@ -1,0 +1,155 @@
+"""The one tree of errors; changes when a new way to fail needs a name of its own.
+
+    MobexportError                 code, kind, retryable, message for the user
+    ├── ConfigError                a setting or exports.toml is wrong: nothing to retry
+    ├── RequestError               the caller's request is wrong (HTTP 400)
+    │   ├── NotFound               no such export, task or app (404)
+    │   ├── Conflict               it exists in a state that forbids this (409)
+    │   └── UnknownExportType      names the types there are
+    ├── Unavailable                this half is off or not ready here (503)
+    ├── RemoteError                the Export API, a webhook, or storage answered badly
+    │   ├── Transient              try again (timeouts, 5xx, broken connections)
+    │   ├── Throttled              try again, not before `retry_after` seconds
+    │   └── Rejected               the same call would be refused again (4xx, nonsense)
+    └── DataError                  the data cannot be used
+        ├── Truncated              a file is structurally incomplete
+        └── SourceChanged          an input was replaced or deleted while it was read
+
+Messages are written for the person who must act and never carry a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+
+class MobexportError(Exception):
+    """Base of all expected failures.
+
+    `code` is stable and for programs, the message is for people, `kind` says whose turn it is
+    (`config`, `request`, `remote`, `data`), `retryable` whether the same step may work later.
+    """
+
+    code: ClassVar[str] = "Error"
+    kind: ClassVar[str] = "bug"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.own_code = code or self.code
+
+    def to_json(self) -> dict[str, Any]:
+        """`{code, kind, message, retryable}`: the tagged outcome that activities return."""
+        return {
+            "code": self.own_code,
+            "kind": self.kind,
+            "message": self.message,
+            "retryable": self.retryable,
+        }
+
+
+class ConfigError(MobexportError):
+    """A setting or `exports.toml` is wrong; the message names it and the remedy."""
+
+    code = "Configuration"
+    kind = "config"
+
+
+class RequestError(MobexportError):
+    """The caller's request cannot be served as it is; `problems` lists every reason."""
+
+    code = "BadRequest"
+    kind = "request"
+    status: ClassVar[int] = 400
+
+    def __init__(self, message: str, *, code: str | None = None, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message, code=code)
+        self.problems = tuple(problems)
+
+
+class NotFound(RequestError):
+    code = "NotFound"
+    status = 404
+
+
+class Conflict(RequestError):
+    code = "Conflict"
+    status = 409
+
+
+class UnknownExportType(RequestError):
+    code = "UnknownExportType"
+
+
+class Unavailable(MobexportError):
+    """This half of the app is switched off or not ready; the message names the setting."""
+
+    code = "ServiceUnavailable"
+    kind = "config"
+
+
+class RemoteError(MobexportError):
+    """Another service answered with something that is no success; `status` is its HTTP status, if any."""
+
+    code = "Remote"
+    kind = "remote"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, code=code)
+        self.status = status
+        self.retry_after = retry_after
+
+    def to_json(self) -> dict[str, Any]:
+        return {**super().to_json(), "status": self.status, "retryAfter": self.retry_after}
+
+
+class Transient(RemoteError):
+    code = "Transient"
+    retryable = True
+
+
+class Throttled(RemoteError):
+    code = "Throttled"
+    retryable = True
+
+
+class Rejected(RemoteError):
+    code = "Rejected"
+
+
+class DataError(MobexportError):
+    code = "Data"
+    kind = "data"
+
+
+class Truncated(DataError):
+    """A file ends before its structure does; it must be fetched again, whole."""
+
+    code = "Truncated"
+
+
+class SourceChanged(DataError):
+    """A raw file was replaced or deleted after the plan was fixed."""
+
+    code = "SourceChanged"
+
+
+class Problem(tuple[str, str]):
+    """One thing that is wrong with a request: (field, what to do)."""
+
+    __slots__ = ()
+
+    def __new__(cls, field: str, message: str) -> Problem:
+        return super().__new__(cls, (field, message))
+
+    def to_json(self) -> dict[str, str]:
+        return {"field": self[0], "message": self[1]}

@@ -1,0 +1,187 @@
+"""What the Export API does with a task: create, plan, write the file, finish.
+
+The steps of `serve_export_task`; each can be repeated at any time, also while an earlier attempt of the
+same step is still running.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from azure.core.exceptions import HttpResponseError
+from azure.storage.blob import ContainerClient, ContentSettings
+
+from mobexport import config, export_types
+from mobexport.clock import stamp
+from mobexport.container_url import ContainerUrl, check_container_url
+from mobexport.contract import DateRangeExportTaskParameter, ExportTaskParameter, TaskState, parse
+from mobexport.duck import DuckLimits
+from mobexport.errors import NotFound, Rejected
+from mobexport.export_api.file_writer import RawFile, write_export
+from mobexport.export_api.raw_store import Plan, has_raw_data, plan_files
+from mobexport.export_api.task_registry import ExportTask, TaskRegistry
+from mobexport.heavy import heavy_step
+from mobexport.ids import new_task_id
+from mobexport.settings import Settings
+from mobexport.storage import CHUNK, REJECTS_CONTAINER, DataStorage
+
+_PLAN = "plan.json"
+
+
+class ExportTasks:
+    """The server half over one data account."""
+
+    def __init__(
+        self, settings: Settings, exports_config: config.ExportsConfig, storage: DataStorage
+    ) -> None:
+        self._settings = settings
+        self._config = exports_config
+        self._storage = storage
+        self.registry = TaskRegistry(storage)
+
+    def check_app(self, app: str) -> None:
+        """Raises NotFound for an app that is not configured (locally: that has no raw data)."""
+        config.find_app(self._config, self._settings, app)
+        if app not in self._config.apps and not has_raw_data(
+            self._storage, self._settings.raw_container, app
+        ):
+            raise NotFound(f"app {app!r} has no raw data in container {self._settings.raw_container!r}")
+
+    def create(self, app: str, route: str, body: Any) -> ExportTask:
+        """Keeps a new task, Queued. Raises RequestError (every problem named) or NotFound."""
+        export_type = export_types.by_route(route)
+        self.check_app(app)
+        window = None
+        if export_type.historical:
+            dated = parse(DateRangeExportTaskParameter, body)
+            window = (dated.start_date, dated.end_date)
+            asked: ExportTaskParameter = dated
+        else:
+            asked = parse(ExportTaskParameter, body)
+        self._check_url(asked.container_url)
+        task = ExportTask(
+            app=app,
+            id=new_task_id(),
+            export_type=export_type.name,
+            state=TaskState.QUEUED,
+            date_created=stamp(),
+            window=window,
+            description=asked.description,
+        )
+        self.registry.add(task, asked.container_url)
+        return task
+
+    def plan(self, app: str, task_id: str) -> dict[str, Any]:
+        """Fixes the input of a task; a repetition finds the plan of the first time."""
+        task = self.registry.start(app, task_id)
+        container = _work_container(task_id)
+        if self._storage.read_json(container, _PLAN) is None:
+            plan = plan_files(
+                self._storage,
+                self._settings.raw_container,
+                app,
+                export_types.get(task.export_type),
+                task.window,
+                self._settings.raw_slack_days,
+            )
+            self._storage.write_json(container, _PLAN, plan.to_json())
+        fixed = Plan.from_json(self._storage.read_json(container, _PLAN))
+        return {"files": len(fixed.blobs), "bytes": sum(blob.size for blob in fixed.blobs)}
+
+    def write(self, app: str, task_id: str) -> dict[str, Any]:
+        """Writes the task's file into its container, whole or not at all; the counts of section 3."""
+        task = self.registry.get(app, task_id)
+        if task.state is not TaskState.STARTED:
+            # A repetition after the task had ended: the container URL is gone, and so is the need.
+            return dict(task.counts or {})
+        secret = self.registry.container_url(app, task_id)
+        if secret is None:
+            raise Rejected("the task's container URL is gone", code="ContainerUrlGone")
+        url = self._check_url(secret)
+        plan = Plan.from_json(self._storage.read_json(_work_container(task_id), _PLAN))
+        prefix = f"{app}/"
+        files = [
+            RawFile(
+                blob.name.removeprefix(prefix),
+                partial(self._storage.read_chunks, self._settings.raw_container, blob),
+            )
+            for blob in plan.blobs
+        ]
+        with heavy_step() as folder:
+            target, rejects, workdir = (folder / name for name in ("target", "rejects", "work"))
+            workdir.mkdir()
+            counts = write_export(
+                export_types.get(task.export_type),
+                files,
+                window=task.window,
+                target=target,
+                rejects=rejects,
+                workdir=workdir,
+                limits=DuckLimits(self._settings.duckdb_memory_mb, self._settings.duckdb_temp_mb),
+            )
+            if counts.rejected:
+                self._upload_rejects(rejects, app, task_id)
+            _upload(target, url, f"{task.export_type}-{task_id}.json")
+        return {**counts.to_json(), "ignoredFiles": plan.ignored}
+
+    def finish(self, app: str, task_id: str, outcome: Mapping[str, Any]) -> str:
+        """Ends the task by the outcome of its last step and removes what it left; its final state."""
+        if "ok" in outcome:
+            counts = outcome["ok"]
+            rejected = counts.get("rejected", 0)
+            details = f"{rejected} raw records rejected, see rejects/raw/{app}/{task_id}.ndjson"
+            task = self.registry.succeed(app, task_id, counts, details if rejected else None)
+        else:
+            task = self.registry.fail(app, task_id, str(outcome["error"]["message"]))
+        self._storage.delete_container(_work_container(task_id))
+        return str(task.state)
+
+    def _check_url(self, url: str) -> ContainerUrl:
+        own = urlsplit(self._storage.blobs.url).netloc.lower()
+        return check_container_url(
+            url, allowed_hosts={own}, allow_loopback=self._settings.is_local, now=datetime.now(UTC)
+        )
+
+    def _upload_rejects(self, rejects: Path, app: str, task_id: str) -> None:
+        blob = self._storage.container(REJECTS_CONTAINER).get_blob_client(f"raw/{app}/{task_id}.ndjson")
+        with rejects.open("rb") as data:
+            blob.upload_blob(data, overwrite=True, content_settings=_NDJSON)
+
+
+_JSON = ContentSettings(content_type="application/json")
+_NDJSON = ContentSettings(content_type="application/x-ndjson")
+
+
+def _work_container(task_id: str) -> str:
+    return f"work-{task_id}"
+
+
+def _upload(source: Path, url: ContainerUrl, name: str) -> None:
+    """Raises Rejected with the reason if the container refuses the file for good."""
+    container = ContainerClient.from_container_url(
+        url.url, retry_total=2, max_block_size=CHUNK, max_single_put_size=CHUNK
+    )
+    try:
+        with source.open("rb") as data, container, container.get_blob_client(name) as blob:
+            blob.upload_blob(data, overwrite=True, content_settings=_JSON)
+    except HttpResponseError as error:
+        if error.status_code == 403 and not url.can_overwrite and _exists_already(error):
+            return
+        if error.status_code is not None and 400 <= error.status_code < 500 and error.status_code != 429:
+            reason = error.error_code or error.status_code  # type: ignore[attr-defined]
+            raise Rejected(
+                f"container {url.container!r} refused the file ({reason}): does it exist, and is the SAS"
+                " unexpired and allowed to write?",
+                status=error.status_code,
+            ) from None
+        raise
+
+
+def _exists_already(error: HttpResponseError) -> bool:
+    """With a create-only SAS a repeated commit is refused: the file of the first one is whole."""
+    return getattr(error, "error_code", "") == "AuthorizationPermissionMismatch"

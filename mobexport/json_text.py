@@ -1,0 +1,154 @@
+"""JSON taken apart without changing it: the spans of members and items as they were written.
+
+DuckDB writes JSON anew when it takes it apart (`1e3` becomes `1000.0`, `0.10` becomes `0.1`, `\\u00e9`
+becomes `é`, digits beyond a double's are lost) and reads more than JSON (`NaN`, `[1,]`). It says by itself
+where that would matter (`record_sql.PLAIN`); only those texts come here, as this is slower.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from json.decoder import JSONDecoder, scanstring
+from typing import NoReturn, cast
+
+_SPACE = re.compile(r"[ \t\n\r]*+")
+_STRING_OR_SPACE = re.compile(r'("[^"\\]*+(?:\\.[^"\\]*+)*+")|[ \t\n\r]++')
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_BACKSLASH = re.compile(r"\\\\")
+
+
+class NotJson(ValueError):  # noqa: N818 - a verdict on a text, not a failure of the program
+    """The text is no JSON that every reader can read; `rule` says why."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(rule)
+        self.rule = rule
+
+
+def members(text: str) -> dict[str, str] | None:
+    """The members of an object: name to raw text, whitespace between tokens removed; None for other JSON.
+
+    Of members with one name the last counts. Raises NotJson.
+    """
+    start = _skip(text, 0)
+    if text[start : start + 1] != "{":
+        _to_end(text, _scan(text, start))
+        return None
+    found: dict[str, str] = {}
+    at = _skip(text, start + 1)
+    if text[at : at + 1] == "}":
+        _to_end(text, at + 1)
+        return found
+    while True:
+        if text[at : at + 1] != '"':
+            raise NotJson("not-json")
+        try:
+            name, at = scanstring(text, at + 1, True)
+        except ValueError:
+            raise NotJson("not-json") from None
+        at = _skip(text, at)
+        if text[at : at + 1] != ":":
+            raise NotJson("not-json")
+        value = _skip(text, at + 1)
+        at = _scan(text, value)
+        found[name] = _minify(text[value:at])
+        at = _skip(text, at)
+        if text[at : at + 1] == "}":
+            _to_end(text, at + 1)
+            return found
+        at = _next(text, at)
+
+
+def items(text: str) -> list[str] | None:
+    """The items of an array as raw texts, whitespace between tokens removed; None for other JSON.
+
+    Raises NotJson.
+    """
+    start = _skip(text, 0)
+    if text[start : start + 1] != "[":
+        _to_end(text, _scan(text, start))
+        return None
+    found: list[str] = []
+    at = _skip(text, start + 1)
+    if text[at : at + 1] == "]":
+        _to_end(text, at + 1)
+        return found
+    while True:
+        end = _scan(text, at)
+        found.append(_minify(text[at:end]))
+        at = _skip(text, end)
+        if text[at : at + 1] == "]":
+            _to_end(text, at + 1)
+            return found
+        at = _next(text, at)
+
+
+def has_lone_surrogate(text: str) -> bool:
+    """Whether a string has half of a surrogate pair as an escape, which has no place in UTF-8.
+
+    Cut texts have them. Strict readers, DuckDB among them, refuse the whole text.
+    """
+    if not _SURROGATE.search(text):
+        return False
+    return _SURROGATE.search(_PAIR.sub("", _BACKSLASH.sub("", text))) is not None
+
+
+def protect(values: Mapping[str, str], raw: Collection[str]) -> str:
+    """An object of raw texts in which the members named in `raw` are strings that hold their raw text.
+
+    So they come through DuckDB untouched. null stays null.
+    """
+    return (
+        "{"
+        + ",".join(
+            json.dumps(name, ensure_ascii=False)
+            + ":"
+            + (json.dumps(text, ensure_ascii=False) if name in raw and text != "null" else text)
+            for name, text in values.items()
+        )
+        + "}"
+    )
+
+
+def _refuse(_: str) -> NoReturn:
+    raise ValueError
+
+
+# Numbers are only skipped: Python refuses to read integers of more than 4,300 digits.
+_scan_once = cast(
+    "Callable[[str, int], tuple[object, int]]",
+    JSONDecoder(parse_int=len, parse_float=len, parse_constant=_refuse).scan_once,  # type: ignore[arg-type]
+)
+
+
+def _scan(text: str, at: int) -> int:
+    """The end of the value that starts at `at`."""
+    try:
+        return _scan_once(text, at)[1]
+    except RecursionError:
+        raise NotJson("too-deep") from None
+    except (ValueError, StopIteration):
+        raise NotJson("not-json") from None
+
+
+def _skip(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def _next(text: str, at: int) -> int:
+    if text[at : at + 1] != ",":
+        raise NotJson("not-json")
+    return _skip(text, at + 1)
+
+
+def _to_end(text: str, at: int) -> None:
+    if _skip(text, at) != len(text):
+        raise NotJson("not-json")
+
+
+def _minify(text: str) -> str:
+    return _STRING_OR_SPACE.sub(lambda found: found[1] or "", text)

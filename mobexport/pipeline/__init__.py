@@ -1,0 +1,1 @@
+"""The client half: from an export job to Parquet, manifest, pointers and notifications."""

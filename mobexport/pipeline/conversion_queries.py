@@ -1,0 +1,175 @@
+"""The queries of a conversion, made from the declaration of the export type.
+
+Tables: `element` (the elements of one block), `record` (their innermost records as flat objects, the group's
+fields in front), `checked` (their faults and values), and over all blocks `row_` and `reject`.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from mobexport import record_sql
+from mobexport.duck import literal
+from mobexport.export_types.model import ExportType, Field, FieldKind, Grouped
+
+ELEMENT_TYPES = ("BIGINT", "BIGINT", "VARCHAR", "VARCHAR", "BOOLEAN", "VARCHAR", "VARCHAR")
+REJECT_TYPES = ("BIGINT", "BIGINT", "VARCHAR", "VARCHAR")
+_SQL_TYPES = {FieldKind.TIME: "TIMESTAMP"}
+
+DOUBTFUL = "SELECT number, first_record, text FROM element WHERE NOT plain ORDER BY number, first_record"
+COUNTS = "SELECT (SELECT count(*) FROM row_), (SELECT count(*) FROM reject)"
+RULES = "SELECT fault, count(*) FROM reject GROUP BY fault ORDER BY fault"
+LENIENT = "SELECT note, count(*) FROM (SELECT unnest(notes) AS note FROM checked WHERE fault IS NULL) GROUP BY 1"
+REJECTS = "SELECT element, record, fault, original FROM reject ORDER BY element, record"
+REJECT = "INSERT INTO reject SELECT element, record, fault, original FROM checked WHERE fault IS NOT NULL"
+DAYS = "SELECT day, count(*) FROM row_ GROUP BY day ORDER BY day"
+
+
+def tables(export_type: ExportType) -> list[str]:
+    """What to create before the first block."""
+    columns = ", ".join(f'"{field.name}" {_sql_type(field)}' for field in export_type.columns)
+    return [
+        "CREATE TABLE element (number BIGINT, first_record BIGINT, text VARCHAR, plain BOOLEAN)",
+        "CREATE TABLE record (element BIGINT, record BIGINT, head VARCHAR, body VARCHAR, protected BOOLEAN,"
+        " original VARCHAR, fault VARCHAR)",
+        f"CREATE TABLE row_ (element BIGINT, record BIGINT, day DATE, {columns})",
+        "CREATE TABLE reject (element BIGINT, record BIGINT, fault VARCHAR, original VARCHAR)",
+    ]
+
+
+def split(export_type: ExportType) -> str:
+    """Fills `element` from the text of a block; its parameter. `segment` says how elements are numbered."""
+    names = "$" if isinstance(export_type.shape, Grouped) else f"$.{export_type.inner}"
+    return f"""
+INSERT INTO element
+SELECT segment.number + numbered.ordinal - segment.ordinal, segment.first_record, text,
+    {record_sql.plain(unique=names)}
+FROM (
+    SELECT text, ordinal FROM (
+        SELECT unnest(parts) AS text, generate_subscripts(parts, 1) AS ordinal
+        FROM (SELECT string_split(?, chr(10)) AS parts)
+    ) WHERE text <> ''
+) numbered
+ASOF JOIN segment ON numbered.ordinal >= segment.ordinal
+"""  # noqa: S608 - names are checked by the declaration
+
+
+def explode(export_type: ExportType) -> list[str]:
+    """Fill `record` from plain elements; one that has no list (or map) of records is one record at fault."""
+    grouped = isinstance(export_type.shape, Grouped)
+    inner, kind = f"$.{export_type.inner}", "ARRAY" if grouped else "OBJECT"
+    pairs = [
+        literal(f'"{field.name}":') + f" || coalesce(json_extract(text, '$.{field.name}')::VARCHAR, 'null')"
+        for field in export_type.group_fields
+    ]
+    head = f"concat_ws(',', {', '.join(pairs)})"
+    usable = f"plain AND coalesce(json_type(text, '{inner}') = '{kind}', false)"
+    if grouped:
+        listed = (
+            "unnest(records)::VARCHAR AS body, generate_subscripts(records, 1) AS place FROM"
+            f" (SELECT *, json_extract(text, '{inner}[*]') AS records FROM element WHERE {usable})"
+        )
+    else:
+        shape = export_type.shape
+        entry = f"'{{\"{shape.key}\":' || to_json(pair.key) || ',\"{shape.value}\":' || pair.value || '}}'"  # type: ignore[union-attr]
+        listed = (
+            f"{entry} AS body, row_number() OVER (PARTITION BY number ORDER BY pair.id) AS place"
+            f" FROM element, json_each(text, '{inner}') pair WHERE {usable}"
+        )
+    fault = record_sql.first_of(
+        [
+            ("json_type(text) <> 'OBJECT'", "not-an-object"),
+            (f"coalesce(json_type(text, '{inner}'), 'NULL') = 'NULL'", f"missing:{export_type.inner}"),
+            ("true", f"wrong-type:{export_type.inner}"),
+        ]
+    )
+    return [
+        f"INSERT INTO record SELECT number, first_record + place - 1, {head}, body, false, NULL, NULL"  # noqa: S608
+        f" FROM (SELECT number, first_record, text, {listed})",
+        f"INSERT INTO record SELECT number, first_record, NULL, NULL, false, text, {fault}"  # noqa: S608
+        f" FROM element WHERE plain AND NOT ({usable})",
+    ]
+
+
+def check(export_type: ExportType, window: tuple[date, date] | None, *, strict: bool) -> str:
+    """Makes `checked` from `record`: per record its fault or its values, and what was let pass."""
+    fields = export_type.columns
+    required = [field for field in fields if field.required and field.published]
+    faults = [
+        ("given IS NOT NULL", ""),
+        ("body IS NULL OR json_type(body) <> 'OBJECT'", "not-an-object"),
+        *record_sql.faults(fields, required),
+    ]
+    instant = f'"instant_{export_type.time}"'
+    if export_type.historical and window:
+        faults.append(
+            (
+                f"NOT {instant}::DATE BETWEEN DATE '{window[0]}' AND DATE '{window[1]}'",
+                f"outside-window:{export_type.time}",
+            )
+        )
+    notes = _notes(fields)
+    if strict:
+        faults += notes
+    listed = ", ".join(f"CASE WHEN {condition} THEN {literal(label)} END" for condition, label in notes)
+    # The group's fields come first, and of two members with one name the first counts here.
+    flat = (
+        "SELECT element, record, protected, original, body, fault AS given, CASE"
+        " WHEN body IS NULL OR json_type(body) <> 'OBJECT' THEN '{}'"
+        " WHEN body = '{}' THEN '{' || head || '}' ELSE '{' || head || ',' || body[2:] END AS text FROM record"
+    )
+    carry = "element, record, original, body, given"
+    source = record_sql.values(fields, record_sql.tokens(fields, f"({flat})", carry=carry))
+    return f"""
+CREATE OR REPLACE TABLE checked AS
+SELECT *, CASE WHEN fault IS NULL THEN list_filter([{listed}], lambda note: note IS NOT NULL) END AS notes
+FROM (
+    SELECT * REPLACE (coalesce(original, body) AS original),
+        coalesce(given, {record_sql.first_of(faults)}) AS fault
+    FROM ({source})
+)
+"""  # noqa: S608 - names are checked by the declaration
+
+
+def keep(export_type: ExportType, snapshot_day: date | None) -> str:
+    """Appends the records without a fault to `row_`."""
+    columns = ", ".join(_column(field) for field in export_type.columns)
+    day = f'"instant_{export_type.time}"::DATE' if export_type.historical else f"DATE '{snapshot_day}'"
+    return f"INSERT INTO row_ SELECT element, record, {day}, {columns} FROM checked WHERE fault IS NULL"  # noqa: S608
+
+
+def copy_day(export_type: ExportType, app: str, day: date, path: str) -> str:
+    """Writes one day's rows, in the order of the file they came from."""
+    columns = ", ".join(_output(field) for field in export_type.columns)
+    return (
+        f"COPY (SELECT {literal(app)} AS app, {columns} FROM row_ WHERE day = DATE '{day}'"  # noqa: S608
+        f" ORDER BY element, record) TO {literal(path)} (FORMAT parquet, COMPRESSION zstd)"
+    )
+
+
+def _notes(fields: tuple[Field, ...]) -> list[tuple[str, str]]:
+    """What the published schema asks for and real devices do not do: (condition, `rule:field`)."""
+    notes = [
+        (f'"token_{field.name}" IS NULL', f"missing:{field.name}") for field in fields if field.strict
+    ]
+    return notes + [
+        (f"NOT regexp_matches(\"value_{field.name}\", '{record_sql.GUID}')", f"not-a-guid:{field.name}")
+        for field in fields
+        if field.kind is FieldKind.ID
+    ]
+
+
+def _sql_type(field: Field) -> str:
+    return _SQL_TYPES.get(field.kind, "VARCHAR")
+
+
+def _column(field: Field) -> str:
+    if field.is_raw_json:
+        return f'"token_{field.name}"'
+    return f'"instant_{field.name}"' if field.kind is FieldKind.TIME else f'"value_{field.name}"'
+
+
+def _output(field: Field) -> str:
+    if field.kind is FieldKind.TIME:
+        return f'"{field.name}"::TIMESTAMPTZ AS "{field.name}"'
+    return f'"{field.name}"'

@@ -1,0 +1,288 @@
+"""Converts one export file to Parquet: one row per innermost record, each one checked, in DuckDB.
+
+`records = rows + rejected`, always. A file that is structurally incomplete raises, and nothing counts.
+
+JSON values (`extras`, a tag's `value`) become text as they stand in the file, character by character, but
+for whitespace between tokens. Of two members of a record with one name the first counts where DuckDB reads
+the element, the last where it is read exactly (`json_text`); of two tags with one key the last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mobexport import json_text
+from mobexport.duck import DuckLimits, connect, fetch_batches, load_rows
+from mobexport.export_types.model import ExportType, Grouped
+from mobexport.pipeline import conversion_queries as queries
+from mobexport.pipeline.elements import Cutting, Element, elements
+from mobexport.text_blocks import BLOCK_BYTES
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+@dataclass(frozen=True)
+class ParquetFile:
+    """One written file."""
+
+    date: date
+    """Day of its partition (UTC); of a snapshot, the snapshot's day."""
+    path: Path
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What became of one export file."""
+
+    records: int
+    """Innermost records in the file; an element without any list of them counts as one."""
+    rows: int
+    rejected: int
+    outputs: tuple[ParquetFile, ...]
+    """By day."""
+    rejects: Path | None
+    """NDJSON: element and record (from 1), rule, field (where one is at fault), original; None without any."""
+    lenient: Mapping[str, int]
+    """What the published schema forbids and was let pass, such as `missing:sessionId`, `not-a-guid:deviceId`."""
+    rules: Mapping[str, int]
+    """Rejects by reason: `rule`, or `rule:field`."""
+    input_bytes: int
+    input_sha256: str
+
+
+def convert_file(
+    export_type: ExportType,
+    chunks: Iterable[bytes],
+    *,
+    app: str,
+    window: tuple[date, date] | None,
+    snapshot_day: date | None,
+    strict: bool,
+    stem: str,
+    out_dir: Path,
+    workdir: Path,
+    limits: DuckLimits,
+) -> Conversion:
+    """Writes `{out_dir}/date=YYYY-MM-DD/{stem}-{n}.parquet` (snapshots: `snapshot=…`), n from 0 over the days.
+
+    Columns: `app`, then the type's (ids, text and JSON as VARCHAR, times as TIMESTAMP WITH TIME ZONE, UTC),
+    in the order of the file, zstd. `window`: records of other days are rejects; None takes every day.
+    `snapshot_day` is required for snapshots. Rejects go to `{out_dir}/{stem}.rejects.ndjson`.
+    Raises Truncated, DataError for what is no JSON array or does not fit the limits, and whatever reading
+    raises; files in `out_dir` mean nothing then.
+    """
+    if not export_type.historical and snapshot_day is None:
+        raise ValueError(f"{export_type.name} is a snapshot: its day must be given")
+    out_dir.mkdir(parents=True, exist_ok=True)
+    measured = _Measured(chunks)
+    lenient: Counter[str] = Counter()
+    with connect(workdir, limits, writable=[out_dir]) as connection:
+        for statement in queries.tables(export_type):
+            connection.execute(statement)
+        fill = [queries.split(export_type), *queries.explode(export_type)]
+        judge = queries.check(export_type, window, strict=strict)
+        keep = queries.keep(export_type, snapshot_day)
+        for block in _blocks(elements(measured, cutting=_cutting(export_type))):
+            _load(connection, block, fill, export_type)
+            connection.execute(judge)
+            connection.execute(keep)
+            connection.execute(queries.REJECT)
+            lenient.update(dict(connection.execute(queries.LENIENT).fetchall()))
+        rows, rejected = connection.execute(queries.COUNTS).fetchall()[0]
+        rules = dict(connection.execute(queries.RULES).fetchall())
+        outputs = tuple(_write_days(connection, export_type, app, stem, out_dir))
+        rejects = _write_rejects(connection, out_dir / f"{stem}.rejects.ndjson") if rejected else None
+    return Conversion(
+        rows + rejected,
+        rows,
+        rejected,
+        outputs,
+        rejects,
+        dict(sorted(lenient.items())),
+        rules,
+        measured.bytes,
+        measured.sha256.hexdigest(),
+    )
+
+
+class _Measured:
+    """Chunks, counted and hashed as they pass."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self.bytes = 0
+        self.sha256 = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self.bytes += len(chunk)
+            self.sha256.update(chunk)
+            yield chunk
+
+
+def _cutting(export_type: ExportType) -> Cutting | None:
+    if isinstance(export_type.shape, Grouped):
+        return Cutting(export_type.inner, export_type.group)
+    return None
+
+
+def _blocks(found: Iterable[Element]) -> Iterator[list[Element]]:
+    block: list[Element] = []
+    size = 0
+    for element in found:
+        block.append(element)
+        size += len(element.text)
+        if size >= BLOCK_BYTES // 2:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
+
+
+def _load(
+    connection: DuckDBPyConnection, block: list[Element], fill: list[str], export_type: ExportType
+) -> None:
+    """Fills `record` with the records of a block, whichever way its elements can be read."""
+    connection.execute("DELETE FROM element")
+    connection.execute("DELETE FROM record")
+    text, spoiled = _decoded(block)
+    connection.execute(
+        f"CREATE OR REPLACE TABLE segment AS FROM (VALUES {_segments(block)})"  # noqa: S608 - numbers only
+        " AS s(ordinal, number, first_record)"
+    )
+    split, *explode = fill
+    connection.execute(split, [text])
+    for statement in explode:
+        connection.execute(statement)
+    records = [
+        record
+        for number, first, original in connection.execute(queries.DOUBTFUL).fetchall()
+        for record in _exact_records(export_type, number, first, original)
+    ]
+    load_rows(connection, "record", queries.ELEMENT_TYPES, records)
+    load_rows(connection, "reject", queries.REJECT_TYPES, spoiled)
+
+
+def _decoded(block: list[Element]) -> tuple[str, list[tuple[int, int, str, str]]]:
+    """The elements as lines of text; those that are no text are empty lines, and rejects."""
+    data = b"\n".join(element.text for element in block)
+    if b"\0" not in data:
+        try:
+            return data.decode(), []
+        except UnicodeDecodeError:
+            pass
+    lines, spoiled = [], []
+    for element in block:
+        line = element.text.decode(errors="backslashreplace")
+        rule = "not-utf8" if line.encode() != element.text else "not-json" if "\0" in line else None
+        if rule:
+            spoiled.append((element.number, element.first_record, rule, line))
+        lines.append("" if rule else line)
+    return "\n".join(lines), spoiled
+
+
+def _segments(block: list[Element]) -> str:
+    """Where the numbering starts anew: at the first element, and at and after pieces of large ones."""
+    starts = []
+    expected = None
+    for ordinal, element in enumerate(block, start=1):
+        if (element.number, element.first_record) != expected:
+            starts.append(f"({ordinal}, {element.number}, {element.first_record})")
+        expected = (element.number + 1, 1) if element.first_record == 1 else None
+    return ", ".join(starts)
+
+
+_Record = tuple[int, int, str | None, str | None, bool, str, str | None]
+
+
+def _exact_records(export_type: ExportType, number: int, first: int, text: str) -> Iterator[_Record]:
+    """The records of an element that DuckDB would not take apart exactly, or at all."""
+
+    def fault(rule: str) -> _Record:
+        return number, first, None, None, True, text, rule
+
+    inner = export_type.inner
+    try:
+        element = json_text.members(text)
+        if element is None:
+            yield fault("not-an-object")
+            return
+        nested = element.get(inner, "null")
+        head = {field.name: element.get(field.name, "null") for field in export_type.group_fields}
+        if isinstance(export_type.shape, Grouped):
+            found = json_text.items(nested)
+        else:
+            found = _entries(export_type, nested)
+    except json_text.NotJson as verdict:
+        yield fault(verdict.rule)
+        return
+    if found is None:
+        yield fault(f"{'missing' if nested == 'null' else 'wrong-type'}:{inner}")
+        return
+    # Of the group's fields every record needs a readable value, so a bad one costs them all.
+    prefix = ",".join(f"{json.dumps(name)}:{value}" for name, value in head.items())
+    for place, original in enumerate(found):
+        yield number, first + place, prefix, *_exact_body(export_type, prefix, original)
+
+
+def _exact_body(
+    export_type: ExportType, prefix: str, original: str
+) -> tuple[str | None, bool, str, str | None]:
+    if json_text.has_lone_surrogate(original) or json_text.has_lone_surrogate(prefix):
+        return None, True, original, "lone-surrogate"
+    found = json_text.members(original)
+    raw = {field.name for field in export_type.fields if field.is_raw_json}
+    # No fault here for what is no object: the query finds that, for all records alike.
+    return original if found is None else json_text.protect(found, raw), True, original, None
+
+
+def _entries(export_type: ExportType, nested: str) -> list[str] | None:
+    """The entries of a map as records; None for what is no map."""
+    found = json_text.members(nested)
+    if found is None:
+        return None
+    shape = export_type.shape
+    assert not isinstance(shape, Grouped)
+    return [
+        json.dumps({shape.key: key}, ensure_ascii=False)[:-1] + f',"{shape.value}":{value}}}'
+        for key, value in found.items()
+    ]
+
+
+def _write_days(
+    connection: DuckDBPyConnection, export_type: ExportType, app: str, stem: str, out_dir: Path
+) -> Iterator[ParquetFile]:
+    folder = "date" if export_type.historical else "snapshot"
+    for n, (day, rows) in enumerate(connection.execute(queries.DAYS).fetchall()):
+        path = out_dir / f"{folder}={day}" / f"{stem}-{n}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        connection.execute(queries.copy_day(export_type, app, day, str(path)))
+        with path.open("rb") as written:
+            digest = hashlib.file_digest(written, "sha256").hexdigest()
+        yield ParquetFile(day, path, rows, path.stat().st_size, digest)
+
+
+def _write_rejects(connection: DuckDBPyConnection, path: Path) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as out:
+        for batch in fetch_batches(connection.execute(queries.REJECTS)):
+            out.writelines(_reject_line(*row) for row in batch)
+    return path
+
+
+def _reject_line(element: int, record: int, fault: str, original: str) -> str:
+    rule, _, name = fault.partition(":")
+    reject: dict[str, Any] = {"element": element, "record": record, "rule": rule}
+    if name:
+        reject["field"] = name
+    return json.dumps({**reject, "original": original}, ensure_ascii=False) + "\n"

@@ -1,0 +1,174 @@
+"""Drives any server that speaks the Export API's contract, over HTTP.
+
+Messages name the call and the answer, never the body or the token: the body holds a SAS.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+import requests
+
+from mobexport import export_types
+from mobexport.config import Source
+from mobexport.contract import API_VERSION, MAX_TOP
+from mobexport.errors import ConfigError, MobexportError, Rejected, Throttled, Transient
+from mobexport.pipeline.requests import ExportRequest
+from mobexport.pipeline.source import Job
+from mobexport.redact import redact
+from mobexport.settings import Settings, is_loopback
+
+_TIMEOUT: Final = (5, 30)
+# A crash between create and registry is found again among the newest tasks; more pages only cost.
+_PAGES: Final = 3
+_MAX_ANSWER: Final = 4 * 1024 * 1024
+
+
+class ExportApiClient:
+    """A JobSource over HTTP; one a step, since a session keeps no state worth sharing."""
+
+    def __init__(self, settings: Settings, source: Source) -> None:
+        self._settings = settings
+        self._source = source
+        self._session = requests.Session()
+        # Proxies and .netrc of the environment must not see or add credentials on the way to ourselves.
+        self._session.trust_env = not is_loopback(settings.api_url)
+
+    def create(self, request: ExportRequest, container_url: str, description: str) -> Job:
+        body: dict[str, Any] = {
+            "containerUrl": container_url,
+            "exportFormat": request.export_format,
+            "description": description,
+        }
+        if request.window:
+            body["startDate"], body["endDate"] = (day.isoformat() for day in request.window)
+        route = export_types.get(request.export_type).route
+        return _job(*self._call("POST", request.app, f"/{route}", body=body))
+
+    def status(self, request: ExportRequest, job_id: str) -> Job:
+        return _job(*self._call("GET", request.app, f"/{quote(job_id, safe='')}"))
+
+    def find_by_token(self, request: ExportRequest, token: str) -> list[Job]:
+        found: list[Job] = []
+        for page in range(_PAGES):
+            query = {"$orderby": "dateCreated desc", "$top": str(MAX_TOP), "$skip": str(page * MAX_TOP)}
+            answer, _ = self._call("GET", request.app, "", query=query)
+            jobs = answer.get("value")
+            if not isinstance(jobs, list):
+                raise Transient("the Export API listed its tasks without a `value`")
+            found += [job for item in jobs if (job := _job(item, None)).description.startswith(token)]
+            if len(jobs) < MAX_TOP:
+                break
+        return sorted(found, key=lambda job: job.id)
+
+    def _call(
+        self,
+        method: str,
+        app: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> tuple[dict[str, Any], float | None]:
+        """The answer's JSON object and its Retry-After in seconds."""
+        source = self._source
+        base = (
+            f"{self._settings.api_url}/subscriptions/{quote(source.subscription, safe='')}"
+            f"/resourceGroups/{quote(source.resource_group, safe='')}/providers/Microsoft.MobileEngagement"
+            f"/appcollections/{quote(source.app_collection, safe='')}/apps/{quote(app, safe='')}"
+            "/devices/exportTasks"
+        )
+        what = f"{method} exportTasks{path} of app {app!r}"
+        try:
+            response = self._session.request(
+                method,
+                base + path,
+                params={"api-version": API_VERSION, **(query or {})},
+                json=body,
+                headers=self._headers(),
+                timeout=_TIMEOUT,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            # The exception's own text holds the URL and more; its class says what is needed.
+            raise Transient(f"the Export API cannot be reached: {what}: {type(error).__name__}") from None
+        retry_after = _seconds(response.headers.get("Retry-After"))
+        if response.status_code not in (200, 202):
+            raise classify(response.status_code, what, _error_text(response), retry_after)
+        try:
+            answer = response.json() if len(response.content) <= _MAX_ANSWER else None
+        except requests.JSONDecodeError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise Transient(f"the Export API answered {what} with something that is no JSON object")
+        return answer, retry_after
+
+    def _headers(self) -> dict[str, str]:
+        scope = self._settings.export_api_scope
+        if not scope:
+            return {}
+        from azure.core.exceptions import ClientAuthenticationError
+        from azure.identity import DefaultAzureCredential
+
+        try:
+            token = DefaultAzureCredential().get_token(scope).token
+        except ClientAuthenticationError:
+            raise ConfigError(
+                f"EXPORT_API_SCOPE: no token for {scope!r}; may the app's identity call the Export API?"
+            ) from None
+        return {"Authorization": f"Bearer {token}"}
+
+
+def classify(status: int, what: str, detail: str, retry_after: float | None) -> MobexportError:
+    """The error that an HTTP status of the Export API stands for."""
+    message = f"the Export API answered {what} with HTTP {status}{': ' if detail else ''}{detail}"
+    if status in (429, 503):
+        return Throttled(message, status=status, retry_after=retry_after)
+    if status in (408, 425) or status >= 500:
+        return Transient(message, status=status, retry_after=retry_after)
+    if status in (401, 403):
+        return ConfigError(f"{message}; check EXPORT_API_SCOPE and who may call that API")
+    return Rejected(message, status=status)
+
+
+def _error_text(response: requests.Response) -> str:
+    try:
+        error = response.json()["error"]
+        text = f"{error['code']}: {error['message']}"
+    except (ValueError, KeyError, TypeError):
+        text = ""
+    return redact(text)[:500]
+
+
+def _seconds(value: str | None) -> float | None:
+    """`Retry-After` as seconds, given as a number or a date; at most a day."""
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        parsed = email.utils.parsedate_tz(value)
+        if parsed is None:
+            return None
+        seconds = email.utils.mktime_tz(parsed) - time.time()
+    return min(max(seconds, 0.0), 86400.0)
+
+
+def _job(answer: Any, retry_after: float | None) -> Job:
+    # An early revision of the specification wrote PascalCase.
+    fields = {str(name).lower(): value for name, value in answer.items()} if isinstance(answer, dict) else {}
+    job_id, state = fields.get("id"), fields.get("state")
+    if not isinstance(job_id, str) or not job_id or not isinstance(state, str):
+        raise Transient("the Export API showed an export task without id or state")
+    error = fields.get("errordetails")
+    return Job(
+        job_id,
+        state,
+        str(fields.get("description") or ""),
+        redact(str(error))[:1000] if error else None,
+        retry_after,
+    )

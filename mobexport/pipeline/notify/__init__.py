@@ -1,0 +1,56 @@
+"""Telling others how an export ended: one CloudEvent, one sender for each kind of target."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mobexport.clock import stamp
+from mobexport.config import QueueTarget, WebhookTarget
+from mobexport.pipeline.notify import storage_queue, webhook
+from mobexport.pipeline.registry import ExportRow
+from mobexport.storage import DataStorage
+
+_SENDERS: dict[type, Callable[[Any, Mapping[str, Any], Mapping[str, str], DataStorage], None]] = {
+    WebhookTarget: webhook.send,
+    QueueTarget: storage_queue.send,
+}
+
+COMPLETED = "completed"
+FAILED = "failed"
+
+
+def make_event(row: ExportRow, event: str) -> dict[str, Any]:
+    """A CloudEvents 1.0 object (https://cloudevents.io) whose id is fixed by export, attempt and event.
+
+    So a receiver that keeps ids sees each once, however often it is delivered.
+    """
+    request = row.request
+    empty = event == COMPLETED and not (row.counts or {}).get("records")
+    return {
+        "specversion": "1.0",
+        "id": f"{row.id}/{row.attempt}/{event}",
+        "source": f"/apps/{request.app}",
+        "type": f"mobexport.export.{event}",
+        "subject": row.id,
+        "time": stamp(),
+        "datacontenttype": "application/json",
+        "data": {
+            "exportId": row.id,
+            "attempt": row.attempt,
+            "app": request.app,
+            "exportType": request.export_type,
+            "window": [day.isoformat() for day in request.window] if request.window else None,
+            "snapshotDay": request.snapshot_day.isoformat() if request.snapshot_day else None,
+            "state": ("Empty" if empty else "Succeeded") if event == COMPLETED else str(row.state),
+            "counts": dict(row.counts) if row.counts else None,
+            "manifest": row.manifest,
+            "error": dict(row.error) if row.error else None,
+        },
+    }
+
+
+def send(target: WebhookTarget | QueueTarget, event: Mapping[str, Any], storage: DataStorage) -> None:
+    """One attempt to deliver. Raises RemoteError or ConfigError."""
+    _SENDERS[type(target)](target, event, os.environ, storage)

@@ -1,0 +1,161 @@
+"""From collected files to committed Parquet: the steps of `process_export`.
+
+Each can be repeated at any time: outputs are named by export, attempt and file, the manifest is written
+once, and pointers only move forward.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from azure.storage.blob import ContentSettings
+
+from mobexport import export_types
+from mobexport.duck import DuckLimits
+from mobexport.errors import DataError
+from mobexport.heavy import heavy_step
+from mobexport.pipeline.collecting import COMPLETE, export_folder
+from mobexport.pipeline.converting import Conversion, convert_file
+from mobexport.pipeline.manifests import day_folder, make_manifest, manifest_path, swap_pointers
+from mobexport.pipeline.registry import ExportRow, Registry
+from mobexport.settings import Settings
+from mobexport.storage import (
+    CURATED_CONTAINER,
+    EXPORTS_CONTAINER,
+    REJECTS_CONTAINER,
+    DataStorage,
+    RawBlob,
+)
+
+_PARQUET = ContentSettings(content_type="application/vnd.apache.parquet")
+_NDJSON = ContentSettings(content_type="application/x-ndjson")
+
+
+@dataclass(frozen=True)
+class Processor:
+    """The steps over one registry and one data account."""
+
+    registry: Registry
+    storage: DataStorage
+    settings: Settings
+
+    def begin(self, export_id: str, attempt: int) -> dict[str, Any]:
+        """`{"done": True}` if there is nothing left to do, else `{"files": n}`.
+
+        Asked first, since a blob event may come twice, late, or for an attempt that is no more.
+        """
+        row = self.registry.attempt(export_id, attempt)
+        if row.manifest is not None or row.state.terminal:
+            return {"done": True}
+        return {"done": False, "files": len(self._complete(row)["files"])}
+
+    def convert(self, export_id: str, attempt: int, index: int) -> dict[str, Any]:
+        """Converts one collected file; its counts, once its Parquet and rejects are in place."""
+        row = self.registry.attempt(export_id, attempt)
+        result_name = f"{export_folder(row)}_converted/{index}.json"
+        result = self.storage.read_json(EXPORTS_CONTAINER, result_name)
+        if result is None:
+            result = self._convert(row, RawBlob(**self._complete(row)["files"][index]), index)
+            self.storage.write_json(EXPORTS_CONTAINER, result_name, result)
+        self.registry.change(
+            export_id,
+            attempt,
+            lambda now: replace(now, progress={**now.progress, "converted": index + 1}),
+        )
+        return {name: result[name] for name in ("records", "rows", "rejected")}
+
+    def _convert(self, row: ExportRow, blob: RawBlob, index: int) -> dict[str, Any]:
+        request = row.request
+        with heavy_step() as folder:
+            out_dir, workdir = folder / "out", folder / "work"
+            workdir.mkdir()
+            conversion = convert_file(
+                export_types.get(request.export_type),
+                self.storage.read_chunks(EXPORTS_CONTAINER, blob),
+                app=request.app,
+                window=request.window,
+                snapshot_day=request.snapshot_day,
+                strict=request.strict,
+                stem=f"{row.id}-{row.attempt}-{index}",
+                out_dir=out_dir,
+                workdir=workdir,
+                limits=DuckLimits(self.settings.duckdb_memory_mb, self.settings.duckdb_temp_mb),
+            )
+            return self._store(row, blob, index, conversion)
+
+    def _store(self, row: ExportRow, blob: RawBlob, index: int, conversion: Conversion) -> dict[str, Any]:
+        outputs = []
+        for output in conversion.outputs:
+            path = day_folder(row, output.date) + output.path.name
+            self._upload(CURATED_CONTAINER, path, output.path, _PARQUET)
+            outputs.append(
+                {
+                    "path": path,
+                    "date": output.date.isoformat(),
+                    "rows": output.rows,
+                    "bytes": output.bytes,
+                    "sha256": output.sha256,
+                }
+            )
+        rejects = None
+        if conversion.rejected and conversion.rejects is not None:
+            rejects = f"export/{row.request.app}/{row.id}-{row.attempt}-{index}.ndjson"
+            self._upload(REJECTS_CONTAINER, rejects, conversion.rejects, _NDJSON)
+        return {
+            "input": {
+                "path": blob.name,
+                "etag": blob.etag,
+                "bytes": conversion.input_bytes,
+                "sha256": conversion.input_sha256,
+            },
+            "outputs": outputs,
+            "rejects": rejects,
+            "records": conversion.records,
+            "rows": conversion.rows,
+            "rejected": conversion.rejected,
+            "rules": dict(conversion.rules),
+            "lenient": dict(conversion.lenient),
+        }
+
+    def _upload(self, container: str, name: str, source: Path, settings: ContentSettings) -> None:
+        with source.open("rb") as data:
+            self.storage.container(container).get_blob_client(name).upload_blob(
+                data, overwrite=True, content_settings=settings
+            )
+
+    def commit(self, export_id: str, attempt: int) -> dict[str, Any]:
+        """Writes the manifest, then the pointers, then says so in the registry; the counts."""
+        row = self.registry.attempt(export_id, attempt)
+        folder = export_folder(row)
+        conversions = [
+            self.storage.read_json(EXPORTS_CONTAINER, f"{folder}_converted/{index}.json")
+            for index in range(len(self._complete(row)["files"]))
+        ]
+        path = manifest_path(row)
+        self.storage.write_json(CURATED_CONTAINER, path, make_manifest(row, conversions))
+        manifest = self.storage.read_json(CURATED_CONTAINER, path)
+        counts = manifest["counts"]
+        if counts["records"] != counts["rows"] + counts["rejected"]:
+            raise DataError(
+                f"{counts['records']} records became {counts['rows']} rows and {counts['rejected']} rejects"
+            )
+        swap_pointers(self.storage, row, manifest)
+        self.registry.change(export_id, attempt, lambda now: replace(now, manifest=path, counts=counts))
+        return {name: counts[name] for name in ("records", "rows", "rejected")}
+
+    def give_up(self, export_id: str, attempt: int, error: dict[str, Any]) -> None:
+        """Keeps why processing failed, for the run to end the attempt with."""
+        self.registry.change(
+            export_id,
+            attempt,
+            lambda now: None if now.manifest else replace(now, processing_error=error),
+        )
+
+    def _complete(self, row: ExportRow) -> Any:
+        name = export_folder(row) + COMPLETE
+        complete = self.storage.read_json(EXPORTS_CONTAINER, name)
+        if complete is None:
+            raise DataError(f"{EXPORTS_CONTAINER}/{name} is missing: the files were not collected")
+        return complete

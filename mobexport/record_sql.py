@@ -1,0 +1,140 @@
+"""SQL that takes one flat JSON record apart, by the fields of a declaration.
+
+Both halves use it: on raw lines, and on the records of export files with the group's fields put in front.
+The input is a relation with the columns `text` (a JSON object) and `protected` (whether `json_text.protect`
+made it). Nothing here knows where records come from or go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from mobexport.duck import literal
+from mobexport.export_types.model import Field, FieldKind
+
+GUID = "^([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32})$"
+_CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d"
+_TIME = rf"\d{{4}}-\d{{2}}-\d{{2}}[Tt]{_CLOCK}:[0-5]\d(?:\.\d+)?(?:[Zz]|[+-]{_CLOCK})"
+_SPACES = ("' '", "chr(9)", "chr(13)")
+
+
+def plain(column: str = "text", *, unique: str = "$") -> str:
+    """Whether DuckDB takes that JSON text apart exactly: true, or false for anything doubtful.
+
+    True means: what DuckDB would write is what stands there, but for whitespace between tokens, and no name
+    stands twice in the object at the path `unique`. Sound, since equal texts are equal in every part.
+    """
+    left, right = f"json({column})", column
+    for space in _SPACES:
+        left, right = f"replace({left}, {space}, '')", f"replace({right}, {space}, '')"
+    keys = f"json_keys({column}, {literal(unique)})"
+    return (
+        f"CASE WHEN NOT json_valid({column}) OR contains({column}, 'NaN') OR contains({column}, 'Infinity')"
+        f" THEN false WHEN coalesce(list_unique({keys}) <> len({keys}), false) THEN false"
+        f" ELSE json({column}) = {column} OR {left} = {right} END"
+    )
+
+
+def blank(text: str) -> str:
+    """Whether there is nothing but whitespace. Looks at the first character first: `trim` is slow."""
+    return f"ascii({text}) <= 32 AND regexp_full_match({text}, '[ \\t\\r\\n]*')"
+
+
+def tokens(fields: Sequence[Field], source: str, *, carry: str) -> str:
+    """A query over `source` with `token_{name}`: the field's JSON token, null where absent or null.
+
+    Fields that pass through as JSON come as their raw text. `carry`: other columns to keep, as SQL.
+    """
+    paths = ", ".join(literal(f"$.{field.name}") for field in fields)
+    parts = []
+    for n, field in enumerate(fields, start=1):
+        token = f"nullif(token[{n}]::VARCHAR, 'null')"
+        if field.is_raw_json:
+            token = f"CASE WHEN protected THEN json_extract_string({token}, '$') ELSE {token} END"
+        parts.append(f'{token} AS "token_{field.name}"')
+    return (
+        f"SELECT {carry}, {', '.join(parts)}"  # noqa: S608 - names are checked by the declaration
+        f" FROM (SELECT *, json_extract(text, [{paths}]) AS token FROM {source})"
+    )
+
+
+def values(fields: Iterable[Field], source: str) -> str:
+    """`source` with `value_{name}` (text, null where it is no string), and `instant_{name}` for times.
+
+    Instants are TIMESTAMPs in UTC, to the microsecond, further digits cut off; null where the text is no
+    RFC 3339 time with an offset, or none of the years 1 to 9999 of UTC. Leap seconds are not told apart
+    from faults: no clock of a phone shows them, and no later step could hold them.
+    """
+    strings = [field for field in fields if not field.is_raw_json]
+    times = [field.name for field in strings if field.kind is FieldKind.TIME]
+    columns = ", ".join(f'{_text(field)} AS "value_{field.name}"' for field in strings)
+    instants = "".join(f', {_instant(name)} AS "instant_{name}"' for name in times)
+    in_range = ", ".join(
+        f'CASE WHEN year("instant_{name}") BETWEEN 1 AND 9999 THEN "instant_{name}" END AS "instant_{name}"'
+        for name in times
+    )
+    query = f"SELECT *{instants} FROM (SELECT *, {columns} FROM ({source}))"  # noqa: S608
+    return f"SELECT * REPLACE ({in_range}) FROM ({query})" if times else query  # noqa: S608
+
+
+def faults(fields: Iterable[Field], required: Iterable[Field]) -> list[tuple[str, str]]:
+    """(condition, `rule:field`) for whatever makes a record unusable, the first that holds being the reason."""
+    must = {field.name for field in required}
+    found: list[tuple[str, str]] = []
+    for field in fields:
+        token = f'"token_{field.name}"'
+        if field.name in must:
+            found.append((f"{token} IS NULL", f"missing:{field.name}"))
+        if field.kind is FieldKind.OBJECT:
+            found.append((f"NOT starts_with({token}, '{{')", f"wrong-type:{field.name}"))
+        elif field.kind is not FieldKind.JSON:
+            value = f'"value_{field.name}"'
+            found.append((f"NOT starts_with({token}, '\"')", f"wrong-type:{field.name}"))
+            if field.name in must:
+                found.append((blank(value), f"blank:{field.name}"))
+        if field.kind is FieldKind.TIME:
+            found.append(
+                (f'{token} IS NOT NULL AND "instant_{field.name}" IS NULL', f"bad-time:{field.name}")
+            )
+    return found
+
+
+def first_of(conditions: Iterable[tuple[str, str]]) -> str:
+    """The label of the first condition that holds, else null."""
+    cases = " ".join(f"WHEN {condition} THEN {literal(label)}" for condition, label in conditions)
+    return f"CASE {cases} END" if cases else "NULL"
+
+
+def time_text(field: Field) -> str:
+    """The instant as JSON token: UTC with `Z`, 3 digits, or 6 where it has more than milliseconds."""
+    at = f'"instant_{field.name}"'
+    return (
+        f"CASE WHEN microsecond({at}) % 1000 = 0 THEN strftime({at}, '\"%Y-%m-%dT%H:%M:%S.%gZ\"')"
+        f" ELSE strftime({at}, '\"%Y-%m-%dT%H:%M:%S.%fZ\"') END"
+    )
+
+
+def _text(field: Field) -> str:
+    token = f'"token_{field.name}"'
+    return (
+        f"CASE WHEN NOT starts_with({token}, '\"') THEN NULL"
+        f" WHEN contains({token}, '\\') THEN json_extract_string({token}, '$')"
+        f" ELSE {token}[2:-2] END"
+    )
+
+
+def _instant(name: str) -> str:
+    text = f'"value_{name}"'
+    fraction = f"rpad(left(regexp_extract({text}, '\\.(\\d+)', 1), 6), 6, '0')"
+    local = f"try_cast({text}[1:10] || ' ' || {text}[12:19] || '.' || {fraction} AS TIMESTAMP)"
+    minutes = f"({text}[-5:-4]::INTEGER * 60 + {text}[-2:]::INTEGER)"
+    offset = (
+        f"CASE WHEN upper({text}[-1:]) = 'Z' THEN 0"
+        f" WHEN {text}[-6:-6] = '-' THEN -{minutes} ELSE {minutes} END"
+    )
+    return (
+        # The usual form first: it needs no arithmetic.
+        f"CASE WHEN regexp_full_match({text}, '\\d{{4}}-\\d\\d-\\d\\dT{_CLOCK}:[0-5]\\d\\.\\d{{3}}Z')"
+        f" THEN try_cast({text}[1:23] AS TIMESTAMP)"
+        f" WHEN regexp_full_match({text}, '{_TIME}') THEN {local} - to_minutes({offset}) END"
+    )

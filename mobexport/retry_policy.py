@@ -1,0 +1,47 @@
+"""How often and after how long a step is tried again; pure, so orchestrators may use it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Delays in seconds: `first`, doubled up to `most`; `attempts` in all."""
+
+    first: float
+    most: float
+    attempts: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+STEP = RetryPolicy(first=2, most=60, attempts=8)
+"""A step against storage or the Export API: about four minutes in all."""
+MUST_HAPPEN = RetryPolicy(first=2, most=300, attempts=300)
+"""A step that ends something: about a day, since nobody else would do it."""
+
+
+def jitter(token: str, number: int) -> float:
+    """A factor from 0.8 to 1.2 that depends on its arguments only, so that a replay gives the same."""
+    digest = hashlib.sha256(f"{token}/{number}".encode()).digest()
+    return 0.8 + 0.4 * int.from_bytes(digest[:4], "big") / 0xFFFFFFFF
+
+
+def backoff(first: float, most: float, number: int, token: str) -> float:
+    """Seconds before try `number` + 1 (0-based): doubling, capped, with jitter."""
+    # Beyond 2^30 every `first` has reached `most`; the bound keeps the float finite.
+    return min(most, first * 2.0 ** min(number, 30)) * jitter(token, number)
+
+
+def next_delay(policy: RetryPolicy, tried: int, token: str, error: dict[str, Any]) -> float | None:
+    """Seconds until the next try after `tried` failed ones; None if there is none.
+
+    `error` is a tagged outcome's; `retryAfter` (seconds) is a lower bound.
+    """
+    if not error.get("retryable") or tried >= policy.attempts:
+        return None
+    return max(backoff(policy.first, policy.most, tried - 1, token), float(error.get("retryAfter") or 0))

@@ -1,0 +1,180 @@
+"""App settings, read once from the environment and validated together.
+
+Infrastructure lives here; apps and notification targets live in `exports.toml` (`config.py`). Every
+setting stands in the table of docs/settings.md, which a test compares with this class.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import timedelta
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mobexport.errors import ConfigError
+
+# A user-delegation key, and so the SAS it signs, lives 7 days; half a day is left for clock skew.
+MAX_SAS_LIFETIME = timedelta(days=6, hours=12)
+SAS_MARGIN = timedelta(hours=2)
+_CLOCK = re.compile(r"(?:(?P<d>\d+)\.)?(?P<h>\d{1,2}):(?P<m>\d{2}):(?P<s>\d{2})")
+
+
+def _duration(value: Any) -> Any:
+    """`[d.]hh:mm:ss` as host.json writes it, or a number of seconds."""
+    if isinstance(value, str):
+        if clock := _CLOCK.fullmatch(value.strip()):
+            days, hours, minutes, seconds = (int(part or 0) for part in clock.groups())
+            return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        try:
+            return timedelta(seconds=float(value))
+        except ValueError:
+            raise ValueError("use [d.]hh:mm:ss or a number of seconds") from None
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0))]
+
+
+class Settings(BaseSettings):
+    """One attribute per app setting; the setting's name is the attribute in upper case."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", case_sensitive=False, env_ignore_empty=True
+    )
+
+    role: Literal["both", "pipeline", "export-api"] = "both"
+    """Which half of the system this app runs."""
+
+    data_storage: SecretStr | None = None
+    """Connection string of the data account (locally: Azurite's)."""
+    data_storage_blob_uri: str | None = Field(None, validation_alias="DATA_STORAGE__blobServiceUri")
+    """Blob endpoint of the data account, read with the app's identity; instead of a connection string."""
+    data_storage_queue_uri: str | None = Field(None, validation_alias="DATA_STORAGE__queueServiceUri")
+    """Queue endpoint of the data account."""
+    data_storage_table_uri: str | None = Field(None, validation_alias="DATA_STORAGE__tableServiceUri")
+    """Table endpoint of the data account."""
+    data_storage_client_id: str | None = Field(None, validation_alias="DATA_STORAGE__clientId")
+    """Client id of the user-assigned identity that reads the data account."""
+
+    raw_container: str = "raw"
+    """Container with the team's raw data; read only."""
+    raw_slack_days: int = Field(1, ge=0, le=7)
+    """How many days a raw record may lie beside the folder of its day."""
+
+    exports_config: str = "exports.toml"
+    """Path of the file with apps and notification targets, from the app's folder."""
+
+    export_api_url: str = ""
+    """Base URL of the Export API, up to `/subscriptions`; empty: this app's own."""
+    export_api_scope: str = ""
+    """Token scope for the Export API; empty: no token, for a loopback URL only."""
+    export_api_auth: Literal["entra", "none"] = "entra"
+    """How the Export API checks its callers; `none` counts only in local development."""
+
+    poll_first_seconds: float = Field(5.0, gt=0, le=3600)
+    """Wait before the second poll of an export job; doubles from there."""
+    poll_max_seconds: float = Field(300.0, gt=0, le=86400)
+    """Longest wait between two polls."""
+    queue_deadline: Duration = timedelta(hours=6)
+    """How long an export job may stay Queued."""
+    run_deadline: Duration = timedelta(hours=12)
+    """How long an export job may stay Started."""
+    total_deadline: Duration = timedelta(hours=24)
+    """How long an attempt may take until its files are collected."""
+    trigger_grace_seconds: float = Field(60.0, gt=0, le=3600)
+    """How long the pipeline waits for the blob trigger before it starts processing itself."""
+
+    duckdb_memory_mb: int = Field(512, ge=64)
+    """Memory limit of DuckDB in a step that writes or converts a file."""
+    duckdb_temp_mb: int = Field(400, ge=64)
+    """Limit of DuckDB's temporary files in such a step."""
+
+    website_hostname: str = "localhost:7071"
+    """Set by the platform: this app's own host name."""
+    website_instance_id: str = ""
+    """Set by the platform in Azure only."""
+    azure_functions_environment: str = "Production"
+    """Set by the platform; `Development` on a developer's machine."""
+
+    @model_validator(mode="after")
+    def _together(self) -> Settings:
+        uris = (self.data_storage_blob_uri, self.data_storage_queue_uri, self.data_storage_table_uri)
+        if self.data_storage is None and not all(uris):
+            raise ValueError(
+                "DATA_STORAGE: set a connection string (locally UseDevelopmentStorage=true), or all three of"
+                " DATA_STORAGE__blobServiceUri, DATA_STORAGE__queueServiceUri, DATA_STORAGE__tableServiceUri"
+            )
+        if self.poll_max_seconds < self.poll_first_seconds:
+            raise ValueError("POLL_MAX_SECONDS: must not be smaller than POLL_FIRST_SECONDS")
+        if self.total_deadline + SAS_MARGIN > MAX_SAS_LIFETIME:
+            longest = MAX_SAS_LIFETIME - SAS_MARGIN
+            raise ValueError(
+                f"TOTAL_DEADLINE: must not exceed {longest} ([d.]hh:mm:ss), since the container's SAS"
+                " cannot live longer than 6.5 days"
+            )
+        if not self.export_api_scope and self.role != "export-api" and not is_loopback(self.api_url):
+            raise ValueError(
+                "EXPORT_API_SCOPE: set the scope of the Export API's tokens; calls without a token are"
+                f" for loopback only, and EXPORT_API_URL is {self.api_url}"
+            )
+        return self
+
+    @property
+    def api_url(self) -> str:
+        """Base URL of the Export API the pipeline drives, without a trailing slash."""
+        if self.export_api_url:
+            return self.export_api_url.rstrip("/")
+        scheme = "http" if is_loopback(f"http://{self.website_hostname}") else "https"
+        return f"{scheme}://{self.website_hostname}/api"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is a developer's machine: all three signs must agree."""
+        return (
+            self.azure_functions_environment == "Development"
+            and not self.website_instance_id
+            and is_loopback(f"http://{self.website_hostname}")
+        )
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this machine."""
+    return (urlsplit(url).hostname or "") in {"localhost", "127.0.0.1", "::1"}
+
+
+def read_settings(environ: dict[str, str] | None = None) -> Settings:
+    """Settings from `environ` (default: the process's).
+
+    Raises ConfigError that lists every problem with the setting's name and the remedy; values are
+    never repeated, since they may be secret.
+    """
+    if environ is not None:
+        before = dict(os.environ)
+        os.environ.clear()
+        os.environ.update(environ)
+        try:
+            return read_settings()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise ConfigError("; ".join(_problem(item) for item in error.errors(include_input=False))) from None
+
+
+def _problem(item: Any) -> str:
+    message = str(item["msg"]).removeprefix("Value error, ")
+    name = "__".join(str(part) for part in item["loc"])
+    return f"{name if '__' in name else name.upper()}: {message}" if name else message
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read at the first call. Raises ConfigError."""
+    return read_settings()

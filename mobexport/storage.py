@@ -1,0 +1,269 @@
+"""The data account: clients, names of its containers and tables, and write-only SAS for landing containers.
+
+The Azure SDK is imported here and nowhere at start-up: `triggers` and `activities` import this module
+inside their functions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from azure.core import MatchConditions
+from azure.core.exceptions import (
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+from azure.storage.blob import (
+    BlobServiceClient,
+    ContainerClient,
+    ContainerSasPermissions,
+    ContentSettings,
+    generate_container_sas,
+)
+
+from mobexport.errors import ConfigError, SourceChanged, Throttled, Transient
+from mobexport.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableClient, TableServiceClient
+    from azure.storage.queue import QueueClient, QueueServiceClient
+
+EXPORTS_CONTAINER: Final = "exports"
+CURATED_CONTAINER: Final = "curated"
+REJECTS_CONTAINER: Final = "rejects"
+EXPORTS_TABLE: Final = "exports"
+TASKS_TABLE: Final = "exporttasks"
+SECRETS_TABLE: Final = "secrets"
+
+AZURITE: Final = (
+    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"
+    "AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
+    "BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1;"
+    "QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1;"
+    "TableEndpoint=http://127.0.0.1:10002/devstoreaccount1;"
+)
+"""What `UseDevelopmentStorage=true` stands for; the key is the emulator's published one."""
+
+CHUNK: Final = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class RawBlob:
+    """One blob as a plan fixes it: name below its container, ETag, size in bytes."""
+
+    name: str
+    etag: str
+    size: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "etag": self.etag, "size": self.size}
+
+
+class DataStorage:
+    """Clients of the data account, made at first use and kept: they hold the connections."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def _connection(self) -> str | None:
+        if self._settings.data_storage is None:
+            return None
+        value = self._settings.data_storage.get_secret_value()
+        return AZURITE if value.strip().lower().startswith("usedevelopmentstorage=true") else value
+
+    @cached_property
+    def _credential(self) -> Any:
+        from azure.identity import DefaultAzureCredential
+
+        client_id = self._settings.data_storage_client_id
+        return (
+            DefaultAzureCredential(managed_identity_client_id=client_id)
+            if client_id
+            else (DefaultAzureCredential())
+        )
+
+    @cached_property
+    def blobs(self) -> BlobServiceClient:
+        # Retries are short: activities are retried by durable timers, not by waiting in the worker.
+        options: dict[str, Any] = {"retry_total": 2, "connection_timeout": 10, "max_chunk_get_size": CHUNK}
+        try:
+            if self._connection:
+                return BlobServiceClient.from_connection_string(self._connection, **options)
+            return BlobServiceClient(str(self._settings.data_storage_blob_uri), self._credential, **options)
+        except ValueError:
+            raise ConfigError("DATA_STORAGE: this is not a storage connection string") from None
+
+    @cached_property
+    def _queues(self) -> QueueServiceClient:
+        from azure.storage.queue import QueueServiceClient
+
+        if self._connection:
+            return QueueServiceClient.from_connection_string(self._connection)
+        return QueueServiceClient(str(self._settings.data_storage_queue_uri), self._credential)
+
+    @cached_property
+    def _tables(self) -> TableServiceClient:
+        from azure.data.tables import TableServiceClient
+
+        if self._connection:
+            return TableServiceClient.from_connection_string(self._connection)
+        return TableServiceClient(
+            endpoint=str(self._settings.data_storage_table_uri), credential=self._credential
+        )
+
+    def container(self, name: str, *, create: bool = True) -> ContainerClient:
+        """A container of the data account, created at its first use in this process."""
+        client = self.blobs.get_container_client(name)
+        if create and name not in self._made:
+            _create(client.create_container)
+            self._made.add(name)
+        return client
+
+    def table(self, name: str) -> TableClient:
+        """A table of the data account, created at its first use in this process."""
+        key = f"table:{name}"
+        if key not in self._made:
+            self._tables.create_table_if_not_exists(name)
+            self._made.add(key)
+        return self._tables.get_table_client(name)
+
+    def queue(self, name: str) -> QueueClient:
+        """A queue of the data account, created at its first use in this process."""
+        client = self._queues.get_queue_client(name)
+        key = f"queue:{name}"
+        if key not in self._made:
+            _create(client.create_queue)
+            self._made.add(key)
+        return client
+
+    @cached_property
+    def _made(self) -> set[str]:
+        return set()
+
+    def container_write_url(self, name: str, lifetime: timedelta) -> str:
+        """URL of a container with a SAS that can create and write blobs, nothing else.
+
+        Signed with the account key where there is one (Azurite), else with a user-delegation key.
+        """
+        now = datetime.now(UTC)
+        start, expiry = now - timedelta(minutes=15), now + lifetime
+        account = str(self.blobs.account_name)
+        key = getattr(self.blobs.credential, "account_key", None)
+        signer: dict[str, Any] = (
+            {"account_key": key}
+            if key
+            else {"user_delegation_key": self.blobs.get_user_delegation_key(start, expiry)}
+        )
+        sas = generate_container_sas(
+            account,
+            name,
+            permission=ContainerSasPermissions(create=True, write=True),
+            start=start,
+            expiry=expiry,
+            **signer,
+        )
+        return f"{self.blobs.get_container_client(name).url}?{sas}"
+
+    def delete_container(self, name: str) -> None:
+        """Deletes a container with all that is in it; nothing if it is gone already."""
+        self._made.discard(name)
+        try:
+            self.blobs.get_container_client(name).delete_container()
+        except ResourceNotFoundError:
+            return
+
+    def list_blobs(self, container: str, prefix: str = "") -> Iterator[RawBlob]:
+        """Blobs below `prefix` by name; nothing if there is no such container."""
+        client = self.container(container, create=False)
+        try:
+            for item in client.list_blobs(name_starts_with=prefix):
+                yield RawBlob(item.name, f'"{str(item.etag).strip(chr(34))}"', int(item.size))
+        except ResourceNotFoundError:
+            return
+
+    def read_chunks(self, container: str, blob: RawBlob) -> Iterator[bytes]:
+        """The bytes of exactly that version of a blob, by ranges of 4 MiB.
+
+        Raises SourceChanged if it was replaced or deleted since.
+        """
+        client = self.container(container, create=False).get_blob_client(blob.name)
+        if blob.size == 0:
+            return
+        try:
+            stream = client.download_blob(
+                etag=blob.etag, match_condition=MatchConditions.IfNotModified, max_concurrency=1
+            )
+            yield from stream.chunks()
+        except HttpResponseError as error:
+            if error.status_code in (404, 412):
+                what = "deleted" if error.status_code == 404 else "replaced"
+                raise SourceChanged(f"{container}/{blob.name} was {what} while it was read") from None
+            raise
+
+    def read_json(self, container: str, name: str) -> Any:
+        """A small JSON blob, or None if there is none."""
+        found = self.read_json_etag(container, name)
+        return found[0] if found else None
+
+    def read_json_etag(self, container: str, name: str) -> tuple[Any, str] | None:
+        """A small JSON blob with its ETag, or None if there is none."""
+        client = self.container(container, create=False).get_blob_client(name)
+        try:
+            stream = client.download_blob()
+            return json.loads(stream.readall()), str(stream.properties.etag)
+        except ResourceNotFoundError:
+            return None
+
+    def write_json(self, container: str, name: str, value: Any, *, etag: str | None = None) -> bool:
+        """Writes a small JSON blob whole: only if absent, or with `etag` only over that version.
+
+        Returns whether it was written; False means that somebody else was first.
+        """
+        condition: dict[str, Any] = (
+            {} if etag is None else {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+        )
+        body = json.dumps(value, ensure_ascii=False, indent=1).encode()
+        settings = ContentSettings(content_type="application/json")
+        client = self.container(container).get_blob_client(name)
+        try:
+            client.upload_blob(body, overwrite=etag is not None, content_settings=settings, **condition)
+        except HttpResponseError as error:
+            if error.status_code in (409, 412):
+                return False
+            raise
+        return True
+
+
+def _create(create: Any) -> None:
+    try:
+        create()
+    except ResourceExistsError:
+        return
+
+
+def as_remote_error(error: Exception) -> Transient | Throttled | None:
+    """A storage failure that may pass, as this app's error; None if it will not pass by itself."""
+    if isinstance(error, ServiceRequestError | ServiceResponseError):
+        return Transient(f"storage cannot be reached ({type(error).__name__})")
+    if isinstance(error, HttpResponseError):
+        status = error.status_code or 0
+        if status in (429, 503):
+            return Throttled(f"storage is busy (HTTP {status})", status=status)
+        if status >= 500 or status == 408:
+            return Transient(f"storage failed (HTTP {status})", status=status)
+    return None
+
+
+@lru_cache(maxsize=1)
+def get_storage() -> DataStorage:
+    """The process's clients of the data account. Raises ConfigError."""
+    return DataStorage(get_settings())

@@ -1,0 +1,131 @@
+"""Lines of bytes made into bounded blocks of text that DuckDB can take, with exact numbers.
+
+Both halves use it: raw files are lines, and elements of export files are made into lines. Buffers are
+copied and checked as a whole; single lines are looked at only in a buffer that has a fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+BLOCK_BYTES = 8 * 1024 * 1024
+MAX_LINE_BYTES = 16 * 1024 * 1024
+_SHOWN = 1024
+
+
+@dataclass(frozen=True)
+class Spoiled:
+    """A line that cannot be handed on as text."""
+
+    line: int
+    rule: str
+    """`not-utf8`, `not-json` (a NUL byte, which JSON never has) or `too-long`."""
+    original: str
+    """The line, bytes that are no UTF-8 as `\\xNN`; of a line that is too long, its beginning and a mark."""
+
+
+@dataclass(frozen=True)
+class TextBlock:
+    """Consecutive lines of one file."""
+
+    first_line: int
+    """Number of the first line, from 1."""
+    lines: int
+    text: str
+    """The lines, joined by newlines; spoiled ones are empty."""
+    spoiled: tuple[Spoiled, ...] = ()
+
+
+def text_blocks(
+    chunks: Iterable[bytes], *, block_bytes: int = BLOCK_BYTES, max_line_bytes: int = MAX_LINE_BYTES
+) -> Iterator[TextBlock]:
+    """Blocks of the lines of a file, wherever its chunks were cut.
+
+    Only `\\n` ends a line. A byte order mark at the start is no part of the first line. Memory: a block
+    or the longest line allowed, and a chunk.
+    """
+    first_line = 1
+    for data, too_long in _pieces(_without_mark(chunks), block_bytes, max_line_bytes):
+        block = _block(data, first_line, max_line_bytes, too_long=too_long)
+        yield block
+        first_line += block.lines
+
+
+def _without_mark(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    start: bytes | None = b""
+    for chunk in chunks:
+        if start is None:
+            yield chunk
+            continue
+        start += chunk
+        if len(start) >= 3:
+            yield start.removeprefix(b"\xef\xbb\xbf")
+            start = None
+    if start:
+        yield start.removeprefix(b"\xef\xbb\xbf")
+
+
+def _pieces(chunks: Iterable[bytes], block_bytes: int, max_line_bytes: int) -> Iterator[tuple[bytes, bool]]:
+    """(whole lines without the last newline, false), or (beginning of one line that is too long, true)."""
+    pending = bytearray()
+    last_newline = -1
+    skipping = False
+    for chunk in chunks:
+        rest = chunk
+        if skipping:
+            end = rest.find(b"\n")
+            if end < 0:
+                continue
+            skipping = False
+            yield bytes(pending), True
+            pending.clear()
+            rest = rest[end + 1 :]
+        at = rest.rfind(b"\n")
+        if at >= 0:
+            last_newline = len(pending) + at
+        pending += rest
+        if last_newline >= 0 and len(pending) >= block_bytes:
+            yield bytes(pending[:last_newline]), False
+            del pending[: last_newline + 1]
+            last_newline = -1
+        if last_newline < 0 and len(pending) > max_line_bytes + 1:  # one more, as it may end in \r
+            skipping = True
+            del pending[_SHOWN:]
+    if skipping:
+        yield bytes(pending), True
+    elif pending:
+        yield bytes(pending[:-1] if pending.endswith(b"\n") else pending), False
+
+
+def _block(data: bytes, first_line: int, max_line_bytes: int, *, too_long: bool) -> TextBlock:
+    if too_long:
+        return TextBlock(first_line, 1, "", (_too_long(data, first_line, max_line_bytes),))
+    count = data.count(b"\n") + 1
+    if len(data) <= max_line_bytes and b"\0" not in data:
+        try:
+            return TextBlock(first_line, count, data.decode())
+        except UnicodeDecodeError:
+            pass
+    lines = data.split(b"\n")
+    spoiled = []
+    for at, line in enumerate(lines):
+        if found := _fault(line.removesuffix(b"\r"), first_line + at, max_line_bytes):
+            spoiled.append(found)
+            lines[at] = b""
+    return TextBlock(first_line, count, b"\n".join(lines).decode(), tuple(spoiled))
+
+
+def _fault(line: bytes, number: int, max_line_bytes: int) -> Spoiled | None:
+    if len(line) > max_line_bytes:
+        return _too_long(line, number, max_line_bytes)
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        return Spoiled(number, "not-utf8", line.decode(errors="backslashreplace"))
+    return Spoiled(number, "not-json", text) if "\0" in text else None
+
+
+def _too_long(line: bytes, number: int, max_line_bytes: int) -> Spoiled:
+    shown = line[:_SHOWN].decode(errors="backslashreplace")
+    return Spoiled(number, "too-long", f"{shown}… [cut: the line is longer than {max_line_bytes} bytes]")

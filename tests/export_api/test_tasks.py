@@ -1,0 +1,150 @@
+"""A task from its creation to its file, over a real account."""
+
+import json
+
+import pytest
+
+from mobexport.contract import ListOptions, TaskState
+from mobexport.errors import DataError, NotFound, Rejected, RequestError, SourceChanged
+
+EVENTS = b"""\
+{"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00.5Z"}
+{"deviceId":"d1","name":"late","timestamp":"2025-03-25T10:00:00Z"}
+{"deviceId":"d1"}
+"""
+
+
+def body(landing: str, **changes) -> dict:
+    return {
+        "containerUrl": landing,
+        "exportFormat": "JsonBlob",
+        "startDate": "2025-03-23",
+        "endDate": "2025-03-24",
+        "description": "token/1",
+        **changes,
+    }
+
+
+def run(tasks, app: str, task_id: str) -> None:
+    """The steps of the orchestrator, each of them twice: any step may be repeated."""
+    tasks.plan(app, task_id)
+    tasks.plan(app, task_id)
+    tasks.write(app, task_id)
+    counts = tasks.write(app, task_id)
+    tasks.finish(app, task_id, {"ok": counts})
+    tasks.finish(app, task_id, {"ok": counts})
+
+
+def test_given_raw_data_when_served_then_the_file_the_counts_and_no_secret_left(
+    tasks, storage, app, put_raw, landing
+) -> None:
+    put_raw("events/2025-03-23/part-0.ndjson", EVENTS)
+    put_raw("events/2025-03-23/_SUCCESS", b"")
+    task = tasks.create(app, "events", body(landing))
+    assert task.state is TaskState.QUEUED
+    assert tasks.registry.container_url(app, task.id) == landing
+    run(tasks, app, task.id)
+
+    done = tasks.registry.get(app, task.id)
+    assert (done.state, done.description) == (TaskState.SUCCEEDED, "token/1")
+    assert done.error_details is not None
+    assert "1 raw records rejected" in done.error_details
+    assert {name: done.counts[name] for name in ("read", "rejected", "outsideWindow", "exported")} == {
+        "read": 3,
+        "rejected": 1,
+        "outsideWindow": 1,
+        "exported": 1,
+    }
+    assert done.counts["ignoredFiles"] == 1
+    assert tasks.registry.container_url(app, task.id) is None
+    name = f"Event-{task.id}.json"
+    text = storage.container(f"landing-{app}").download_blob(name).readall()
+    assert json.loads(text) == [
+        {"deviceId": "d1", "events": [{"name": "open", "timestamp": "2025-03-23T10:00:00.500Z"}]}
+    ]
+    rejects = storage.container("rejects").download_blob(f"raw/{app}/{task.id}.ndjson").readall()
+    assert json.loads(rejects)["line"] == 3
+    assert not storage.blobs.get_container_client(f"work-{task.id}").exists()
+
+
+def test_given_nothing_in_the_window_when_served_then_an_empty_array(
+    tasks, storage, app, put_raw, landing
+) -> None:
+    put_raw("tags/2025-03-23/a.ndjson", b"")
+    task = tasks.create(app, "events", body(landing))
+    run(tasks, app, task.id)
+    assert storage.container(f"landing-{app}").download_blob(f"Event-{task.id}.json").readall() == b"[]"
+
+
+def test_given_a_raw_file_replaced_after_the_plan_when_written_then_it_fails(
+    tasks, app, put_raw, landing
+) -> None:
+    put_raw("events/2025-03-23/part-0.ndjson", EVENTS)
+    task = tasks.create(app, "events", body(landing))
+    tasks.plan(app, task.id)
+    put_raw("events/2025-03-23/part-0.ndjson", EVENTS + EVENTS)
+    with pytest.raises(SourceChanged, match="was replaced"):
+        tasks.write(app, task.id)
+
+
+def test_given_a_container_that_is_gone_when_written_then_rejected_with_the_reason(
+    tasks, storage, app, put_raw, landing
+) -> None:
+    put_raw("events/2025-03-23/part-0.ndjson", EVENTS)
+    task = tasks.create(app, "events", body(landing))
+    tasks.plan(app, task.id)
+    storage.delete_container(f"landing-{app}")
+    with pytest.raises(Rejected, match="ContainerNotFound") as error:
+        tasks.write(app, task.id)
+    tasks.finish(app, task.id, {"error": error.value.to_json()})
+    done = tasks.registry.get(app, task.id)
+    assert done.state is TaskState.FAILED
+    assert "sig=" not in str(done.error_details)
+    assert tasks.registry.container_url(app, task.id) is None
+
+
+def test_given_a_format_that_is_not_built_yet_when_planned_then_said_so(tasks, app, put_raw, landing) -> None:
+    put_raw("events/2025-03-23/part-0.ndjson.gz", b"x")
+    task = tasks.create(app, "events", body(landing))
+    with pytest.raises(DataError, match=r"only plain \.ndjson"):
+        tasks.plan(app, task.id)
+
+
+@pytest.mark.parametrize(
+    ("route", "changes", "says"),
+    [
+        ("events", {"containerUrl": "https://evil.example/c?sig=x"}, "containerUrl"),
+        ("events", {"exportFormat": "Xml"}, "exportFormat"),
+        ("events", {"startDate": "2025-03-26"}, "startDate must not be after endDate"),
+        ("events", {"endDate": "tomorrow"}, "endDate"),
+        ("faxes", {}, "there is no route"),
+    ],
+)
+def test_given_a_wrong_body_when_created_then_refused_naming_it(
+    tasks, app, put_raw, landing, route, changes, says
+) -> None:
+    put_raw("events/2025-03-23/part-0.ndjson", EVENTS)
+    with pytest.raises(RequestError, match=says):
+        tasks.create(app, route, body(landing, **changes))
+    assert tasks.registry.page(app, ListOptions()) == ([], False)
+
+
+def test_given_pascal_case_when_created_then_read_all_the_same(tasks, app, put_raw, landing) -> None:
+    put_raw("tags/2025-03-23/a.ndjson", b"")
+    task = tasks.create(app, "Tags", {"ContainerUrl": landing, "ExportFormat": "JsonBlob", "Unknown": 1})
+    assert task.export_type == "Tag"
+
+
+def test_given_an_app_without_raw_data_when_created_then_not_found(tasks, landing) -> None:
+    with pytest.raises(NotFound):
+        tasks.create("nobody", "events", body(landing))
+
+
+def test_given_many_tasks_when_listed_then_pages_in_order(tasks, app, put_raw, landing) -> None:
+    put_raw("tags/2025-03-23/a.ndjson", b"")
+    made = [tasks.create(app, "tags", body(landing)).id for _ in range(5)]
+    assert made == sorted(made)
+    first, more = tasks.registry.page(app, ListOptions(top=2))
+    assert ([task.id for task in first], more) == (made[:2], True)
+    last, more = tasks.registry.page(app, ListOptions(skip=3, top=2, order_by="dateCreated", descending=True))
+    assert ([task.id for task in last], more) == (made[1::-1], False)

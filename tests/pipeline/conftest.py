@@ -1,0 +1,79 @@
+"""A data account of a test's own, and a scripted Export API instead of a real one."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+
+import pytest
+
+from mobexport.pipeline.registry import Registry
+from mobexport.pipeline.requests import ExportRequest
+from mobexport.pipeline.source import Job
+from mobexport.settings import read_settings
+from mobexport.storage import DataStorage
+
+
+@pytest.fixture
+def storage(azurite) -> DataStorage:
+    """The emulator's account; tests use apps and exports of their own."""
+    settings = read_settings(
+        {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+    )
+    return DataStorage(settings)
+
+
+@pytest.fixture
+def registry(storage: DataStorage) -> Registry:
+    return Registry(storage)
+
+
+@pytest.fixture
+def make_request(request: pytest.FixtureRequest) -> Callable[..., ExportRequest]:
+    """An Event request of an app named after the test."""
+    app = f"app-{abs(hash(request.node.nodeid)) % 10**8}"
+
+    def make(**changes) -> ExportRequest:
+        day = date(2025, 3, 23)
+        values = {
+            "app": app,
+            "export_type": "Event",
+            "window": (day, day),
+            "snapshot_day": None,
+            "notify": (),
+            "strict": False,
+            "requested_at": datetime(2026, 11, 24, 12, tzinfo=UTC),
+        }
+        return ExportRequest(**{**values, **changes})
+
+    return make
+
+
+class ScriptedSource:
+    """An Export API in memory: tasks by id, and what was asked of it."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.urls: dict[str, str] = {}
+        self.calls: list[str] = []
+        self.lose_answer = False
+
+    def create(self, request: ExportRequest, container_url: str, description: str) -> Job:
+        self.calls.append("create")
+        job = Job(f"job-{len(self.jobs) + 1}", "Queued", description)
+        self.jobs[job.id] = job
+        self.urls[job.id] = container_url
+        if self.lose_answer:
+            self.lose_answer = False
+            raise ConnectionError("the answer was lost")
+        return job
+
+    def status(self, request: ExportRequest, job_id: str) -> Job:
+        self.calls.append("status")
+        return self.jobs[job_id]
+
+    def find_by_token(self, request: ExportRequest, token: str) -> list[Job]:
+        return [job for job in self.jobs.values() if job.description.startswith(token)]
+
+
+@pytest.fixture
+def source() -> ScriptedSource:
+    return ScriptedSource()

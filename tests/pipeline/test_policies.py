@@ -1,0 +1,177 @@
+"""The pure decisions: retries, polling, states, requests."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mobexport.config import ExportsConfig
+from mobexport.errors import RequestError
+from mobexport.pipeline.poll_policy import PollPolicy, PollProgress, delay, observe
+from mobexport.pipeline.requests import ExportRequest, parse_request
+from mobexport.pipeline.states import JOB_STATES, TRANSITIONS, State, can_move
+from mobexport.redact import redact
+from mobexport.retry_policy import RetryPolicy, next_delay
+from mobexport.settings import read_settings
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+POLICY = PollPolicy(first=5, most=300, queue_deadline=3600, run_deadline=7200, total_deadline=10_000)
+BEGAN = PollProgress(polls=0, errors=0, began=NOW, state=State.QUEUED, since=NOW)
+SETTINGS = read_settings(
+    {"DATA_STORAGE": "UseDevelopmentStorage=true", "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+)
+CONFIG = ExportsConfig.model_validate(
+    {
+        "apps": {"shop": {"notify": ["q"]}, "strict.shop": {"checks": "strict"}},
+        "targets": {"q": {"kind": "storage-queue"}},
+    }
+)
+
+
+@given(st.integers(1, 10_000), st.text(max_size=20))
+def test_given_any_try_when_delayed_then_bounded_and_the_same_in_a_replay(tried: int, token: str) -> None:
+    policy = RetryPolicy(first=2, most=60, attempts=10_001)
+    first = next_delay(policy, tried, token, {"retryable": True})
+    assert first == next_delay(policy, tried, token, {"retryable": True})
+    assert first is not None
+    assert 2 * 0.8 <= first <= 60 * 1.2
+
+
+def test_given_retry_after_when_delayed_then_not_before() -> None:
+    policy = RetryPolicy(first=2, most=60, attempts=3)
+    assert next_delay(policy, 1, "t", {"retryable": True, "retryAfter": 500}) == 500
+    assert next_delay(policy, 3, "t", {"retryable": True}) is None
+    assert next_delay(policy, 1, "t", {"retryable": False}) is None
+
+
+def test_given_polls_when_delayed_then_doubling_to_the_cap() -> None:
+    delays = [delay(POLICY, PollProgress(n, 0, NOW, State.RUNNING, NOW), "t", None) for n in range(1, 12)]
+    assert 4 <= delays[0] <= 6
+    assert 240 <= delays[-1] <= 360
+    assert delay(POLICY, BEGAN, "t", 999) == 999
+
+
+@pytest.mark.parametrize(
+    ("state", "seconds", "limit"),
+    [
+        ("Queued", 3600, "QUEUE_DEADLINE"),
+        ("Running", 7200, "RUN_DEADLINE"),
+        ("Submitted", 10_000, "TOTAL_DEADLINE"),
+    ],
+)
+def test_given_a_deadline_when_passed_then_timed_out_naming_it(state: str, seconds: int, limit: str) -> None:
+    progress = PollProgress(3, 0, NOW, state, NOW)
+    outcome = {"ok": {"state": state}}
+    # Timers fire up to a second early, so a deadline that was waited for counts as passed then.
+    _, end = observe(POLICY, progress, outcome, NOW + timedelta(seconds=seconds - 0.9))
+    assert end is not None
+    assert end["error"]["code"] == "TimedOut"
+    assert limit in end["error"]["message"]
+    assert observe(POLICY, progress, outcome, NOW + timedelta(seconds=seconds - 5))[1] is None
+
+
+def test_given_an_api_that_is_down_when_observed_then_failed_after_max_errors() -> None:
+    down = {"error": {"code": "Transient", "kind": "remote", "message": "down", "retryable": True}}
+    progress = BEGAN
+    for _ in range(POLICY.max_errors - 1):
+        progress, end = observe(POLICY, progress, down, NOW)
+        assert end is None
+    assert observe(POLICY, progress, down, NOW)[1] == down
+    progress, _ = observe(POLICY, progress, {"ok": {"state": "Running"}}, NOW)
+    assert progress.errors == 0
+
+
+def test_given_the_table_of_states_when_read_then_it_is_whole() -> None:
+    assert set(TRANSITIONS) == set(State)
+    reached = {after for allowed in TRANSITIONS.values() for after in allowed}
+    assert reached == set(State) - {State.REQUESTED}
+    assert {state for state in State if state.terminal} == {
+        State.SUCCEEDED,
+        State.EMPTY,
+        State.FAILED,
+        State.TIMED_OUT,
+        State.CANCELLED,
+    }
+    assert not can_move(State.PROCESSING, State.CANCELLED)
+    assert not can_move(State.FAILED, State.FAILED)
+    assert set(JOB_STATES) == {"Queued", "Started", "Succeeded", "Failed"}
+
+
+def parse(**body) -> ExportRequest:
+    return parse_request(body, CONFIG, SETTINGS, NOW)[0]
+
+
+def test_given_the_same_request_when_made_twice_then_the_same_id() -> None:
+    one = parse(exportType="event", app="shop", startDate="2025-03-23", endDate="2025-03-24")
+    assert (
+        one.id
+        == parse(exportType="Event", app="shop", startDate="2025-03-23", endDate="2025-03-24", notify=[]).id
+    )
+    assert one.id.startswith("shop-event-2025-03-23-2025-03-24-")
+    assert one.notify == ("q",)
+    assert ExportRequest.from_json(one.to_json()) == one
+
+
+@given(st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", fullmatch=True))
+def test_given_any_app_when_named_then_the_id_keeps_its_form(app: str) -> None:
+    day = date(2025, 3, 23)
+    request = ExportRequest(app, "Event", (day, day), None, (), False, NOW)
+    assert 0 < len(request.id) <= 100
+    assert set(request.id) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+def test_given_a_snapshot_when_parsed_then_its_day_is_that_of_the_request() -> None:
+    assert parse(exportType="Tag", app="strict.shop").days == (date(2026, 11, 24),)
+    assert parse(exportType="Tag", app="strict.shop").strict
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, {"exportType", "app"}),
+        ({"exportType": "Fax", "app": "shop"}, {"exportType"}),
+        ({"exportType": "Event", "app": "shop"}, {"startDate", "endDate"}),
+        (
+            {"exportType": "Event", "app": "shop", "startDate": "2025-02-30", "endDate": "2025-03-01"},
+            {"startDate"},
+        ),
+        (
+            {"exportType": "Event", "app": "shop", "startDate": "2025-03-02", "endDate": "2025-03-01"},
+            {"endDate"},
+        ),
+        (
+            {"exportType": "Event", "app": "shop", "startDate": "2020-01-01", "endDate": "2025-03-01"},
+            {"endDate"},
+        ),
+        ({"exportType": "Tag", "app": "shop", "startDate": "2025-03-01"}, {"startDate"}),
+        ({"exportType": "Tag", "app": "none"}, {"app"}),
+        ({"exportType": "Tag", "app": "shop", "notify": ["fax"]}, {"notify"}),
+        ({"exportType": "Tag", "app": "shop", "notify": "q"}, {"notify"}),
+        ({"exportType": "Tag", "app": "shop", "rerun": "yes"}, {"rerun"}),
+        ({"exportType": "Tag", "app": "shop", "format": "CsvBlob"}, {"format"}),
+        ({"exportType": "Tag", "app": "shop", "containerUrl": "https://x"}, {"containerUrl"}),
+        ({"exportType": "Tag", "app": "shop", "exporttype": "Tag"}, {"exporttype"}),
+        ([], {"body"}),
+    ],
+)
+def test_given_a_wrong_body_when_parsed_then_every_problem_is_named(body, fields: set[str]) -> None:
+    with pytest.raises(RequestError) as error:
+        parse_request(body, CONFIG, SETTINGS, NOW)
+    assert {problem[0] for problem in error.value.problems} == fields
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://a.blob.core.windows.net/c?sv=1&sig=SECRET%3D&se=2026",
+        "Authorization: Bearer SECRET.SECRET",
+        "DefaultEndpointsProtocol=https;AccountKey=SECRET==;EndpointSuffix=x",
+        "whsec_SECRET",
+        "GET /x?code=SECRET== HTTP/1.1",
+        "containerUrl%3D%26sig%3DSECRET",
+    ],
+)
+def test_given_a_secret_in_text_when_redacted_then_gone(text: str) -> None:
+    assert "SECRET" not in redact(text)
+    assert redact(redact(text)) == redact(text)

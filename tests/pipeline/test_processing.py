@@ -1,0 +1,153 @@
+"""From collected files to committed Parquet, pointers and notifications, over a real account."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import duckdb
+import pytest
+
+from mobexport.config import WebhookTarget
+from mobexport.errors import ConfigError, NotFound, Rejected, Transient, Truncated
+from mobexport.pipeline import notify
+from mobexport.pipeline.collecting import COMPLETE, export_folder
+from mobexport.pipeline.manifests import CURRENT, day_folder, manifest_path
+from mobexport.pipeline.notify.webhook import sign
+from mobexport.pipeline.processing import Processor
+from mobexport.pipeline.states import State
+from mobexport.settings import read_settings
+from mobexport.storage import CURATED_CONTAINER, EXPORTS_CONTAINER, REJECTS_CONTAINER
+from samples.webhook_receiver import Receiver, new_secret
+
+DAY = date(2025, 3, 23)
+FILE = b"""[
+{"deviceId":"d1","events":[{"name":"open","timestamp":"2025-03-23T10:00:00.500Z","extras":{"n":12345678901234567890}},
+ {"name":"bad","timestamp":"soon"}]}
+]"""
+
+
+@pytest.fixture
+def processor(registry, storage, azurite) -> Processor:
+    settings = read_settings(
+        {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+    )
+    return Processor(registry, storage, settings)
+
+
+@pytest.fixture
+def collected(registry, storage, make_request):
+    """Makes an export whose files are collected."""
+
+    def make(*files: bytes, **changes):
+        row, _ = registry.request(make_request(**changes), rerun=True)
+        for state in (State.SUBMITTED, State.COLLECTING, State.PROCESSING):
+            row = registry.change(row.id, row.attempt, lambda now, state=state: replace(now, state=state))
+        folder = export_folder(row)
+        for index, data in enumerate(files):
+            storage.container(EXPORTS_CONTAINER).upload_blob(f"{folder}Event-{index}.json", data)
+        listed = [blob.to_json() for blob in storage.list_blobs(EXPORTS_CONTAINER, folder)]
+        storage.write_json(EXPORTS_CONTAINER, folder + COMPLETE, {"version": 1, "files": listed})
+        return row
+
+    return make
+
+
+def process(processor: Processor, row) -> dict:
+    """The steps of the orchestrator, each of them twice."""
+    assert processor.begin(row.id, row.attempt)["done"] is False
+    for index in range(processor.begin(row.id, row.attempt)["files"]):
+        processor.convert(row.id, row.attempt, index)
+        processor.convert(row.id, row.attempt, index)
+    processor.commit(row.id, row.attempt)
+    return processor.commit(row.id, row.attempt)
+
+
+def pointer(storage, row) -> dict:
+    return storage.read_json(CURATED_CONTAINER, day_folder(row, DAY) + CURRENT)
+
+
+def test_given_collected_files_when_processed_then_parquet_rejects_manifest_and_pointer(
+    processor, registry, storage, collected, tmp_path
+) -> None:
+    row = collected(FILE, b"[]")
+    assert process(processor, row) == {"records": 2, "rows": 1, "rejected": 1}
+    manifest = storage.read_json(CURATED_CONTAINER, manifest_path(row))
+    assert manifest["counts"]["records"] == manifest["counts"]["rows"] + manifest["counts"]["rejected"]
+    assert [part["bytes"] for part in manifest["inputs"]] == [len(FILE), 2]
+    files = pointer(storage, row)["files"]
+    assert files == [output["path"] for output in manifest["outputs"]]
+    local = tmp_path / "x.parquet"
+    local.write_bytes(storage.container(CURATED_CONTAINER).download_blob(files[0]).readall())
+    found = duckdb.sql(f"SELECT app, deviceId, name, sessionId, extras FROM '{local}'").fetchall()
+    assert found == [(row.request.app, "d1", "open", None, '{"n":12345678901234567890}')]
+    rejects = storage.container(REJECTS_CONTAINER).download_blob(manifest["rejects"][0]).readall()
+    assert json.loads(rejects)["field"] == "timestamp"
+    assert processor.begin(row.id, row.attempt) == {"done": True}
+    assert registry.get(row.id).manifest == manifest_path(row)
+
+
+def test_given_a_truncated_file_when_converted_then_nothing_is_committed(
+    processor, storage, collected
+) -> None:
+    row = collected(FILE[:-1])
+    with pytest.raises(Truncated):
+        processor.convert(row.id, row.attempt, 0)
+    assert pointer(storage, row) is None
+
+
+def test_given_a_newer_export_when_an_older_one_commits_late_then_the_pointer_stays(
+    processor, storage, collected
+) -> None:
+    newer = collected(FILE, requested_at=datetime(2026, 11, 25, tzinfo=UTC))
+    process(processor, newer)
+    wide = (DAY, date(2025, 3, 24))
+    older = collected(b"[]", window=wide, requested_at=datetime(2026, 11, 23, tzinfo=UTC))
+    process(processor, older)
+    assert pointer(storage, newer)["exportId"] == newer.id
+    # The day that only the older one covers is its own, also without a row.
+    other = storage.read_json(CURATED_CONTAINER, day_folder(older, wide[1]) + CURRENT)
+    assert (other["exportId"], other["files"]) == (older.id, [])
+
+
+def test_given_no_such_attempt_when_begun_then_refused(processor) -> None:
+    with pytest.raises(NotFound):
+        processor.begin("none", 1)
+
+
+def test_given_a_webhook_when_sent_then_the_receiver_verifies_it(
+    processor, registry, storage, collected, monkeypatch
+) -> None:
+    row = collected(FILE)
+    process(processor, row)
+    secret = new_secret()
+    monkeypatch.setenv("HOOK_SECRET", secret)
+    with Receiver(secret) as receiver:
+        target = WebhookTarget(kind="webhook", url=receiver.url, secret_setting="HOOK_SECRET")
+        event = notify.make_event(registry.get(row.id), notify.COMPLETED)
+        notify.send(target, event, storage)
+        (delivery,) = receiver.received
+    assert delivery.problem is None
+    sent = json.loads(delivery.body)
+    assert (sent["id"], sent["data"]["state"]) == (f"{row.id}/{row.attempt}/completed", "Succeeded")
+    assert sent["data"]["counts"]["rows"] == 1
+
+
+def test_given_a_webhook_that_is_down_or_refuses_when_sent_then_retry_or_not(storage, monkeypatch) -> None:
+    monkeypatch.setenv("HOOK_SECRET", new_secret())
+    event = {"id": "x/1/completed"}
+    with Receiver(new_secret()) as receiver:
+        target = WebhookTarget(kind="webhook", url=receiver.url, secret_setting="HOOK_SECRET")
+        with pytest.raises(Rejected, match="HTTP 4"):
+            notify.send(target, event, storage)
+    with pytest.raises(Transient):
+        notify.send(target, event, storage)
+    monkeypatch.setenv("HOOK_SECRET", "whsec_%%%")
+    with pytest.raises(ConfigError, match="HOOK_SECRET: must be whsec_"):
+        notify.send(target, event, storage)
+
+
+def test_given_the_published_example_when_signed_then_the_published_signature() -> None:
+    # The example of the Standard Webhooks specification's own libraries.
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    signed = sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="

@@ -1,0 +1,76 @@
+"""The registry: one row an export, changed by ETag, attempts one after the other."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from mobexport.errors import Conflict, NotFound
+from mobexport.pipeline.states import State
+
+
+def test_given_fifty_identical_requests_at_once_when_registered_then_one_begins(
+    registry, make_request
+) -> None:
+    wanted = make_request()
+    with ThreadPoolExecutor(16) as pool:
+        results = list(pool.map(lambda _: registry.request(wanted, rerun=False), range(50)))
+    assert sum(began for _, began in results) == 1
+    assert {row.id for row, _ in results} == {wanted.id}
+
+
+def test_given_a_failed_export_when_requested_again_then_the_next_attempt(registry, make_request) -> None:
+    row, _ = registry.request(make_request(), rerun=False)
+    registry.change(row.id, 1, lambda now: replace(now, state=State.FAILED, error={"code": "X"}))
+    again, began = registry.request(make_request(), rerun=False)
+    assert (again.attempt, again.state, again.error, began) == (2, State.REQUESTED, None, True)
+
+
+def test_given_a_running_export_when_rerun_then_conflict(registry, make_request) -> None:
+    registry.request(make_request(), rerun=False)
+    with pytest.raises(Conflict, match="can begin when it has ended"):
+        registry.request(make_request(), rerun=True)
+
+
+def test_given_a_succeeded_export_when_requested_then_as_it_is_and_rerun_begins(
+    registry, make_request
+) -> None:
+    row, _ = registry.request(make_request(), rerun=False)
+    for state in (State.SUBMITTED, State.COLLECTING, State.PROCESSING, State.SUCCEEDED):
+        registry.change(row.id, 1, lambda now, state=state: replace(now, state=state))
+    same, began = registry.request(make_request(), rerun=False)
+    assert (same.state, began) == (State.SUCCEEDED, False)
+    assert registry.request(make_request(), rerun=True)[0].attempt == 2
+
+
+def test_given_a_terminal_attempt_when_changed_then_it_stays(registry, make_request) -> None:
+    row, _ = registry.request(make_request(), rerun=False)
+    registry.change(row.id, 1, lambda now: replace(now, state=State.CANCELLED))
+    late = registry.change(row.id, 1, lambda now: replace(now, state=State.SUBMITTED, job_id="late"))
+    assert (late.state, late.job_id) == (State.CANCELLED, None)
+
+
+def test_given_two_changes_at_once_when_applied_then_none_is_lost(registry, make_request) -> None:
+    row, _ = registry.request(make_request(), rerun=False)
+    with ThreadPoolExecutor(8) as pool:
+        list(
+            pool.map(lambda n: registry.record_delivery(row.id, 1, f"t{n}", {"state": "Delivered"}), range(8))
+        )
+    assert len(registry.get(row.id).deliveries) == 8
+
+
+def test_given_an_old_attempt_when_changed_then_conflict(registry, make_request) -> None:
+    row, _ = registry.request(make_request(), rerun=False)
+    with pytest.raises(Conflict):
+        registry.change(row.id, 7, lambda now: now)
+    with pytest.raises(NotFound):
+        registry.get("no-such-export")
+
+
+def test_given_a_processing_export_when_cancelled_then_too_late(registry, make_request) -> None:
+    row, _ = registry.request(make_request(), rerun=False)
+    assert registry.request_cancel(row.id).cancel_requested
+    for state in (State.SUBMITTED, State.COLLECTING, State.PROCESSING):
+        registry.change(row.id, 1, lambda now, state=state: replace(now, state=state))
+    with pytest.raises(Conflict, match="cannot be cancelled"):
+        registry.request_cancel(row.id)

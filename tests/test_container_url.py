@@ -1,0 +1,96 @@
+"""Container URLs: what passes, and the hostile ones that must not."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from mobexport.container_url import check_container_url
+from mobexport.errors import RequestError
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+HOST = "team.blob.core.windows.net"
+SAS = "sv=2024-11-04&sr=c&sp=cw&se=2026-11-25T00%3A00%3A00Z&sig=c2VjcmV0"
+
+
+def check(url: str, *, loopback: bool = False):
+    return check_container_url(url, allowed_hosts={HOST}, allow_loopback=loopback, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("url", "can_overwrite"),
+    [
+        (f"https://{HOST}/landing-1?{SAS}", True),
+        (f"https://{HOST}/landing-1?{SAS.replace('sp=cw', 'sp=c')}", False),
+        (f"https://{HOST}/landing-1?sv=1&ss=b&srt=co&sp=w&se=2027-01-01&sig=x", True),
+        (f"https://{HOST}/landing-1?sv=1&sr=c&si=policy&sig=x", True),
+        (f"https://{HOST.upper()}/landing-1?{SAS}", True),
+    ],
+)
+def test_given_a_usable_url_when_checked_then_its_parts(url: str, can_overwrite: bool) -> None:
+    found = check(url)
+    assert (found.host, found.container, found.can_overwrite) == (HOST, "landing-1", can_overwrite)
+    assert "sig" not in repr(found)
+
+
+def test_given_the_emulator_when_loopback_is_admitted_then_path_style_passes() -> None:
+    url = f"http://127.0.0.1:10000/devstoreaccount1/landing-1?{SAS}"
+    assert check(url, loopback=True).container == "landing-1"
+    with pytest.raises(RequestError):
+        check(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "landing-1",
+        f"http://{HOST}/landing-1?{SAS}",
+        f"ftp://{HOST}/landing-1?{SAS}",
+        f"https://evil.example/landing-1?{SAS}",
+        f"https://{HOST}.evil.example/landing-1?{SAS}",
+        f"https://{HOST}:8443/landing-1?{SAS}",
+        f"https://{HOST}@evil.example/landing-1?{SAS}",
+        f"https://user:pass@{HOST}/landing-1?{SAS}",
+        f"https://evil.example\\@{HOST}/landing-1?{SAS}",
+        f"https://evil.example#@{HOST}/landing-1?{SAS}",
+        f"https://[::1]/landing-1?{SAS}",
+        f"https://127.0.0.1/landing-1?{SAS}",
+        f"https://localhost/landing-1?{SAS}",
+        f"https://169.254.169.254/landing-1?{SAS}",
+        f"https://2130706433/landing-1?{SAS}",
+        f"https://0x7f.1/landing-1?{SAS}",
+        f"https://team%2eblob.core.windows.net/landing-1?{SAS}",
+        f"https://{HOST}\n/landing-1?{SAS}",
+        f"https://\t{HOST}/landing-1?{SAS}",
+        f"https://téam.blob.core.windows.net/landing-1?{SAS}",
+        f"https://{HOST}/?{SAS}",
+        f"https://{HOST}/landing-1/?{SAS}",
+        f"https://{HOST}/landing-1/folder?{SAS}",
+        f"https://{HOST}/../landing-1?{SAS}",
+        f"https://{HOST}//landing-1?{SAS}",
+        f"https://{HOST}/Landing?{SAS}",
+        f"https://{HOST}/$root?{SAS}",
+        f"https://{HOST}/a--b?{SAS}",
+        f"https://{HOST}/ab?{SAS}",
+        f"https://{HOST}/landing%2d1?{SAS}",
+        f"https://{HOST}/landing-1",
+        f"https://{HOST}/landing-1?",
+        f"https://{HOST}/landing-1?{SAS}#x",
+        f"https://{HOST}/landing-1?{SAS}&sp=r",
+        f"https://{HOST}/landing-1?{SAS.replace('sr=c', 'sr=b')}",
+        f"https://{HOST}/landing-1?{SAS.replace('sr=c&', '')}",
+        f"https://{HOST}/landing-1?{SAS.replace('sp=cw', 'sp=rl')}",
+        f"https://{HOST}/landing-1?{SAS.replace('2026-11-25', '2026-11-23')}",
+        f"https://{HOST}/landing-1?{SAS.replace('se=2026-11-25T00%3A00%3A00Z&', '')}",
+        f"https://{HOST}/landing-1?{SAS.replace('2026-11-25T00%3A00%3A00Z', 'tomorrow')}",
+        f"https://{HOST}/landing-1?{SAS.replace('&sig=c2VjcmV0', '')}",
+        f"https://{HOST}/landing-1?sv=1&ss=b&srt=c&sp=w&se=2027-01-01&sig=x",
+        f"https://{HOST}/landing-1?sv=1&ss=q&srt=o&sp=w&se=2027-01-01&sig=x",
+        "https://[bad/landing-1?x",
+    ],
+)
+def test_given_a_hostile_url_when_checked_then_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        check(url)
+    assert "c2VjcmV0" not in refused.value.message
+    assert refused.value.problems[0][0] == "containerUrl"
