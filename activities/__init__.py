@@ -1,0 +1,1 @@
+"""Activities: thin steps, settings → one domain call → a tagged outcome."""

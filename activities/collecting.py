@@ -1,0 +1,54 @@
+"""Activities that collect a job's files, see to it that they are processed, and end the attempt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from durable import Blueprint, Client, start_once
+from mobexport import durable_names as names
+
+blueprint = Blueprint()
+
+# A processing instance that crashed this often is a bug, not bad luck.
+_MAX_ROUNDS = 5
+
+
+@blueprint.activity
+def collect_files(step: dict[str, Any]) -> dict[str, Any]:
+    """`{exportId, attempt, acceptNone}` → `{files}`, `{pending}` or `{none}`."""
+    from mobexport import app
+
+    return app.collector().collect(step["exportId"], step["attempt"], accept_none=step["acceptNone"])
+
+
+@blueprint.client_activity
+async def ensure_processing_started(step: dict[str, Any], client: Client) -> dict[str, Any]:
+    """`{exportId, attempt, round}` → `{done}`; starts the processing if nobody did, or it crashed."""
+    import asyncio
+
+    from mobexport import app
+
+    export_id, attempt = step["exportId"], step["attempt"]
+    if await asyncio.to_thread(app.processing_done, export_id, attempt):
+        return {"done": True}
+    instance = names.process_instance(export_id, attempt)
+    status = await client.get_status(instance)
+    state = getattr(getattr(status, "runtime_status", None), "value", None)
+    if state not in ("Running", "Pending", "ContinuedAsNew"):
+        if state is not None and step["round"] >= _MAX_ROUNDS:
+            app.raise_processing_crashed(instance, state)
+        await start_once(client, names.PROCESS_EXPORT, instance, processing_input(export_id, attempt))
+    return {"done": False}
+
+
+@blueprint.activity
+def finish_export(step: dict[str, Any]) -> dict[str, Any]:
+    """`{exportId, attempt, outcome}` → the summary; the one place where an attempt ends."""
+    from mobexport import app
+
+    return app.finish_export(step["exportId"], step["attempt"], step["outcome"])
+
+
+def processing_input(export_id: str, attempt: int) -> dict[str, Any]:
+    """Input of `process_export`, the same whoever starts it."""
+    return {"version": 1, "exportId": export_id, "attempt": attempt}

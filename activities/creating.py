@@ -1,0 +1,25 @@
+"""Activities that create an export job and ask how it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from durable import Blueprint
+
+blueprint = Blueprint()
+
+
+@blueprint.activity
+def create_export_job(step: dict[str, Any]) -> dict[str, Any]:
+    """`{exportId, attempt, totalDeadline}` → `{jobId}`."""
+    from mobexport import app
+
+    return app.collector().create_job(step["exportId"], step["attempt"], step["totalDeadline"])
+
+
+@blueprint.activity
+def check_export_job(step: dict[str, Any]) -> dict[str, Any]:
+    """`{exportId, attempt, polls}` → `{state, error, retryAfter}`."""
+    from mobexport import app
+
+    return app.collector().check_job(step["exportId"], step["attempt"], step["polls"])

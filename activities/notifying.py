@@ -1,0 +1,19 @@
+"""The activity that sends one notification to one target."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from durable import Blueprint
+
+blueprint = Blueprint()
+
+
+@blueprint.activity
+def send_notification(step: dict[str, Any]) -> dict[str, Any]:
+    """`{exportId, attempt, event, target, tried, of}` → `{state}`; the registry keeps every try."""
+    from mobexport import app
+
+    return app.send_notification(
+        step["exportId"], step["attempt"], step["event"], step["target"], step["tried"] + 1, step["of"]
+    )

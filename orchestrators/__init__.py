@@ -1,0 +1,1 @@
+"""Orchestrators: deterministic generators, one a module, named after it."""

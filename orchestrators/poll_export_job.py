@@ -1,0 +1,33 @@
+"""`poll_export_job`: asks an export job how it is, ever more rarely, until it ends or a deadline does."""
+
+from __future__ import annotations
+
+from durable import Blueprint, Context, Steps
+from mobexport import durable_names as names
+from mobexport.pipeline.poll_policy import PollPolicy, PollProgress, delay, observe
+from orchestrators.steps import once, pause
+
+blueprint = Blueprint()
+
+
+@blueprint.orchestrator
+def poll_export_job(context: Context) -> Steps:
+    """Input: `{version, exportId, attempt, policy, progress}`; returns an Outcome.
+
+    Continues as new after `polls_per_generation` polls, which keeps the history small.
+    """
+    given = context.get_input()
+    policy = PollPolicy(**given["policy"])
+    progress = PollProgress.from_json(given["progress"])
+    step = {"exportId": given["exportId"], "attempt": given["attempt"]}
+    cancel = context.wait_for_external_event(names.CANCEL)
+    for _ in range(policy.polls_per_generation):
+        outcome = yield from once(context, names.CHECK_EXPORT_JOB, {**step, "polls": progress.polls})
+        progress, end = observe(policy, progress, outcome, context.current_utc_datetime)
+        if end is not None:
+            return end
+        error = outcome.get("error") or outcome["ok"]
+        yield from pause(context, delay(policy, progress, given["exportId"], error.get("retryAfter")), cancel)
+    # No cancel is lost here: the next generation begins with a poll, and a poll looks at the flag.
+    context.continue_as_new({**given, "progress": progress.to_json()})
+    return None

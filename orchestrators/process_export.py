@@ -1,0 +1,41 @@
+"""`process_export`: from the collected files of one attempt to committed Parquet and notifications."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from durable import Blueprint, Context, Steps
+from mobexport import durable_names as names
+from mobexport.retry_policy import MUST_HAPPEN
+from orchestrators.run_export import notify
+from orchestrators.steps import call
+
+blueprint = Blueprint()
+
+
+@blueprint.orchestrator
+def process_export(context: Context) -> Steps:
+    """Input: `{version, exportId, attempt}`; returns the last Outcome.
+
+    Three may start it, also again after it finished: its first step leaves when the work is done.
+    """
+    given = context.get_input()
+    step = {"exportId": given["exportId"], "attempt": given["attempt"]}
+    begun = yield from call(context, names.BEGIN_PROCESSING, step)
+    if begun.get("ok", {}).get("done"):
+        return begun
+    outcome = yield from _convert_and_commit(context, step, begun)
+    announced = yield from call(context, names.ANNOUNCE_PROCESSED, {**step, "outcome": outcome}, MUST_HAPPEN)
+    yield from notify(context, step, announced.get("ok", {}).get("notify", []), "completed")
+    return outcome
+
+
+def _convert_and_commit(context: Context, step: dict[str, Any], begun: dict[str, Any]) -> Steps:
+    if "error" in begun:
+        return begun
+    # One after the other: an instance has one core, and a conversion uses all of it.
+    for index in range(begun["ok"]["files"]):
+        converted = yield from call(context, names.CONVERT_FILE, {**step, "index": index})
+        if "error" in converted:
+            return converted
+    return (yield from call(context, names.COMMIT_EXPORT, step))

@@ -1,0 +1,59 @@
+"""How orchestrators call activities and wait: retries written out, one timer at a time.
+
+The SDK's own retries know no growth and break determinism next to other work, so they are not used.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from durable import Context, Outcome, Steps, Task
+from mobexport.retry_policy import STEP, RetryPolicy, next_delay
+
+
+def once(context: Context, name: str, step: dict[str, Any]) -> Steps:
+    """Calls an activity once; one that raised becomes a retryable error, since its worker may have died."""
+    try:
+        outcome: Outcome = yield context.call_activity(name, step)
+    except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
+        # The text has the host's details behind the first line; only the first is for people.
+        message = str(error).splitlines()[0][:500] if str(error) else "no reason given"
+        return {"error": {"code": "StepFailed", "kind": "bug", "message": message, "retryable": True}}
+    return outcome
+
+
+def call(
+    context: Context,
+    name: str,
+    step: dict[str, Any],
+    policy: RetryPolicy = STEP,
+    wake: Task | None = None,
+) -> Steps:
+    """Calls an activity until it succeeds, cannot succeed, or the policy is used up; the last Outcome.
+
+    The step is told how often it was `tried` before. `wake` cuts a wait short.
+    """
+    tried = 0
+    while True:
+        outcome = yield from once(context, name, {**step, "tried": tried})
+        tried += 1
+        error = outcome.get("error")
+        delay = next_delay(policy, tried, f"{context.instance_id}/{name}", error) if error else None
+        if delay is None:
+            return outcome
+        yield from pause(context, delay, wake)
+
+
+def pause(context: Context, seconds: float, wake: Task | None = None) -> Steps:
+    """Waits by a durable timer, or until `wake` completes if it has not yet.
+
+    One `wake` per execution races every timer: a wait of its own for each would swallow events.
+    """
+    timer = context.create_timer(context.current_utc_datetime + timedelta(seconds=seconds))
+    if wake is None or wake.is_completed:
+        yield timer
+        return
+    winner = yield context.task_any([timer, wake])
+    if winner is not timer:
+        timer.cancel()

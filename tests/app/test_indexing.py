@@ -1,0 +1,55 @@
+"""The app as the host indexes it: every durable name is a function, every argument has a binding."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from mobexport import durable_names, storage
+from mobexport.pipeline import collecting
+from triggers import exported_file
+
+ROOT = Path(__file__).parent.parent.parent
+CODE = """
+import inspect, json, function_app
+print(json.dumps([
+    {"name": f.get_function_name(), "bindings": [json.loads(b) for b in f.get_raw_bindings()],
+     "parameters": list(inspect.signature(f.get_user_function()).parameters)}
+    for f in function_app.app.get_functions()
+]))
+"""
+
+
+def _functions() -> list[dict]:
+    # In a process of its own: an app can be indexed once.
+    done = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_given_the_app_when_indexed_then_every_durable_name_is_there() -> None:
+    functions = _functions()
+    by_kind = {
+        kind: {f["name"] for f in functions if any(b["type"] == kind for b in f["bindings"])}
+        for kind in ("orchestrationTrigger", "activityTrigger")
+    }
+    assert by_kind["orchestrationTrigger"] == durable_names.ORCHESTRATORS
+    assert by_kind["activityTrigger"] == durable_names.ACTIVITIES
+
+
+def test_given_the_app_when_indexed_then_arguments_and_bindings_agree() -> None:
+    for function in _functions():
+        bound = {b["name"] for b in function["bindings"]} - {"$return"}
+        assert set(function["parameters"]) == bound, function["name"]
+
+
+def test_given_the_app_when_indexed_then_only_health_and_the_export_api_are_anonymous() -> None:
+    anonymous = {f["name"] for f in _functions() for b in f["bindings"] if b.get("authLevel") == "ANONYMOUS"}
+    assert anonymous == {"health", "list_export_tasks", "get_export_task", "create_export_task"}
+
+
+def test_given_the_blob_trigger_when_compared_then_it_matches_what_collecting_writes() -> None:
+    container, _, rest = exported_file.PATH.partition("/")
+    assert container == storage.EXPORTS_CONTAINER
+    assert rest.rsplit("/", 1)[-1] == collecting.COMPLETE
+    assert collecting.parse_complete_name("exports/a/Event/an-id/3/_complete.json") == ("an-id", 3)
+    assert collecting.parse_complete_name("exports/a/Event/an-id/3/Event-1.json") is None

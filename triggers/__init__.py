@@ -1,0 +1,1 @@
+"""Triggers: one Blueprint a module; parse, call, respond."""

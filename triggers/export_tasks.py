@@ -1,0 +1,131 @@
+"""The Export API's routes, as the specification `Microsoft.MobileEngagement` 2014-12-01 names them.
+
+They are ANONYMOUS to the host, since official clients send no function key: callers are checked here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import azure.functions as func
+
+from durable import Blueprint, Client, start_once
+from mobexport import durable_names as names
+from triggers.http import as_known, base_url, read_json, respond, status_of
+
+blueprint = Blueprint()
+
+_ROUTE: Final = (
+    "subscriptions/{subscriptionId}/resourceGroups/{resourceGroup}/providers/Microsoft.MobileEngagement"
+    "/appcollections/{appCollection}/apps/{app}/devices/exportTasks"
+)
+# A task that is still Queued after this long was left behind by a crash between its row and its start.
+_STALE_SECONDS: Final = 30
+
+
+@blueprint.http(_ROUTE, "GET", anonymous=True)
+def list_export_tasks(req: func.HttpRequest) -> func.HttpResponse:
+    """200 `{value, nextLink?}`."""
+    from mobexport import app, contract
+
+    def answer() -> func.HttpResponse:
+        options = contract.parse_list_options(req.params)
+        tasks = app.export_tasks()
+        tasks.check_app(req.route_params["app"])
+        page, more = tasks.registry.page(req.route_params["app"], options)
+        body: dict[str, Any] = {"value": [task.to_result().to_json() for task in page]}
+        if more:
+            body["nextLink"] = _next_link(req.url, options.skip + options.top)
+        return respond(200, body)
+
+    return _checked(req, answer)
+
+
+@blueprint.http(_ROUTE + "/{taskId}", "GET", anonymous=True)
+@blueprint.with_client
+async def get_export_task(req: func.HttpRequest, client: Any) -> func.HttpResponse:
+    """200 with the task, 404. Starts a task that a crash left Queued."""
+    from mobexport import app
+    from mobexport.clock import now, stamp
+    from mobexport.contract import TaskState
+
+    def find() -> Any:
+        return app.export_tasks().registry.get(req.route_params["app"], req.route_params["taskId"])
+
+    try:
+        _check(req)
+        task = await asyncio.to_thread(find)
+        if task.state is TaskState.QUEUED and task.date_created < stamp(
+            now() - timedelta(seconds=_STALE_SECONDS)
+        ):
+            await _start(client, task.app, task.id)
+        return respond(200, task.to_result().to_json())
+    except Exception as error:  # noqa: BLE001 - every failure becomes an answer
+        return _error(error)
+
+
+@blueprint.http(_ROUTE + "/{taskType}", "POST", anonymous=True)
+@blueprint.with_client
+async def create_export_task(req: func.HttpRequest, client: Any) -> func.HttpResponse:
+    """202 with Location and the task, Queued."""
+    from mobexport import app
+
+    def create() -> Any:
+        params = req.route_params
+        return app.export_tasks().create(params["app"], params["taskType"], read_json(req))
+
+    try:
+        _check(req)
+        task = await asyncio.to_thread(create)
+        await _start(client, task.app, task.id)
+        query = urlsplit(req.url).query
+        location = f"{base_url(req, 'exportTasks')}/exportTasks/{task.id}?{query}"
+        return respond(202, task.to_result().to_json(), {"Location": location})
+    except Exception as error:  # noqa: BLE001 - every failure becomes an answer
+        return _error(error)
+
+
+async def _start(client: Client, app_name: str, task_id: str) -> None:
+    payload = {"version": 1, "app": app_name, "taskId": task_id}
+    await start_once(client, names.SERVE_EXPORT_TASK, names.task_instance(task_id), payload)
+
+
+def _checked(req: func.HttpRequest, answer: Callable[[], func.HttpResponse]) -> func.HttpResponse:
+    try:
+        _check(req)
+        return answer()
+    except Exception as error:  # noqa: BLE001 - every failure becomes an answer
+        return _error(error)
+
+
+def _check(req: func.HttpRequest) -> None:
+    """The caller, then the version of the API."""
+    from mobexport.contract import API_VERSION
+    from mobexport.errors import RequestError
+    from mobexport.export_api.authentication import check_caller_admitted
+    from mobexport.settings import get_settings
+
+    check_caller_admitted(get_settings())
+    given = {name.lower(): value for name, value in req.params.items()}
+    if given.get("api-version") != API_VERSION:
+        raise RequestError(
+            f"the query must have api-version={API_VERSION}", code="InvalidApiVersionParameter"
+        )
+
+
+def _error(error: Exception) -> func.HttpResponse:
+    from mobexport.contract import error_body
+    from mobexport.redact import redact
+
+    known = as_known(error)
+    return respond(status_of(known), error_body(known.own_code, redact(known.message)))
+
+
+def _next_link(url: str, skip: int) -> str:
+    parts = urlsplit(url)
+    query = [(name, value) for name, value in parse_qsl(parts.query) if name.lower() != "$skip"]
+    return urlunsplit(parts._replace(query=urlencode([*query, ("$skip", str(skip))], safe="$")))

@@ -1,0 +1,45 @@
+"""The blob trigger: an export's files are complete, so process them.
+
+It matches `_complete.json` only, since a blob trigger hands the whole blob to the worker, and it is a
+hint: it may come twice, late, or never.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final
+
+import azure.functions as func
+
+from activities.collecting import processing_input
+from durable import Blueprint, start_once
+from mobexport import durable_names as names
+
+blueprint = Blueprint()
+
+# Container and file name stand in mobexport.storage and mobexport.pipeline.collecting too, whose imports
+# cold start cannot afford; a test compares them.
+PATH: Final = "exports/{app}/{type}/{exportId}/{attempt}/_complete.json"
+
+
+@blueprint.blob_trigger(PATH, connection="DATA_STORAGE")
+@blueprint.with_client
+async def exported_file(blob: func.InputStream, client: Any) -> None:
+    """Starts `process_export` for the attempt in the blob's path, unless that work is done."""
+    from mobexport import app
+    from mobexport.errors import Conflict, NotFound
+    from mobexport.pipeline.collecting import parse_complete_name
+
+    found = parse_complete_name(blob.name or "")
+    if found is None:
+        return
+    export_id, attempt = found
+    try:
+        row = await asyncio.to_thread(app.registry().attempt, export_id, attempt)
+    except (NotFound, Conflict) as error:
+        logging.getLogger(__name__).info("not processed: %s", error.message)
+        return
+    if row.manifest is None and row.processing_error is None and not row.state.terminal:
+        instance = names.process_instance(export_id, attempt)
+        await start_once(client, names.PROCESS_EXPORT, instance, processing_input(export_id, attempt))

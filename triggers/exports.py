@@ -1,0 +1,78 @@
+"""The pipeline's HTTP API: request an export, look at it, cancel it; health."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import azure.functions as func
+
+from durable import Blueprint, Client, start_once, wake
+from mobexport import durable_names as names
+from triggers.http import as_known, base_url, problem, read_json, respond
+
+blueprint = Blueprint()
+
+
+@blueprint.http("exports", "POST")
+@blueprint.with_client
+async def request_export(req: func.HttpRequest, client: Any) -> func.HttpResponse:
+    """202 when this call began an attempt, 200 with the export as it is otherwise."""
+    try:
+        return await _request(req, client)
+    except Exception as error:  # noqa: BLE001 - every failure becomes an answer
+        return problem(as_known(error))
+
+
+async def _request(req: func.HttpRequest, client: Client) -> func.HttpResponse:
+    from mobexport import app
+    from mobexport.pipeline.states import State
+    from mobexport.pipeline.views import show_export
+
+    row, began = await asyncio.to_thread(app.request_export, read_json(req))
+    if row.state is State.REQUESTED:
+        # Also for a request that found it: the call that made the row may have died before this line.
+        instance = names.run_instance(row.id, row.attempt)
+        await start_once(client, names.RUN_EXPORT, instance, app.run_input(row))
+    shown = show_export(row, base_url(req, "exports"))
+    headers = {"Location": shown["links"]["self"], "Retry-After": "5"}
+    return respond(202 if began else 200, shown, headers)
+
+
+@blueprint.http("exports/{exportId}", "GET")
+def get_export(req: func.HttpRequest) -> func.HttpResponse:
+    """200 with the export, 404."""
+    from mobexport import app
+    from mobexport.pipeline.views import show_export
+
+    try:
+        row = app.registry().get(req.route_params["exportId"])
+        return respond(200, show_export(row, base_url(req, "exports")))
+    except Exception as error:  # noqa: BLE001 - every failure becomes an answer
+        return problem(as_known(error))
+
+
+@blueprint.http("exports/{exportId}/cancel", "POST")
+@blueprint.with_client
+async def cancel_export(req: func.HttpRequest, client: Any) -> func.HttpResponse:
+    """202 once the flag is set; 409 when it is too late. The events only wake the wait up."""
+    from mobexport import app
+    from mobexport.pipeline.views import show_export
+
+    try:
+        row = await asyncio.to_thread(app.registry().request_cancel, req.route_params["exportId"])
+        for instance in (names.run_instance(row.id, row.attempt), names.poll_instance(row.id, row.attempt)):
+            await wake(client, instance, names.CANCEL)
+        return respond(202, show_export(row, base_url(req, "exports")))
+    except Exception as error:  # noqa: BLE001 - every failure becomes an answer
+        return problem(as_known(error))
+
+
+@blueprint.http("health", "GET", anonymous=True)
+def health(req: func.HttpRequest) -> func.HttpResponse:
+    """200 when all is well, 503 with what is not."""
+    del req
+    from mobexport.health import check_health
+
+    found = check_health()
+    return respond(200 if found["status"] == "ok" else 503, found)

@@ -1,0 +1,78 @@
+"""What HTTP functions share: JSON in and out, errors as problem details or in the contract's shape."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from typing import Any
+
+import azure.functions as func
+
+from mobexport.errors import MobexportError, RemoteError, RequestError, Unavailable
+from mobexport.redact import redact
+
+_log = logging.getLogger(__name__)
+
+MAX_BODY = 1024 * 1024
+
+
+def read_json(req: func.HttpRequest) -> Any:
+    """The request's JSON body. Raises RequestError if it is too large or no JSON."""
+    body = req.get_body()
+    if len(body) > MAX_BODY:
+        raise RequestError("the body is larger than 1 MiB")
+    try:
+        return json.loads(body)
+    except ValueError:
+        raise RequestError("the body is not valid JSON") from None
+
+
+def respond(status: int, body: Any, headers: dict[str, str] | None = None) -> func.HttpResponse:
+    """A JSON answer."""
+    text = json.dumps(body, ensure_ascii=False)
+    return func.HttpResponse(text, status_code=status, headers=headers, mimetype="application/json")
+
+
+def status_of(error: MobexportError) -> int:
+    """HTTP status that an error stands for."""
+    if isinstance(error, RequestError):
+        return error.status
+    if isinstance(error, Unavailable | RemoteError) or error.retryable:
+        return 503
+    return 500
+
+
+def problem(error: MobexportError) -> func.HttpResponse:
+    """Problem details (RFC 9457); `problems` names every field that is wrong."""
+    status = status_of(error)
+    body: dict[str, Any] = {
+        "type": f"urn:mobexport:{error.own_code}",
+        "title": error.own_code,
+        "status": status,
+        "detail": redact(error.message),
+    }
+    if isinstance(error, RequestError) and error.problems:
+        body["problems"] = [item.to_json() for item in error.problems]
+    return func.HttpResponse(
+        json.dumps(body, ensure_ascii=False), status_code=status, mimetype="application/problem+json"
+    )
+
+
+def as_known(error: Exception) -> MobexportError:
+    """Any failure of a request as an error that may be shown; the unexpected is logged, redacted."""
+    if isinstance(error, MobexportError):
+        return error
+    from mobexport.storage import as_remote_error
+
+    known = as_remote_error(error)
+    if known is None:
+        _log.error("request failed\n%s", redact("".join(traceback.format_exception(error))))
+        return MobexportError("an unexpected failure; the log has the details", code="InternalError")
+    return known
+
+
+def base_url(req: func.HttpRequest, below: str) -> str:
+    """This request's URL up to, not with, the path segment `below`."""
+    path: str = req.url.split("?", 1)[0]
+    return path[: path.lower().rindex(f"/{below.lower()}")]
