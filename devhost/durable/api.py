@@ -1,0 +1,364 @@
+"""Durable's HTTP API, the same behind the public address and behind the SDK's own (RPC) one.
+
+Answers as the recorded host gives them; knows nothing of an HTTP server.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote_plus, unquote, urlencode
+
+from devhost.durable.engine import (
+    AlreadyExistsError,
+    EndedError,
+    Engine,
+    NotFoundError,
+    WrongStateError,
+)
+from devhost.durable.history import api_history, parse_or_text
+from devhost.durable.model import COMPLETED, FAILED, TERMINAL, Instance
+from devhost.timestamps import parse_stamp, whole_seconds
+
+PAGE = 100
+_CONNECTIONS = frozenset({"", "Storage", "AzureWebJobsStorage"})
+_INVALID = "System.InvalidOperationException"
+_LOOK_EVERY = 0.05
+_STATUSES = frozenset({"Pending", "Running", "Completed", "Failed", "Terminated", "Canceled", "Suspended"})
+
+
+@dataclass(frozen=True)
+class ApiRequest:
+    """One call; `query` names are lower-case, `path` is what follows the API's base."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    origin: str
+    url: str
+
+
+@dataclass(frozen=True)
+class ApiResponse:
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def _json(status: int, value: Any, **headers: str) -> ApiResponse:
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    return ApiResponse(
+        status,
+        json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(),
+        {"Content-Type": "application/json; charset=utf-8", **named},
+    )
+
+
+def _problem(status: int, message: str, detail: str | None = None, kind: str = "") -> ApiResponse:
+    body = {"Message": message}
+    if detail is not None:
+        body |= {"ExceptionMessage": detail, "ExceptionType": kind, "StackTrace": ""}
+    return _json(status, body)
+
+
+def _invalid_json(error: ValueError) -> ApiResponse:
+    return _problem(400, "Invalid JSON content", str(error), "Newtonsoft.Json.JsonReaderException")
+
+
+class DurableApi:
+    """The routes over one engine. A start with `timeout` waits: do not call it from an event loop."""
+
+    def __init__(self, engine: Engine, hub: str) -> None:
+        self._engine = engine
+        self._hub = hub
+        one = r"instances/(?P<id>[^/]+)"
+        self._routes: list[tuple[str, re.Pattern[str], Callable[..., ApiResponse]]] = [
+            (method, re.compile(pattern + "/?", re.IGNORECASE), handler)
+            for method, pattern, handler in (
+                ("POST", r"orchestrators/(?P<name>[^/]+)(?:/(?P<id>[^/]+))?", self._start),
+                ("GET", "instances", self._list),
+                ("DELETE", "instances", self._purge_many),
+                ("GET", one, self._status),
+                ("DELETE", one, self._purge),
+                ("POST", one + "/raiseEvent/(?P<name>[^/]+)", self._raise_event),
+                ("POST", one + "/(?P<verb>terminate|suspend|resume)", self._control),
+                ("POST", one + "/restart", self._restart),
+                ("POST", one + "/rewind", self._rewind),
+                ("GET", r"entities(?:/.*)?", self._entities),
+                ("POST", r"entities(?:/.*)?", self._entities),
+            )
+        ]
+
+    def handle(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes,
+        origin: str,
+        url: str = "",
+    ) -> ApiResponse:
+        """The answer to one call; 404 without a body for what is no route.
+
+        `path` is still percent-encoded; `origin` is `http://host:port` of the request,
+        `url` its whole address if that is not the public one.
+        """
+        names = {name.lower(): value for name, value in query.items()}
+        lower = {name.lower(): value for name, value in headers.items()}
+        own = _own_url(url.partition("?")[0] or f"{origin}/runtime/webhooks/durabletask/{path}", query)
+        call = ApiRequest(method, path, names, lower, body, origin, own)
+        if "%2f" in path.lower() or names.get("taskhub", self._hub).lower() != self._hub.lower():
+            return ApiResponse(404)
+        if names.get("connection", "Storage") not in _CONNECTIONS:
+            setting = names["connection"]
+            return _problem(
+                500,
+                "Something went wrong while processing your request",
+                f"Unable to resolve the Azure Storage connection named '{setting}'.",
+                _INVALID,
+            )
+        for wanted, pattern, handler in self._routes:
+            found = pattern.fullmatch(path.strip("/"))
+            if found and wanted == method:
+                parts = {name: unquote(text) for name, text in found.groupdict().items() if text is not None}
+                return self._guarded(handler, call, parts)
+        return ApiResponse(404)
+
+    def _guarded(
+        self, handler: Callable[..., ApiResponse], call: ApiRequest, parts: dict[str, str]
+    ) -> ApiResponse:
+        try:
+            return handler(call, **parts)
+        except NotFoundError:
+            return ApiResponse(404)
+        except EndedError:
+            return ApiResponse(410)
+        except AlreadyExistsError as error:
+            return _problem(409, str(error))
+        except WrongStateError as error:
+            return _problem(500, "Something went wrong while processing your request", str(error), _INVALID)
+
+    # --- start --------------------------------------------------------------------------------------------
+
+    def _start(self, call: ApiRequest, name: str, id: str | None = None) -> ApiResponse:  # noqa: A002
+        text: str | None = call.body.decode("utf-8", "replace")
+        if not text or not text.strip():
+            text = None
+        else:
+            try:
+                json.loads(text)
+            except ValueError as error:
+                return _invalid_json(error)
+        started = self._engine.start(name, text, id, call.query.get("version"))
+        if "timeout" in call.query:
+            return self._await(call, started, _float(call.query["timeout"]))
+        return self._payload(call, started)
+
+    def _await(self, call: ApiRequest, instance_id: str, timeout: float) -> ApiResponse:
+        """The output once there is one; a failed instance answers with its status, and 200 too."""
+        end = time.monotonic() + timeout
+        while True:
+            instance = self._engine.store.instance(instance_id)
+            if instance is not None and instance.status == COMPLETED:
+                body = (instance.output or "null").encode()
+                return ApiResponse(200, body, {"Content-Type": "application/json; charset=utf-8"})
+            if instance is not None and instance.is_terminal:
+                return _json(200, _show(instance, show_input=True))
+            left = end - time.monotonic()
+            if left <= 0:
+                return self._payload(call, instance_id)
+            time.sleep(min(_LOOK_EVERY, left))
+
+    def _payload(self, call: ApiRequest, instance_id: str) -> ApiResponse:
+        base = f"{call.origin}/runtime/webhooks/durabletask/instances/{quote_plus(instance_id, safe='!*()')}"
+        query = f"taskHub={self._hub}&connection=Storage&code=local"
+        status = f"{base}?{query}"
+        body = {
+            "id": instance_id,
+            "statusQueryGetUri": status,
+            "sendEventPostUri": f"{base}/raiseEvent/{{eventName}}?{query}",
+            "terminatePostUri": f"{base}/terminate?reason={{text}}&{query}",
+            "purgeHistoryDeleteUri": status,
+            "restartPostUri": f"{base}/restart?{query}",
+            "suspendPostUri": f"{base}/suspend?reason={{text}}&{query}",
+            "resumePostUri": f"{base}/resume?reason={{text}}&{query}",
+        }
+        return _json(202, body, Location=status, Retry_After="10")
+
+    def _restart(self, call: ApiRequest, id: str) -> ApiResponse:  # noqa: A002
+        instance = self._engine.store.instance(id)
+        if instance is None:
+            return _problem(
+                400,
+                "InstanceId does not match a valid orchestration instance.",
+                f"No instance with ID '{id}' was found. (Parameter 'instanceId')",
+                "System.ArgumentException",
+            )
+        again = None if call.query.get("restartwithnewinstanceid", "true").lower() != "false" else id
+        try:
+            started = self._engine.start(instance.name, instance.input, again, instance.version)
+        except AlreadyExistsError as error:
+            return _problem(
+                409,
+                "A non-terminal instance with this instance ID already exists.",
+                str(error),
+                "DurableTask.Core.Exceptions.OrchestrationAlreadyExistsException",
+            )
+        return self._payload(call, started)
+
+    def _rewind(self, call: ApiRequest, id: str) -> ApiResponse:  # noqa: A002
+        del call
+        instance = self._engine.store.instance(id)
+        if instance is None:
+            return _json(404, f'No orchestration with instance ID "${id}" found.')
+        if instance.status != FAILED:
+            return _json(
+                412,
+                f"This orchestration has status {instance.status}, but only orchestrations in the"
+                ' "Failed" state can be rewound.',
+            )
+        return _problem(501, "devhost does not support rewind: start the orchestration again (restart)")
+
+    # --- look ---------------------------------------------------------------------------------------------
+
+    def _status(self, call: ApiRequest, id: str) -> ApiResponse:  # noqa: A002
+        instance = self._engine.store.instance(id)
+        if instance is None:
+            return ApiResponse(404)
+        show_input = call.query.get("showinput", "true").lower() != "false"
+        body = _show(instance, show_input=show_input)
+        if call.query.get("showhistory", "").lower() == "true":
+            body["historyEvents"] = api_history(
+                self._engine.store.history(id),
+                show_input=show_input,
+                show_output=call.query.get("showhistoryoutput", "").lower() == "true",
+            )
+        if instance.is_terminal:
+            wants_500 = call.query.get("returninternalservererroronfailure", "").lower() == "true"
+            return _json(500 if wants_500 and instance.status == "Failed" else 200, body)
+        return _json(202, body, Location=call.url, Retry_After="5")
+
+    def _list(self, call: ApiRequest) -> ApiResponse:
+        top = _int(call.query.get("top"), PAGE)
+        after = _decode(call.headers.get("x-ms-continuation-token", ""))
+        found = [] if after is None else self._select(call, after=after, limit=top + 1)
+        more = _encode(found[top].id) if len(found) > top else ""
+        show_input = call.query.get("showinput", "true").lower() != "false"
+        page = [_show(instance, show_input=show_input) for instance in found[:top]]
+        return _json(200, page, x_ms_continuation_token=more)
+
+    def _select(self, call: ApiRequest, *, after: str = "", limit: int | None = None) -> list[Instance]:
+        statuses = [s for s in call.query.get("runtimestatus", "").split(",") if s in _STATUSES]
+        return self._engine.store.instances(
+            after=after,
+            limit=limit,
+            statuses=statuses,
+            created_from=_moment(call.query.get("createdtimefrom")),
+            created_to=_moment(call.query.get("createdtimeto")),
+            prefix=call.query.get("instanceidprefix", ""),
+        )
+
+    # --- change -------------------------------------------------------------------------------------------
+
+    def _raise_event(self, call: ApiRequest, id: str, name: str) -> ApiResponse:  # noqa: A002
+        if not call.headers.get("content-type", "").lower().startswith("application/json"):
+            return _problem(400, "Only application/json request content is supported")
+        text = call.body.decode("utf-8", "replace")
+        try:
+            json.loads(text)
+        except ValueError as error:
+            return _invalid_json(error)
+        self._engine.raise_event(id, name, text)
+        return ApiResponse(202)
+
+    def _control(self, call: ApiRequest, id: str, verb: str) -> ApiResponse:  # noqa: A002
+        getattr(self._engine, verb.lower())(id, call.query.get("reason"))
+        return ApiResponse(202)
+
+    def _purge(self, call: ApiRequest, id: str) -> ApiResponse:  # noqa: A002
+        del call
+        instance = self._engine.store.instance(id)
+        if instance is None:
+            return ApiResponse(404)
+        if not instance.is_terminal:
+            return _json(
+                412,
+                "Only orchestrations in a terminal state can be purged, but the orchestration with instance"
+                f" ID {id} has status {instance.status}",
+            )
+        return _json(200, {"instancesDeleted": self._engine.store.purge([id])})
+
+    def _purge_many(self, call: ApiRequest) -> ApiResponse:
+        if _moment(call.query.get("createdtimefrom")) is None:
+            return _json(400, "Please provide value for 'createdTimeFrom' parameter.")
+        # As recorded: statuses that are not terminal are dropped, and no status left means no filter at all,
+        # so that running instances go too.
+        wanted = ",".join(set(call.query.get("runtimestatus", "").split(",")) & TERMINAL)
+        chosen = [i.id for i in self._select(replace(call, query={**call.query, "runtimestatus": wanted}))]
+        deleted = self._engine.store.purge(chosen)
+        return _json(200, {"instancesDeleted": deleted}) if deleted else ApiResponse(404)
+
+    def _entities(self, call: ApiRequest) -> ApiResponse:
+        del call
+        return _problem(501, "devhost does not support entities")
+
+
+def _own_url(address: str, query: Mapping[str, str]) -> str:
+    """The request's address as the recorded host repeats it: without what only names the store and the key."""
+    hidden = ("taskhub", "connection", "code")
+    text = urlencode({name: value for name, value in query.items() if name.lower() not in hidden})
+    return f"{address}?{text}" if text else address
+
+
+def _show(instance: Instance, *, show_input: bool) -> dict[str, Any]:
+    return {
+        "name": instance.name,
+        "instanceId": instance.id,
+        "runtimeStatus": instance.status,
+        "input": parse_or_text(instance.input) if show_input else None,
+        "customStatus": parse_or_text(instance.custom_status),
+        "output": parse_or_text(instance.output),
+        "createdTime": whole_seconds(instance.created),
+        "lastUpdatedTime": whole_seconds(instance.updated),
+    }
+
+
+def _int(text: str | None, default: int) -> int:
+    return int(text) if text is not None and text.isdigit() else default
+
+
+def _float(text: str) -> float:
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        return 0.0
+
+
+def _moment(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    try:
+        return parse_stamp(text)
+    except ValueError:
+        return None
+
+
+def _encode(text: str) -> str:
+    return base64.b64encode(text.encode()).decode() + " "
+
+
+def _decode(token: str) -> str | None:
+    """The id to go on from; None for what is no token of ours."""
+    try:
+        return base64.b64decode(token.strip(), validate=True).decode()
+    except ValueError:
+        return None

@@ -1,0 +1,94 @@
+"""The texts that Durable shows for failures, word for word as the real host writes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+CHANGED = "Was a change made to the orchestrator code after this instance had already started running?"
+
+
+def orchestrator_failed(name: str, error: str) -> str:
+    return f"Orchestrator function '{name}' failed: {error}"
+
+
+def orchestrator_crashed(exception_type: str, message: str, stack: str) -> str:
+    """A failure the SDK did not catch (a plain function that raises, a yield of something that is no
+    task).
+    """
+    return (
+        f"One or more errors occurred. (Result: Failure\nException:"
+        f" {exception_type}: {message}\nStack: {stack})"
+    )
+
+
+def unknown_orchestrator(name: str, known: Iterable[str]) -> str:
+    listed = ", ".join(f"'{k}'" for k in known)
+    return (
+        f"The function '{name}' doesn't exist, is disabled, or is not an orchestrator function. "
+        f"Additional info: The following are the known orchestrator functions: {listed}."
+    )
+
+
+def activity_reason(name: str, exception_type: str, message: str) -> str:
+    """Two spaces before the exception's name: an empty word of the host's own template."""
+    return f"Activity function '{name}' failed:  {exception_type}: {message}"
+
+
+def activity_details(exception_type: str, message: str, stack: str) -> str:
+    """The serialised .NET exception that travels next to the reason. Same keys as recorded; the stacks
+    hold Python frames only.
+    """
+    remote = f"{exception_type}: {message}"
+    return json.dumps(
+        {
+            "$type": "System.Exception, System.Private.CoreLib",
+            "ClassName": "System.Exception",
+            "Message": f" {remote}",
+            "Data": None,
+            "InnerException": {
+                "$type": "Microsoft.Azure.WebJobs.Script.Workers.Rpc.RpcException,"
+                " Microsoft.Azure.WebJobs.Script",
+                "IsUserException": False,
+                "RemoteStackTrace": stack,
+                "RemoteMessage": remote,
+                "RemoteTypeName": None,
+                "Message": f"Result: Failure\nException: {remote}\nStack: {stack}",
+                "Data": {"$type": "System.Collections.ListDictionaryInternal, System.Private.CoreLib"},
+                "InnerException": None,
+                "HelpLink": None,
+                "Source": "System.Private.CoreLib",
+                "HResult": -2146233088,
+                "StackTrace": "   at devhost",
+            },
+            "HelpURL": None,
+            "StackTraceString": None,
+            "RemoteStackTraceString": None,
+            "RemoteStackIndex": 0,
+            "ExceptionMethod": None,
+            "HResult": -2146233088,
+            "Source": None,
+            "WatsonBuckets": None,
+        },
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+
+
+def child_details(error: str) -> str:
+    return f"Message: {error}, StackTrace:    at devhost"
+
+
+def custom_status_too_large(kilobytes: int) -> str:
+    return (
+        "The UTF-16 size of the JSON-serialized payload must not exceed 16 KB."
+        f" The current payload size is {kilobytes} KB."
+    )
+
+
+def already_exists(status: str) -> str:
+    return f"An Orchestration instance with the status {status} already exists."
+
+
+def not_deterministic(detail: str) -> str:
+    return f"Non-Deterministic workflow detected: {detail} {CHANGED}"

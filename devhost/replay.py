@@ -1,0 +1,355 @@
+"""Runs orchestrators in virtual time: the engine of the local host without HTTP, threads or waiting.
+
+For tests. The orchestrators go through the real SDK, activities are plain functions, and every episode is
+replayed again from the prefixes of its history, so that an orchestrator that is not deterministic shows.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+import traceback
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import azure.durable_functions
+from azure.functions import get_binding_registry
+from azure.functions.meta import Datum
+
+from devhost.durable.engine import AlreadyExistsError, Engine
+from devhost.durable.history import Event, parse_or_text
+from devhost.durable.model import ActivityCall, Instance
+from devhost.durable.store import Store
+
+__all__ = ["AlreadyExistsError", "ReplayError", "ReplayHarness", "Status"]
+
+OrchestratorFunction = Callable[[Any], Generator[Any, Any, Any]]
+START = datetime(2026, 1, 1, tzinfo=UTC)
+_MOST_EPISODES = 100_000
+_PREFIXES = 40
+"""So many earlier replays are repeated after each episode; more would make long histories slow."""
+
+
+class ReplayError(AssertionError):
+    """An orchestrator is not deterministic, asks for what does not exist, or the harness is used wrongly."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """An instance, its texts decoded as far as the SDK's client and `get_input` decode them together."""
+
+    name: str
+    instance_id: str
+    runtime_status: str
+    input: Any
+    output: Any
+    custom_status: Any
+    created: datetime
+    updated: datetime
+
+
+@dataclass(frozen=True)
+class _Later:
+    seconds: float
+    value: Any
+
+
+class ReplayHarness:
+    """`activities` are called with their decoded input when they are scheduled and end at once, or `after`
+    a while.
+
+    Timers fire on time, or `early_timers` seconds too early, as the real host's may by up to one second.
+    """
+
+    def __init__(
+        self,
+        orchestrators: Mapping[str, OrchestratorFunction],
+        activities: Mapping[str, Callable[[Any], Any]],
+        start: datetime | None = None,
+        early_timers: float = 0.0,
+    ) -> None:
+        self.now = start or START
+        self.activity_calls: list[tuple[datetime, str, Any]] = []
+        self._names = {name.lower(): name for name in orchestrators}
+        self._activities = {name.lower(): (name, function) for name, function in activities.items()}
+        self._early = timedelta(seconds=early_timers)
+        self._recorder = _Recorder()
+        self._store = Store(":memory:")
+        self._engine = Engine(
+            self._store,
+            {name.lower(): self._recorder.wrap(name, fn) for name, fn in orchestrators.items()},
+            list(self._activities),
+            names=list(orchestrators),
+            clock=lambda: self.now,
+        )
+        self._engine.listener = self
+        self._ready: deque[str | ActivityCall] = deque()
+        self._later: list[tuple[datetime, int, Callable[[], object]]] = []
+        self._order = itertools.count()
+        self._running = False
+
+    # --- what a client does -------------------------------------------------------------------------------
+
+    def start(self, name: str, input: Any = None, instance_id: str | None = None) -> str:  # noqa: A002
+        """Start an orchestration as the Python client does; gives its id. Raises AlreadyExistsError."""
+        if name.lower() not in self._names:
+            raise ReplayError(f"no orchestrator is named '{name}'")
+        text = None if input is None else json.dumps(_encode(input))
+        return self._engine.start(name, text, instance_id)
+
+    def raise_event(self, instance_id: str, name: str, data: Any = None) -> None:
+        """The event arrives as the Python client sends it: as JSON text in a JSON string. Raises
+        NotFoundError, EndedError.
+        """
+        self._engine.raise_event(instance_id, name, json.dumps(_encode(data)))
+
+    def terminate(self, instance_id: str, reason: str | None = None) -> None:
+        self._engine.terminate(instance_id, reason)
+
+    def suspend(self, instance_id: str, reason: str | None = None) -> None:
+        self._engine.suspend(instance_id, reason)
+
+    def resume(self, instance_id: str, reason: str | None = None) -> None:
+        self._engine.resume(instance_id, reason)
+
+    # --- time ---------------------------------------------------------------------------------------------
+
+    def after(self, seconds: float, value: Any) -> Any:
+        """What an activity returns to end so much later with this value (an exception: to fail then)."""
+        return _Later(seconds, value)
+
+    def schedule(self, seconds: float, action: Callable[[], object]) -> None:
+        """Run `action` so many seconds from now."""
+        heapq.heappush(self._later, (self.now + timedelta(seconds=seconds), next(self._order), action))
+
+    def run(self, until: datetime | None = None) -> None:
+        """Run everything that is due until `until`, or until nothing is pending any more."""
+        if self._running:
+            raise ReplayError("run() was called from inside an activity or a scheduled action")
+        self._running = True
+        try:
+            for _ in range(_MOST_EPISODES):
+                if self._ready:
+                    self._take(self._ready.popleft())
+                elif not self._advance(until):
+                    return
+            raise ReplayError(f"still going after {_MOST_EPISODES} steps: give run() an end for endless work")
+        finally:
+            self._running = False
+
+    def _advance(self, until: datetime | None) -> bool:
+        """Move the clock to what comes next; False at the end."""
+        due = self._store.next_due()
+        timer = None if due is None else max(due - self._early, self.now)
+        action = max(self._later[0][0], self.now) if self._later else None
+        upcoming = min((moment for moment in (timer, action) if moment is not None), default=None)
+        if upcoming is None or (until is not None and upcoming > until):
+            self.now = max(self.now, until or self.now)
+            return False
+        self.now = upcoming
+        if action == upcoming:
+            heapq.heappop(self._later)[2]()
+        else:
+            self._engine.fire_due_timers(self.now + self._early)
+        return True
+
+    # --- what came of it ----------------------------------------------------------------------------------
+
+    def status(self, instance_id: str) -> Status:
+        """Raises KeyError for an unknown id."""
+        found = self._store.instance(instance_id)
+        if found is None:
+            raise KeyError(instance_id)
+        return Status(
+            name=found.name,
+            instance_id=found.id,
+            runtime_status=found.status,
+            input=_twice(found.input),
+            output=parse_or_text(found.output),
+            custom_status=parse_or_text(found.custom_status),
+            created=found.created,
+            updated=found.updated,
+        )
+
+    def instances(self) -> list[str]:
+        """The ids of all instances, in order."""
+        return [instance.id for instance in self._store.instances()]
+
+    def history(self, instance_id: str) -> list[Event]:
+        """The events of the current generation, as the SDK gets them."""
+        return self._store.history(instance_id)
+
+    def timers(self, instance_id: str) -> list[datetime]:
+        """When the pending timers are due, earliest first."""
+        return [due for _, due in self._store.timers(instance_id)]
+
+    # --- told by the engine -------------------------------------------------------------------------------
+
+    def instance_ready(self, instance_id: str) -> None:
+        if instance_id not in self._ready:
+            self._ready.append(instance_id)
+
+    def activity_ready(self, call: ActivityCall) -> None:
+        self._ready.append(call)
+
+    def timers_changed(self) -> None:
+        """Nothing to do: the clock looks the next one up."""
+
+    def warn(self, text: str) -> None:
+        raise ReplayError(text)
+
+    # --- steps --------------------------------------------------------------------------------------------
+
+    def _take(self, work: str | ActivityCall) -> None:
+        if isinstance(work, ActivityCall):
+            self._run_activity(work)
+        else:
+            self._run_episode(work)
+
+    def _run_episode(self, instance_id: str) -> None:
+        self._recorder.begin()
+        report = self._engine.run_episode(instance_id)
+        if report is None:
+            return
+        self._recorder.check(report.instance)
+        output = report.outcome.output or ""
+        if output.startswith("Non-Deterministic"):
+            raise ReplayError(f"orchestrator '{report.instance.name}' is not deterministic: {output}")
+        if self._store.has_work(instance_id):
+            self.instance_ready(instance_id)
+
+    def _run_activity(self, call: ActivityCall) -> None:
+        name, function = self._activities[call.name.lower()]
+        given = _decode(call.input)
+        self.activity_calls.append((self.now, name, given))
+        try:
+            result = function(given)
+        except ReplayError:
+            raise
+        except Exception as error:
+            self._end_activity(call, error)
+            return
+        if isinstance(result, _Later):
+            later = result.value
+            self.schedule(result.seconds, lambda: self._end_activity(call, later))
+        else:
+            self._end_activity(call, result)
+
+    def _end_activity(self, call: ActivityCall, result: Any) -> None:
+        error: Exception
+        if isinstance(result, Exception):
+            error = result
+        else:
+            try:
+                text = _encode(result)
+            except ValueError as unfit:
+                error = unfit
+            else:
+                self._engine.activity_succeeded(call, text)
+                return
+        stack = "".join(traceback.format_tb(error.__traceback__))
+        self._engine.activity_failed(call, type(error).__name__, str(error), stack)
+
+
+class _Recorder:
+    """Remembers what each orchestrator answered to each context, and asks again."""
+
+    def __init__(self) -> None:
+        self._asked: tuple[str, Callable[[str], str], str, str] | None = None
+        self._answers: dict[str, list[tuple[str, str]]] = {}
+
+    def wrap(self, name: str, function: OrchestratorFunction) -> Callable[[str], str]:
+        handle = azure.durable_functions.Orchestrator.create(function)
+
+        def call(context: str) -> str:
+            try:
+                answer = str(handle(context))
+            except Exception as error:
+                self._asked = (name, handle, context, _failure(error))
+                raise
+            self._asked = (name, handle, context, answer)
+            return answer
+
+        return call
+
+    def begin(self) -> None:
+        self._asked = None
+
+    def check(self, instance: Instance) -> None:
+        if self._asked is None:
+            return
+        name, handle, context, answer = self._asked
+        # Another execution under the same id has another history; only its own answers matter.
+        earlier = self._answers.setdefault(instance.execution_id, [])
+        if earlier and not _extends(_actions(earlier[-1][1]), _actions(answer)):
+            raise ReplayError(
+                f"orchestrator '{name}' is not deterministic: with more history it took other steps\n"
+                f"before: {earlier[-1][1]}\nnow:    {answer}"
+            )
+        earlier.append((context, answer))
+        for then, expected in earlier[-_PREFIXES:]:
+            try:
+                again = str(handle(then))
+            except Exception as error:
+                again = _failure(error)
+            if again != expected:
+                raise ReplayError(
+                    f"orchestrator '{name}' is not deterministic: the same history gave two answers\n"
+                    f"first: {expected}\nagain: {again}"
+                )
+
+
+def _failure(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _actions(answer: str) -> list[Any] | None:
+    """The actions of an answer, flat; None if the orchestrator failed in a way that shows none."""
+    _, mark, state = answer.partition("$OutOfProcData$:")
+    try:
+        return [
+            _comparable(action)
+            for batch in json.loads(state if mark else answer)["actions"]
+            for action in batch
+        ]
+    except ValueError:
+        return None
+
+
+def _comparable(value: Any) -> Any:
+    """A timer may be cancelled by what came later."""
+    if isinstance(value, dict):
+        return {key: _comparable(item) for key, item in value.items() if key != "isCanceled"}
+    if isinstance(value, list):
+        return [_comparable(item) for item in value]
+    return value
+
+
+def _extends(before: list[Any] | None, now: list[Any] | None) -> bool:
+    return before is None or now is None or now[: len(before)] == before
+
+
+def _encode(value: Any) -> str:
+    """JSON text as the activity binding writes it. Raises ValueError for what is no JSON."""
+    converter: Any = _registry().get("activityTrigger")
+    return str(converter.encode(value, expected_type=None).value)
+
+
+def _decode(text: str | None) -> Any:
+    converter: Any = _registry().get("activityTrigger")
+    return converter.decode(Datum("null" if text is None else text, "string"), trigger_metadata=None)
+
+
+def _registry() -> Any:
+    registry: Callable[[], Any] = get_binding_registry
+    return registry()
+
+
+def _twice(text: str | None) -> Any:
+    """Undo the double encoding of inputs."""
+    once = parse_or_text(text)
+    return parse_or_text(once) if isinstance(once, str) else once

@@ -1,0 +1,1 @@
+"""Triggers that start functions by themselves: timers and polled blobs."""

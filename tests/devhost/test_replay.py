@@ -1,0 +1,99 @@
+"""The replay harness: virtual time, re-entrant activities, and orchestrators that are not deterministic."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from devhost.replay import AlreadyExistsError, ReplayHarness
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def waits(context):
+    yield context.create_timer(context.current_utc_datetime + timedelta(hours=2))
+    return context.current_utc_datetime.isoformat()
+
+
+def slow(context):
+    return (yield context.call_activity("slow", {"n": 1}))
+
+
+def approval(context):
+    return (yield context.wait_for_external_event("go"))
+
+
+def test_given_a_timer_when_run_then_virtual_time_passes() -> None:
+    harness = ReplayHarness({"waits": waits}, {}, start=START)
+    instance_id = harness.start("waits")
+    harness.run(until=START + timedelta(hours=1))
+    assert harness.now == START + timedelta(hours=1)
+    assert harness.timers(instance_id)[0] - START < timedelta(hours=2, seconds=1)
+    harness.run()
+    assert harness.status(instance_id).runtime_status == "Completed"
+    assert harness.now >= START + timedelta(hours=2)
+
+
+def test_given_early_timers_when_run_then_they_fire_before_they_are_due() -> None:
+    harness = ReplayHarness({"waits": waits}, {}, start=START, early_timers=0.9)
+    instance_id = harness.start("waits")
+    harness.run()
+    assert harness.status(instance_id).output < (START + timedelta(hours=2)).isoformat()
+
+
+def test_given_an_activity_that_ends_later_when_run_then_its_result_comes_then() -> None:
+    harness = ReplayHarness({"slow": slow}, {"slow": lambda given: harness.after(60, given)}, start=START)
+    instance_id = harness.start("slow")
+    harness.run()
+    assert harness.status(instance_id).output == {"n": 1}
+    assert harness.now == START + timedelta(seconds=60)
+    assert harness.activity_calls == [(START, "slow", {"n": 1})]
+
+
+def test_given_an_activity_that_starts_and_signals_when_run_then_both_arrive() -> None:
+    def activity(_: object) -> str:
+        with pytest.raises(AlreadyExistsError):
+            harness.start("approval", None, "a")
+        harness.raise_event("a", "go", {"by": "me"})
+        return harness.start("waits", None, "w")
+
+    harness = ReplayHarness({"slow": slow, "approval": approval, "waits": waits}, {"slow": activity})
+    harness.start("approval", None, "a")
+    harness.start("slow", {"k": 1}, "s")
+    harness.run()
+    assert [harness.status(i).runtime_status for i in ("a", "s", "w")] == ["Completed"] * 3
+    assert harness.status("a").output == '{"by": "me"}'
+    assert harness.status("s").input == {"k": 1}
+
+
+def test_given_a_result_that_is_no_json_when_run_then_the_activity_fails() -> None:
+    harness = ReplayHarness({"slow": slow}, {"slow": lambda _: b"abc"})
+    instance_id = harness.start("slow")
+    harness.run()
+    assert "activity trigger output must be json serializable (b'abc')" in harness.status(instance_id).output
+
+
+def test_given_an_orchestrator_with_a_counter_of_its_own_when_run_then_it_is_named() -> None:
+    numbers = itertools.count()
+
+    def counting(context):
+        yield context.call_activity("slow", next(numbers))
+
+    harness = ReplayHarness({"counting": counting}, {"slow": lambda _: None})
+    harness.start("counting")
+    with pytest.raises(AssertionError, match="'counting' is not deterministic"):
+        harness.run()
+
+
+def test_given_an_unknown_activity_when_run_then_it_is_named_at_once() -> None:
+    harness = ReplayHarness({"slow": slow}, {})
+    harness.start("slow")
+    with pytest.raises(AssertionError, match="no activity 'slow'"):
+        harness.run()
+
+
+def test_given_an_unknown_orchestrator_when_started_then_it_is_named_at_once() -> None:
+    with pytest.raises(AssertionError, match="typo"):
+        ReplayHarness({}, {}).start("typo")

@@ -1,0 +1,163 @@
+"""One attempt in virtual time: every end, every hint lost, a cancel at any moment."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mobexport import durable_names as names
+
+
+def end(pipeline) -> dict:
+    """Starts the run and plays it to its end; how it ended."""
+    run = pipeline.start()
+    pipeline.h.run()
+    status = pipeline.h.status(run)
+    assert status.runtime_status == "Completed"
+    assert len(pipeline.ends) == 1
+    return pipeline.ends[0]
+
+
+def test_given_a_job_that_succeeds_when_run_then_processed_once_and_notified(pipeline) -> None:
+    assert end(pipeline)["state"] == "Succeeded"
+    assert len(pipeline.called(names.CONVERT_FILE)) == 2
+    assert [step["event"] for step in pipeline.called(names.SEND_NOTIFICATION)] == ["completed"]
+    assert pipeline.h.status(names.process_instance("e", 1)).runtime_status == "Completed"
+
+
+def test_given_timers_that_fire_early_when_run_then_the_same_end(make_pipeline) -> None:
+    assert end(make_pipeline(early_timers=1.0))["state"] == "Succeeded"
+
+
+def test_given_no_trigger_when_run_then_the_run_starts_processing_itself(pipeline) -> None:
+    pipeline.trigger = False
+    assert end(pipeline)["state"] == "Succeeded"
+    assert len(pipeline.called(names.COMMIT_EXPORT)) == 1
+
+
+def test_given_a_lost_event_when_run_then_the_registry_tells(pipeline) -> None:
+    def announce(step):
+        pipeline.processed = True
+        return {"ok": {"notify": []}}
+
+    pipeline.overrides[names.ANNOUNCE_PROCESSED] = announce
+    assert end(pipeline)["state"] == "Succeeded"
+
+
+def test_given_a_second_blob_event_after_the_end_when_processed_then_nothing_changes(pipeline) -> None:
+    end(pipeline)
+    pipeline.start_processing()
+    pipeline.h.run()
+    assert len(pipeline.called(names.COMMIT_EXPORT)) == 1
+    assert len(pipeline.called(names.SEND_NOTIFICATION)) == 1
+
+
+def test_given_a_job_that_fails_when_run_then_failed_with_its_reason_and_notified(pipeline) -> None:
+    pipeline.states = ["Queued", "Failed"]
+    ended = end(pipeline)
+    assert (ended["state"], ended["error"]["code"]) == ("Failed", "JobFailed")
+    assert [step["event"] for step in pipeline.called(names.SEND_NOTIFICATION)] == ["failed"]
+
+
+def test_given_a_job_that_never_starts_when_run_then_timed_out_after_the_deadline(pipeline) -> None:
+    pipeline.states = ["Queued"]
+    ended = end(pipeline)
+    assert ended["state"] == "TimedOut"
+    assert "QUEUE_DEADLINE" in ended["error"]["message"]
+    assert len(pipeline.called(names.CHECK_EXPORT_JOB)) < 30
+
+
+def test_given_a_long_job_when_polled_then_it_continues_as_new_and_its_history_stays_small(pipeline) -> None:
+    pipeline.states = ["Running"] * 23 + ["Collecting"]
+    pipeline.policy = replace(pipeline.policy, polls_per_generation=5)
+    assert end(pipeline)["state"] == "Succeeded"
+    assert len(pipeline.called(names.CHECK_EXPORT_JOB)) == 24
+    assert len(pipeline.h.history(names.poll_instance("e", 1))) < 8 * 5 + 8
+
+
+@pytest.mark.parametrize("failure", ["answer", "raise"])
+def test_given_an_api_that_is_down_when_created_then_retried_by_timers_then_failed(pipeline, failure) -> None:
+    def down(_):
+        if failure == "raise":
+            raise RuntimeError("the worker died")
+        return {"error": {"code": "Transient", "kind": "remote", "message": "down", "retryable": True}}
+
+    pipeline.overrides[names.CREATE_EXPORT_JOB] = down
+    began = pipeline.h.now
+    assert end(pipeline)["state"] == "Failed"
+    tries = pipeline.called(names.CREATE_EXPORT_JOB)
+    assert [step["tried"] for step in tries] == list(range(8))
+    assert timedelta(minutes=1) < pipeline.h.now - began < timedelta(minutes=10)
+
+
+def test_given_an_api_that_comes_back_when_polled_then_succeeded(pipeline) -> None:
+    answers = [{"error": {"code": "Transient", "kind": "remote", "message": "x", "retryable": True}}] * 5
+
+    def check(step):
+        return (
+            answers.pop(0) if answers else {"ok": {"state": "Collecting", "error": None, "retryAfter": None}}
+        )
+
+    pipeline.overrides[names.CHECK_EXPORT_JOB] = check
+    assert end(pipeline)["state"] == "Succeeded"
+
+
+def test_given_an_empty_container_when_collected_then_looked_into_again_for_two_minutes(pipeline) -> None:
+    pipeline.looks = [{"none": True}] * 5 + [{"files": 0}]
+    began = pipeline.h.now
+    assert end(pipeline)["state"] == "Succeeded"
+    looks = pipeline.called(names.COLLECT_FILES)
+    assert [step["acceptNone"] for step in looks] == [False] * 5 + [True]
+    assert pipeline.h.now - began > timedelta(minutes=2)
+
+
+def test_given_a_file_that_cannot_be_used_when_processed_then_failed_and_no_success_notified(
+    pipeline,
+) -> None:
+    pipeline.overrides[names.CONVERT_FILE] = lambda _: {
+        "error": {"code": "Truncated", "kind": "data", "message": "truncated", "retryable": False}
+    }
+    ended = end(pipeline)
+    assert (ended["state"], ended["error"]["code"]) == ("Failed", "Truncated")
+    assert [step["event"] for step in pipeline.called(names.SEND_NOTIFICATION)] == ["failed"]
+
+
+def test_given_a_dead_webhook_when_notified_then_it_holds_nothing_up(pipeline) -> None:
+    pipeline.overrides[names.SEND_NOTIFICATION] = lambda _: {
+        "error": {"code": "Transient", "kind": "remote", "message": "down", "retryable": True}
+    }
+    ended_at = []
+    original = pipeline._finish_export
+
+    def finish(step):
+        ended_at.append(pipeline.h.now)
+        return original(step)
+
+    pipeline.overrides[names.FINISH_EXPORT] = finish
+    began = pipeline.h.now
+    assert end(pipeline)["state"] == "Succeeded"
+    assert ended_at[0] - began < timedelta(minutes=2)
+    assert len(pipeline.called(names.SEND_NOTIFICATION)) == 15
+
+
+@pytest.mark.parametrize("early", [0.0, 1.0])
+def test_given_a_cancel_at_any_moment_when_run_then_never_lost(make_pipeline, early: float) -> None:
+    @settings(max_examples=25, deadline=None, derandomize=True, database=None)
+    @given(seconds=st.floats(0, 40))
+    def check(seconds: float) -> None:
+        pipeline = make_pipeline(early_timers=early)
+        collected = []
+        original = pipeline._collect_files
+        pipeline.overrides[names.COLLECT_FILES] = lambda step: (
+            {"error": {"code": "Cancelled", "kind": "cancelled", "message": "x", "retryable": False}}
+            if pipeline.cancelled
+            else (collected.append(True), original(step))[1]
+        )
+        pipeline.h.schedule(seconds, pipeline.cancel)
+        ended = end(pipeline)
+        # Once the files are collected it is too late, and the HTTP function would answer 409.
+        assert ended["state"] == ("Succeeded" if collected else "Cancelled")
+
+    check()
