@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
-from json.decoder import JSONDecoder, scanstring
-from typing import NoReturn, cast
+from collections.abc import Collection, Mapping
+from typing import NoReturn
 
 _SPACE = re.compile(r"[ \t\n\r]*+")
 _STRING_OR_SPACE = re.compile(r'("[^"\\]*+(?:\\.[^"\\]*+)*+")|[ \t\n\r]++')
@@ -20,7 +19,7 @@ _PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _BACKSLASH = re.compile(r"\\\\")
 
 
-class NotJson(ValueError):  # noqa: N818 - a verdict on a text, not a failure of the program
+class NotJson(ValueError):
     """The text is no JSON that every reader can read; `rule` says why."""
 
     def __init__(self, rule: str) -> None:
@@ -35,7 +34,7 @@ def members(text: str) -> dict[str, str] | None:
     """
     start = _skip(text, 0)
     if text[start : start + 1] != "{":
-        _to_end(text, _scan(text, start))
+        _to_end(text, _scan(text, start)[1])
         return None
     found: dict[str, str] = {}
     at = _skip(text, start + 1)
@@ -45,16 +44,13 @@ def members(text: str) -> dict[str, str] | None:
     while True:
         if text[at : at + 1] != '"':
             raise NotJson("not-json")
-        try:
-            name, at = scanstring(text, at + 1, True)
-        except ValueError:
-            raise NotJson("not-json") from None
+        name, at = _scan(text, at)
         at = _skip(text, at)
         if text[at : at + 1] != ":":
             raise NotJson("not-json")
         value = _skip(text, at + 1)
-        at = _scan(text, value)
-        found[name] = _minify(text[value:at])
+        _, at = _scan(text, value)
+        found[str(name)] = _minify(text[value:at])
         at = _skip(text, at)
         if text[at : at + 1] == "}":
             _to_end(text, at + 1)
@@ -69,7 +65,7 @@ def items(text: str) -> list[str] | None:
     """
     start = _skip(text, 0)
     if text[start : start + 1] != "[":
-        _to_end(text, _scan(text, start))
+        _to_end(text, _scan(text, start)[1])
         return None
     found: list[str] = []
     at = _skip(text, start + 1)
@@ -77,7 +73,7 @@ def items(text: str) -> list[str] | None:
         _to_end(text, at + 1)
         return found
     while True:
-        end = _scan(text, at)
+        _, end = _scan(text, at)
         found.append(_minify(text[at:end]))
         at = _skip(text, end)
         if text[at : at + 1] == "]":
@@ -118,19 +114,16 @@ def _refuse(_: str) -> NoReturn:
 
 
 # Numbers are only skipped: Python refuses to read integers of more than 4,300 digits.
-_scan_once = cast(
-    "Callable[[str, int], tuple[object, int]]",
-    JSONDecoder(parse_int=len, parse_float=len, parse_constant=_refuse).scan_once,  # type: ignore[arg-type]
-)
+_decoder = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=_refuse)
 
 
-def _scan(text: str, at: int) -> int:
-    """The end of the value that starts at `at`."""
+def _scan(text: str, at: int) -> tuple[object, int]:
+    """The value that starts at `at`, numbers aside, and its end."""
     try:
-        return _scan_once(text, at)[1]
+        return _decoder.raw_decode(text, at)
     except RecursionError:
         raise NotJson("too-deep") from None
-    except (ValueError, StopIteration):
+    except ValueError:
         raise NotJson("not-json") from None
 
 

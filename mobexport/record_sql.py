@@ -5,6 +5,8 @@ The input is a relation with the columns `text` (a JSON object) and `protected` 
 made it). Nothing here knows where records come from or go.
 """
 
+# ruff: noqa: S608 - the names in these queries are checked where types are declared
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
@@ -18,21 +20,47 @@ _TIME = rf"\d{{4}}-\d{{2}}-\d{{2}}[Tt]{_CLOCK}:[0-5]\d(?:\.\d+)?(?:[Zz]|[+-]{_CL
 _SPACES = ("' '", "chr(9)", "chr(13)")
 
 
-def plain(column: str = "text", *, unique: str = "$") -> str:
-    """Whether DuckDB takes that JSON text apart exactly: true, or false for anything doubtful.
+def plain(source: str, *, carry: str, known: Sequence[str], unique: str = "$") -> str:
+    """A query over `source`: its `text`, and whether DuckDB takes that JSON apart exactly (`plain`).
 
     True means: what DuckDB would write is what stands there, but for whitespace between tokens, and no name
     stands twice in the object at the path `unique`. Sound, since equal texts are equal in every part.
+    `carry`: other columns to keep, as SQL. `known`: names that the object at `unique` usually has, which
+    make the search for doubles cheap.
     """
-    left, right = f"json({column})", column
+    written, text = "written", "text"
     for space in _SPACES:
-        left, right = f"replace({left}, {space}, '')", f"replace({right}, {space}, '')"
-    keys = f"json_keys({column}, {literal(unique)})"
-    return (
-        f"CASE WHEN NOT json_valid({column}) OR contains({column}, 'NaN') OR contains({column}, 'Infinity')"
-        f" THEN false WHEN coalesce(list_unique({keys}) <> len({keys}), false) THEN false"
-        f" ELSE json({column}) = {column} OR {left} = {right} END"
-    )
+        written, text = f"replace({written}, {space}, '')", f"replace({text}, {space}, '')"
+    paths = ", ".join(literal(f"{unique}.{name}") for name in known)
+    there = f"list_sum(json_exists(text, [{paths}])::INTEGER[])" if known else "0"
+    return f"""
+SELECT {carry}, text, CASE
+    WHEN written IS NULL OR contains(text, 'NaN') OR contains(text, 'Infinity') THEN false
+    WHEN written <> text AND {written} <> {text} THEN false
+    WHEN len(names) = {there} THEN true
+    ELSE coalesce(list_unique(names) = len(names), true) END AS plain
+FROM (
+    SELECT *, CASE WHEN json_valid(text) THEN json(text) END AS written,
+        CASE WHEN json_valid(text) THEN json_keys(text, {literal(unique)}) END AS names
+    FROM {source}
+)
+"""
+
+
+def numbered(parts: int) -> str:
+    """A relation of lines: `source`, `number`, `text`, of parts given as parameters (source, number, text).
+
+    The lines of a part have consecutive numbers from its own on; blank ones are left out.
+    """
+    given = ", ".join(["(?, ?, ?)"] * parts)
+    return f"""(
+    SELECT source, first + ordinal - 1 AS number, text FROM (
+        SELECT source, first, unnest(lines) AS text, generate_subscripts(lines, 1) AS ordinal FROM (
+            SELECT source::BIGINT AS source, first::BIGINT AS first, string_split(text, chr(10)) AS lines
+            FROM (VALUES {given}) given(source, first, text)
+        )
+    ) WHERE NOT ({blank("text")})
+)"""
 
 
 def blank(text: str) -> str:
@@ -53,7 +81,7 @@ def tokens(fields: Sequence[Field], source: str, *, carry: str) -> str:
             token = f"CASE WHEN protected THEN json_extract_string({token}, '$') ELSE {token} END"
         parts.append(f'{token} AS "token_{field.name}"')
     return (
-        f"SELECT {carry}, {', '.join(parts)}"  # noqa: S608 - names are checked by the declaration
+        f"SELECT {carry}, {', '.join(parts)}"
         f" FROM (SELECT *, json_extract(text, [{paths}]) AS token FROM {source})"
     )
 
@@ -73,12 +101,12 @@ def values(fields: Iterable[Field], source: str) -> str:
         f'CASE WHEN year("instant_{name}") BETWEEN 1 AND 9999 THEN "instant_{name}" END AS "instant_{name}"'
         for name in times
     )
-    query = f"SELECT *{instants} FROM (SELECT *, {columns} FROM ({source}))"  # noqa: S608
-    return f"SELECT * REPLACE ({in_range}) FROM ({query})" if times else query  # noqa: S608
+    query = f"SELECT *{instants} FROM (SELECT *, {columns} FROM ({source}))"
+    return f"SELECT * REPLACE ({in_range}) FROM ({query})" if times else query
 
 
 def faults(fields: Iterable[Field], required: Iterable[Field]) -> list[tuple[str, str]]:
-    """(condition, `rule:field`) for whatever makes a record unusable, the first that holds being the reason."""
+    """(condition, `rule:field`) for what makes a record unusable; the first that holds is the reason."""
     must = {field.name for field in required}
     found: list[tuple[str, str]] = []
     for field in fields:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from mobexport import json_text
 from mobexport.duck import DuckLimits, connect, fetch_batches, load_rows
 from mobexport.export_api import queries
-from mobexport.export_api.raw_lines import RawBlock, RawFile, raw_blocks
+from mobexport.export_api.raw_lines import Part, RawFile, raw_blocks
 from mobexport.export_types.model import ExportType
 
 if TYPE_CHECKING:
@@ -110,17 +110,14 @@ def write_export(
     return ExportCounts(read, rejected, outside, superseded, removed, exported, elements, unknown)
 
 
-def _load(connection: DuckDBPyConnection, block: RawBlock, export_type: ExportType) -> int:
-    """Fills `flat` with the block's JSON lines and `reject` with those that are none; how many lines it has."""
-    connection.execute("DELETE FROM line")
+def _load(connection: DuckDBPyConnection, block: list[Part], export_type: ExportType) -> int:
+    """Fills `flat` with the JSON lines of a block and `reject` with the others; how many there were."""
     connection.execute("DELETE FROM flat")
-    segments = ", ".join(f"({s.ordinal}, {s.file}, {s.first_line})" for s in block.segments)
-    connection.execute(
-        f"CREATE OR REPLACE TABLE segment AS FROM (VALUES {segments}) AS s(ordinal, file, first_line)"  # noqa: S608
-    )
-    connection.execute(queries.SPLIT, [block.text])
+    parts = [value for part in block for value in (part.file, part.first_line, part.text)]
+    connection.execute(queries.split(export_type, len(block)), parts)
     connection.execute(queries.FLATTEN)
-    faulty = [(file, bad.line, bad.rule, bad.original) for file, bad in block.spoiled]
+    spoiled = [(part.file, bad.line, bad.rule, bad.original) for part in block for bad in part.spoiled]
+    faulty = list(spoiled)
     raw = {declared.name for declared in export_type.fields if declared.is_raw_json}
     exact = []
     for file, line, text in connection.execute(queries.DOUBTFUL).fetchall():
@@ -135,7 +132,7 @@ def _load(connection: DuckDBPyConnection, block: RawBlock, export_type: ExportTy
             exact.append((file, line, flat, True, text))
     load_rows(connection, "reject", queries.REJECT_TYPES, faulty)
     load_rows(connection, "flat", queries.FLAT_TYPES, exact)
-    return _numbers(connection, "SELECT count(*) FROM line")[0] + len(block.spoiled)
+    return _numbers(connection, "SELECT count(*) FROM line")[0] + len(spoiled)
 
 
 def _write_elements(

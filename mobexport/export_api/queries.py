@@ -4,6 +4,8 @@ Tables: `line` (the lines of one block), `flat` (those that are JSON), `parsed` 
 all blocks `kept` (records that may be exported), `reject`.
 """
 
+# ruff: noqa: S608 - the names in these queries are checked where types are declared
+
 from __future__ import annotations
 
 from datetime import date
@@ -13,27 +15,13 @@ from mobexport.duck import literal
 from mobexport.export_types.model import ExportType, Latest
 
 TABLES = (
-    "CREATE TABLE line (file INTEGER, line BIGINT, text VARCHAR, plain BOOLEAN)",
-    "CREATE TABLE flat (file INTEGER, line BIGINT, text VARCHAR, protected BOOLEAN, original VARCHAR)",
-    "CREATE TABLE kept (hash VARCHAR, group_key VARCHAR, head VARCHAR, instant TIMESTAMP, file INTEGER,"
-    " line BIGINT, entry VARCHAR, body VARCHAR)",
+    "CREATE TEMP TABLE flat (file INTEGER, line BIGINT, text VARCHAR, protected BOOLEAN, original VARCHAR)",
+    """CREATE TABLE kept (hash VARCHAR, group_key VARCHAR, head VARCHAR, instant TIMESTAMP, file INTEGER,
+    line BIGINT, entry VARCHAR, body VARCHAR)""",
     "CREATE TABLE reject (file INTEGER, line BIGINT, fault VARCHAR, original VARCHAR)",
 )
 REJECT_TYPES = ("INTEGER", "BIGINT", "VARCHAR", "VARCHAR")
 FLAT_TYPES = ("INTEGER", "BIGINT", "VARCHAR", "BOOLEAN", "VARCHAR")
-
-SPLIT = f"""
-INSERT INTO line
-SELECT segment.file, segment.first_line + numbered.ordinal - segment.ordinal, text, {record_sql.plain()}
-FROM (
-    SELECT text, ordinal FROM (
-        SELECT unnest(parts) AS text, generate_subscripts(parts, 1) AS ordinal
-        FROM (SELECT string_split(?, chr(10)) AS parts)
-    ) WHERE NOT ({record_sql.blank('text')})
-) numbered
-ASOF JOIN segment ON numbered.ordinal >= segment.ordinal
-"""
-"""Fills `line` from the text of a block; its parameter. `segment` says where files begin."""
 
 DOUBTFUL = "SELECT file, line, rtrim(text, chr(13)) FROM line WHERE NOT plain ORDER BY file, line"
 FLATTEN = "INSERT INTO flat SELECT file, line, text, false, NULL FROM line WHERE plain"
@@ -53,6 +41,13 @@ REJECTS = "SELECT file, line, fault, original FROM reject ORDER BY file, line"
 _ORDER = "hash, group_key, head, instant, file, line"
 
 
+def split(export_type: ExportType, parts: int) -> str:
+    """Makes `line` from the parts of a block, given as parameters: file, first line, text of each."""
+    known = [field.name for field in export_type.fields]
+    lines = record_sql.plain(record_sql.numbered(parts), carry="source AS file, number AS line", known=known)
+    return f"CREATE OR REPLACE TEMP TABLE line AS {lines}"
+
+
 def parse(export_type: ExportType, window: tuple[date, date] | None) -> str:
     """Makes `parsed` from `flat`: one row a line, with its fault or what is written of it."""
     fields = export_type.fields
@@ -66,34 +61,34 @@ def parse(export_type: ExportType, window: tuple[date, date] | None) -> str:
     if window:
         inside = f"{instant}::DATE BETWEEN DATE '{window[0]}' AND DATE '{window[1]}'"
     known = " + ".join(f'("token_{field.name}" IS NOT NULL)::INTEGER' for field in fields)
-    key = " || chr(31) || ".join(f"coalesce(\"value_{field.name}\", '')" for field in export_type.group_fields)
+    key = " || chr(31) || ".join(f"coalesce(\"value_{name}\", '')" for name in export_type.group)
     source = record_sql.values(
         fields,
         record_sql.tokens(fields, "flat", carry="file, line, text, original, json_keys(text) AS names"),
     )
     return f"""
-CREATE OR REPLACE TABLE parsed AS
+CREATE OR REPLACE TEMP TABLE parsed AS
 SELECT file, line, fault,
     CASE WHEN fault IS NOT NULL THEN coalesce(original, rtrim(text, chr(13))) END AS original,
     {inside} AS inside, md5(group_key) AS hash, group_key, {_head(export_type)} AS head,
     {instant} AS instant, {_entry(export_type)} AS entry, {_body(export_type)} AS body,
     CASE WHEN len(names) > {known} THEN names END AS names
 FROM (SELECT *, {record_sql.first_of(faults)} AS fault, {key} AS group_key FROM ({source}))
-"""  # noqa: S608 - names are checked by the declaration
+"""
 
 
 def ordered(export_type: ExportType) -> str:
     """What is exported, in its order: (beginning of the element, record)."""
     if isinstance(export_type.shape, Latest):
-        return f"SELECT head, body FROM ({_AGED}) WHERE age = 1 AND body IS NOT NULL ORDER BY {_ORDER}"  # noqa: S608
-    return f"SELECT head, body FROM kept ORDER BY {_ORDER}"  # noqa: S608
+        return f"SELECT head, body FROM ({_AGED}) WHERE age = 1 AND body IS NOT NULL ORDER BY {_ORDER}"
+    return f"SELECT head, body FROM kept ORDER BY {_ORDER}"
 
 
 def superseded(export_type: ExportType) -> str:
     """Two counts: kept records that a later one of their group and key replaces; that remove their key."""
     if isinstance(export_type.shape, Latest):
         counts = "count(*) FILTER (age > 1), count(*) FILTER (age = 1 AND body IS NULL)"
-        return f"SELECT {counts} FROM ({_AGED})"  # noqa: S608
+        return f"SELECT {counts} FROM ({_AGED})"
     return "SELECT 0, 0"
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from mobexport.text_blocks import BLOCK_BYTES, MAX_LINE_BYTES, Spoiled, text_blocks
 
+_PARTS = 200  # parts of a block become parameters of one query
+
 
 @dataclass(frozen=True)
 class RawFile:
@@ -19,44 +21,29 @@ class RawFile:
 
 
 @dataclass(frozen=True)
-class Segment:
-    """Where a file's lines begin in a block."""
+class Part:
+    """Lines of one file."""
 
-    ordinal: int
-    """Place of its first line in the block, from 1."""
     file: int
     """Index of the file."""
     first_line: int
-
-
-@dataclass(frozen=True)
-class RawBlock:
-    """Lines of one or several files."""
-
     text: str
-    segments: tuple[Segment, ...]
-    spoiled: tuple[tuple[int, Spoiled], ...]
-    """(index of the file, line), for lines that are empty in `text`."""
+    """The lines, joined by newlines; those that are `spoiled` are empty."""
+    spoiled: tuple[Spoiled, ...]
 
 
 def raw_blocks(
     files: Iterable[RawFile], *, block_bytes: int = BLOCK_BYTES, max_line_bytes: int = MAX_LINE_BYTES
-) -> Iterator[RawBlock]:
+) -> Iterator[list[Part]]:
     """All lines of the files, in their order. Small files share a block, since each block costs queries."""
-    texts: list[str] = []
-    segments: list[Segment] = []
-    spoiled: list[tuple[int, Spoiled]] = []
-    lines = size = 0
+    block: list[Part] = []
+    size = 0
     for index, file in enumerate(files):
-        for block in text_blocks(file.chunks(), block_bytes=block_bytes, max_line_bytes=max_line_bytes):
-            segments.append(Segment(lines + 1, index, block.first_line))
-            texts.append(block.text)
-            spoiled.extend((index, fault) for fault in block.spoiled)
-            lines += block.lines
-            size += len(block.text)
-            if size >= block_bytes // 2:
-                yield RawBlock("\n".join(texts), tuple(segments), tuple(spoiled))
-                texts, segments, spoiled = [], [], []
-                lines = size = 0
-    if segments:
-        yield RawBlock("\n".join(texts), tuple(segments), tuple(spoiled))
+        for lines in text_blocks(file.chunks(), block_bytes=block_bytes, max_line_bytes=max_line_bytes):
+            block.append(Part(index, lines.first_line, lines.text, lines.spoiled))
+            size += len(lines.text)
+            if size >= block_bytes // 2 or len(block) == _PARTS:
+                yield block
+                block, size = [], 0
+    if block:
+        yield block

@@ -85,7 +85,7 @@ class ExportType:
     """Whether it takes startDate and endDate; else it is a snapshot."""
     shape: Grouped | Latest
     group: tuple[str, ...]
-    """Names of the fields that make an element's group, in order; an absent one is left out of the element."""
+    """Names of the fields that make an element's group, in order; an absent one is left out."""
     time: str
     """Name of the field that says when; decides the day, the order and what is latest."""
     fields: tuple[Field, ...]

@@ -4,6 +4,8 @@ Tables: `element` (the elements of one block), `record` (their innermost records
 fields in front), `checked` (their faults and values), and over all blocks `row_` and `reject`.
 """
 
+# ruff: noqa: S608 - the names in these queries are checked where types are declared
+
 from __future__ import annotations
 
 from datetime import date
@@ -19,7 +21,7 @@ _SQL_TYPES = {FieldKind.TIME: "TIMESTAMP"}
 DOUBTFUL = "SELECT number, first_record, text FROM element WHERE NOT plain ORDER BY number, first_record"
 COUNTS = "SELECT (SELECT count(*) FROM row_), (SELECT count(*) FROM reject)"
 RULES = "SELECT fault, count(*) FROM reject GROUP BY fault ORDER BY fault"
-LENIENT = "SELECT note, count(*) FROM (SELECT unnest(notes) AS note FROM checked WHERE fault IS NULL) GROUP BY 1"
+LENIENT = "SELECT unnest(notes) AS note, count(*) FROM checked WHERE fault IS NULL GROUP BY note"
 REJECTS = "SELECT element, record, fault, original FROM reject ORDER BY element, record"
 REJECT = "INSERT INTO reject SELECT element, record, fault, original FROM checked WHERE fault IS NOT NULL"
 DAYS = "SELECT day, count(*) FROM row_ GROUP BY day ORDER BY day"
@@ -29,53 +31,49 @@ def tables(export_type: ExportType) -> list[str]:
     """What to create before the first block."""
     columns = ", ".join(f'"{field.name}" {_sql_type(field)}' for field in export_type.columns)
     return [
-        "CREATE TABLE element (number BIGINT, first_record BIGINT, text VARCHAR, plain BOOLEAN)",
-        "CREATE TABLE record (element BIGINT, record BIGINT, head VARCHAR, body VARCHAR, protected BOOLEAN,"
-        " original VARCHAR, fault VARCHAR)",
+        """CREATE TEMP TABLE record (element BIGINT, record BIGINT, head VARCHAR, body VARCHAR,
+        protected BOOLEAN, original VARCHAR, fault VARCHAR)""",
         f"CREATE TABLE row_ (element BIGINT, record BIGINT, day DATE, {columns})",
         "CREATE TABLE reject (element BIGINT, record BIGINT, fault VARCHAR, original VARCHAR)",
     ]
 
 
-def split(export_type: ExportType) -> str:
-    """Fills `element` from the text of a block; its parameter. `segment` says how elements are numbered."""
-    names = "$" if isinstance(export_type.shape, Grouped) else f"$.{export_type.inner}"
-    return f"""
-INSERT INTO element
-SELECT segment.number + numbered.ordinal - segment.ordinal, segment.first_record, text,
-    {record_sql.plain(unique=names)}
-FROM (
-    SELECT text, ordinal FROM (
-        SELECT unnest(parts) AS text, generate_subscripts(parts, 1) AS ordinal
-        FROM (SELECT string_split(?, chr(10)) AS parts)
-    ) WHERE text <> ''
-) numbered
-ASOF JOIN segment ON numbered.ordinal >= segment.ordinal
-"""  # noqa: S608 - names are checked by the declaration
+def split(export_type: ExportType, parts: int) -> str:
+    """Makes `element` from the parts of a block, given as parameters: first record, first number, text."""
+    if isinstance(export_type.shape, Grouped):
+        known, unique = [*export_type.group, export_type.inner], "$"
+    else:
+        known, unique = [], f"$.{export_type.inner}"
+    lines = record_sql.plain(
+        record_sql.numbered(parts), carry="number, source AS first_record", known=known, unique=unique
+    )
+    return f"CREATE OR REPLACE TEMP TABLE element AS {lines}"
 
 
 def explode(export_type: ExportType) -> list[str]:
     """Fill `record` from plain elements; one that has no list (or map) of records is one record at fault."""
-    grouped = isinstance(export_type.shape, Grouped)
-    inner, kind = f"$.{export_type.inner}", "ARRAY" if grouped else "OBJECT"
+    shape = export_type.shape
+    inner, kind = f"$.{export_type.inner}", "ARRAY" if isinstance(shape, Grouped) else "OBJECT"
     pairs = [
         literal(f'"{field.name}":') + f" || coalesce(json_extract(text, '$.{field.name}')::VARCHAR, 'null')"
         for field in export_type.group_fields
     ]
     head = f"concat_ws(',', {', '.join(pairs)})"
     usable = f"plain AND coalesce(json_type(text, '{inner}') = '{kind}', false)"
-    if grouped:
-        listed = (
-            "unnest(records)::VARCHAR AS body, generate_subscripts(records, 1) AS place FROM"
-            f" (SELECT *, json_extract(text, '{inner}[*]') AS records FROM element WHERE {usable})"
-        )
+    if isinstance(shape, Grouped):
+        # The head is taken out before the list is unnested: once an element, not once a record.
+        records = f"""
+SELECT number, first_record, head, unnest(bodies)::VARCHAR AS body, generate_subscripts(bodies, 1) AS place
+FROM (
+    SELECT number, first_record, {head} AS head, json_extract(text, '{inner}[*]') AS bodies
+    FROM element WHERE {usable}
+)"""
     else:
-        shape = export_type.shape
-        entry = f"'{{\"{shape.key}\":' || to_json(pair.key) || ',\"{shape.value}\":' || pair.value || '}}'"  # type: ignore[union-attr]
-        listed = (
-            f"{entry} AS body, row_number() OVER (PARTITION BY number ORDER BY pair.id) AS place"
-            f" FROM element, json_each(text, '{inner}') pair WHERE {usable}"
-        )
+        records = f"""
+SELECT number, first_record, {head} AS head,
+    '{{"{shape.key}":' || to_json(pair.key) || ',"{shape.value}":' || pair.value || '}}' AS body,
+    row_number() OVER (PARTITION BY number ORDER BY pair.id) AS place
+FROM element, json_each(text, '{inner}') pair WHERE {usable}"""
     fault = record_sql.first_of(
         [
             ("json_type(text) <> 'OBJECT'", "not-an-object"),
@@ -84,10 +82,10 @@ def explode(export_type: ExportType) -> list[str]:
         ]
     )
     return [
-        f"INSERT INTO record SELECT number, first_record + place - 1, {head}, body, false, NULL, NULL"  # noqa: S608
-        f" FROM (SELECT number, first_record, text, {listed})",
-        f"INSERT INTO record SELECT number, first_record, NULL, NULL, false, text, {fault}"  # noqa: S608
-        f" FROM element WHERE plain AND NOT ({usable})",
+        f"""INSERT INTO record
+SELECT number, first_record + place - 1, head, body, false, NULL, NULL FROM ({records})""",
+        f"""INSERT INTO record SELECT number, first_record, NULL, NULL, false, text, {fault}
+FROM element WHERE plain AND NOT ({usable})""",
     ]
 
 
@@ -113,36 +111,38 @@ def check(export_type: ExportType, window: tuple[date, date] | None, *, strict: 
         faults += notes
     listed = ", ".join(f"CASE WHEN {condition} THEN {literal(label)} END" for condition, label in notes)
     # The group's fields come first, and of two members with one name the first counts here.
-    flat = (
-        "SELECT element, record, protected, original, body, fault AS given, CASE"
-        " WHEN body IS NULL OR json_type(body) <> 'OBJECT' THEN '{}'"
-        " WHEN body = '{}' THEN '{' || head || '}' ELSE '{' || head || ',' || body[2:] END AS text FROM record"
-    )
+    flat = """(
+    SELECT element, record, protected, original, body, fault AS given, CASE
+        WHEN body IS NULL OR json_type(body) <> 'OBJECT' THEN '{}'
+        WHEN body = '{}' THEN '{' || head || '}'
+        ELSE '{' || head || ',' || body[2:] END AS text
+    FROM record
+)"""
     carry = "element, record, original, body, given"
-    source = record_sql.values(fields, record_sql.tokens(fields, f"({flat})", carry=carry))
+    source = record_sql.values(fields, record_sql.tokens(fields, flat, carry=carry))
     return f"""
-CREATE OR REPLACE TABLE checked AS
+CREATE OR REPLACE TEMP TABLE checked AS
 SELECT *, CASE WHEN fault IS NULL THEN list_filter([{listed}], lambda note: note IS NOT NULL) END AS notes
 FROM (
     SELECT * REPLACE (coalesce(original, body) AS original),
         coalesce(given, {record_sql.first_of(faults)}) AS fault
     FROM ({source})
 )
-"""  # noqa: S608 - names are checked by the declaration
+"""
 
 
 def keep(export_type: ExportType, snapshot_day: date | None) -> str:
     """Appends the records without a fault to `row_`."""
     columns = ", ".join(_column(field) for field in export_type.columns)
     day = f'"instant_{export_type.time}"::DATE' if export_type.historical else f"DATE '{snapshot_day}'"
-    return f"INSERT INTO row_ SELECT element, record, {day}, {columns} FROM checked WHERE fault IS NULL"  # noqa: S608
+    return f"INSERT INTO row_ SELECT element, record, {day}, {columns} FROM checked WHERE fault IS NULL"
 
 
 def copy_day(export_type: ExportType, app: str, day: date, path: str) -> str:
     """Writes one day's rows, in the order of the file they came from."""
     columns = ", ".join(_output(field) for field in export_type.columns)
     return (
-        f"COPY (SELECT {literal(app)} AS app, {columns} FROM row_ WHERE day = DATE '{day}'"  # noqa: S608
+        f"COPY (SELECT {literal(app)} AS app, {columns} FROM row_ WHERE day = DATE '{day}'"
         f" ORDER BY element, record) TO {literal(path)} (FORMAT parquet, COMPRESSION zstd)"
     )
 

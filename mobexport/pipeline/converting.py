@@ -52,9 +52,9 @@ class Conversion:
     outputs: tuple[ParquetFile, ...]
     """By day."""
     rejects: Path | None
-    """NDJSON: element and record (from 1), rule, field (where one is at fault), original; None without any."""
+    """NDJSON: element, record (both from 1), rule, field (where one is at fault), original."""
     lenient: Mapping[str, int]
-    """What the published schema forbids and was let pass, such as `missing:sessionId`, `not-a-guid:deviceId`."""
+    """What breaks the published schema and passed: `missing:sessionId`, `not-a-guid:deviceId`."""
     rules: Mapping[str, int]
     """Rejects by reason: `rule`, or `rule:field`."""
     input_bytes: int
@@ -74,7 +74,7 @@ def convert_file(
     workdir: Path,
     limits: DuckLimits,
 ) -> Conversion:
-    """Writes `{out_dir}/date=YYYY-MM-DD/{stem}-{n}.parquet` (snapshots: `snapshot=…`), n from 0 over the days.
+    """Writes `{out_dir}/date=YYYY-MM-DD/{stem}-{n}.parquet` (snapshots: `snapshot=…`), n from 0.
 
     Columns: `app`, then the type's (ids, text and JSON as VARCHAR, times as TIMESTAMP WITH TIME ZONE, UTC),
     in the order of the file, zstd. `window`: records of other days are rejects; None takes every day.
@@ -90,11 +90,11 @@ def convert_file(
     with connect(workdir, limits, writable=[out_dir]) as connection:
         for statement in queries.tables(export_type):
             connection.execute(statement)
-        fill = [queries.split(export_type), *queries.explode(export_type)]
+        explode = queries.explode(export_type)
         judge = queries.check(export_type, window, strict=strict)
         keep = queries.keep(export_type, snapshot_day)
         for block in _blocks(elements(measured, cutting=_cutting(export_type))):
-            _load(connection, block, fill, export_type)
+            _load(connection, block, explode, export_type)
             connection.execute(judge)
             connection.execute(keep)
             connection.execute(queries.REJECT)
@@ -151,18 +151,12 @@ def _blocks(found: Iterable[Element]) -> Iterator[list[Element]]:
 
 
 def _load(
-    connection: DuckDBPyConnection, block: list[Element], fill: list[str], export_type: ExportType
+    connection: DuckDBPyConnection, block: list[Element], explode: list[str], export_type: ExportType
 ) -> None:
     """Fills `record` with the records of a block, whichever way its elements can be read."""
-    connection.execute("DELETE FROM element")
     connection.execute("DELETE FROM record")
-    text, spoiled = _decoded(block)
-    connection.execute(
-        f"CREATE OR REPLACE TABLE segment AS FROM (VALUES {_segments(block)})"  # noqa: S608 - numbers only
-        " AS s(ordinal, number, first_record)"
-    )
-    split, *explode = fill
-    connection.execute(split, [text])
+    parts, spoiled = _parts(block)
+    connection.execute(queries.split(export_type, len(parts) // 3), parts)
     for statement in explode:
         connection.execute(statement)
     records = [
@@ -174,33 +168,34 @@ def _load(
     load_rows(connection, "reject", queries.REJECT_TYPES, spoiled)
 
 
-def _decoded(block: list[Element]) -> tuple[str, list[tuple[int, int, str, str]]]:
-    """The elements as lines of text; those that are no text are empty lines, and rejects."""
-    data = b"\n".join(element.text for element in block)
-    if b"\0" not in data:
-        try:
-            return data.decode(), []
-        except UnicodeDecodeError:
-            pass
-    lines, spoiled = [], []
-    for element in block:
-        line = element.text.decode(errors="backslashreplace")
-        rule = "not-utf8" if line.encode() != element.text else "not-json" if "\0" in line else None
-        if rule:
-            spoiled.append((element.number, element.first_record, rule, line))
-        lines.append("" if rule else line)
-    return "\n".join(lines), spoiled
+def _parts(block: list[Element]) -> tuple[list[Any], list[tuple[int, int, str, str]]]:
+    """Parameters of `queries.split`, and rejects: elements that are no text are empty lines.
 
-
-def _segments(block: list[Element]) -> str:
-    """Where the numbering starts anew: at the first element, and at and after pieces of large ones."""
-    starts = []
+    A part ends where the numbering does: at pieces of large elements.
+    """
+    parts: list[Any] = []
+    lines: list[str] = []
+    spoiled = []
     expected = None
-    for ordinal, element in enumerate(block, start=1):
+    for element in block:
         if (element.number, element.first_record) != expected:
-            starts.append(f"({ordinal}, {element.number}, {element.first_record})")
+            lines = []
+            parts += [element.first_record, element.number, lines]
+        text, rule = _decoded(element.text)
+        if rule:
+            spoiled.append((element.number, element.first_record, rule, text))
+        lines.append("" if rule else text)
         expected = (element.number + 1, 1) if element.first_record == 1 else None
-    return ", ".join(starts)
+    return ["\n".join(part) if isinstance(part, list) else part for part in parts], spoiled
+
+
+def _decoded(text: bytes) -> tuple[str, str | None]:
+    """The text, and the rule that it breaks."""
+    try:
+        decoded = text.decode()
+    except UnicodeDecodeError:
+        return text.decode(errors="backslashreplace"), "not-utf8"
+    return decoded, "not-json" if "\0" in decoded else None
 
 
 _Record = tuple[int, int, str | None, str | None, bool, str, str | None]
@@ -255,7 +250,7 @@ def _entries(export_type: ExportType, nested: str) -> list[str] | None:
     shape = export_type.shape
     assert not isinstance(shape, Grouped)
     return [
-        json.dumps({shape.key: key}, ensure_ascii=False)[:-1] + f',"{shape.value}":{value}}}'
+        json.dumps({shape.key: key})[:-1] + f',"{shape.value}":{value}}}'
         for key, value in found.items()
     ]
 

@@ -1,0 +1,53 @@
+"""What importing the app costs at cold start, beside the SDKs alone and beside what it leaves for later.
+
+Each row is the median of several new processes; run by `make bench-cold-start`.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+RUNS = 9
+BASE = "import azure.functions, azure.durable_functions"
+ROWS = {
+    "azure.functions + azure.durable_functions": BASE,
+    "function_app": "import function_app",
+    "… + pydantic": "import function_app, pydantic",
+    "… + pydantic, pydantic_settings": "import function_app, pydantic_settings",
+    "… + mobexport.app (first request)": "import function_app, mobexport.app",
+    "… + duckdb (first step)": "import function_app, mobexport.app, duckdb",
+}
+PROBE = """
+import time, resource
+began = time.perf_counter()
+{code}
+took = time.perf_counter() - began
+print(took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def main() -> None:
+    figures = {}
+    print(f"{'':<45}{'ms':>8}{'MiB':>8}")
+    for name, code in ROWS.items():
+        found = [_run(code) for _ in range(RUNS)]
+        milliseconds = statistics.median(seconds for seconds, _ in found) * 1000
+        mebibytes = statistics.median(kibibytes for _, kibibytes in found) / 1024
+        print(f"{name:<45}{milliseconds:>8.0f}{mebibytes:>8.1f}")
+        figures[name] = {"ms": round(milliseconds, 1), "MiB": round(mebibytes, 1)}
+    print(json.dumps(figures, ensure_ascii=False))
+
+
+def _run(code: str) -> tuple[float, float]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE.format(code=code)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    seconds, kibibytes = done.stdout.split()
+    return float(seconds), float(kibibytes)
+
+
+if __name__ == "__main__":
+    main()

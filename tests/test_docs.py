@@ -1,0 +1,36 @@
+"""Docs that can be checked: links lead somewhere, columns and commands are the real ones."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mobexport import export_types
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_given_a_page_when_read_then_its_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+        if not target.startswith("https://"):
+            assert (page.parent / target).exists(), target
+
+
+def test_given_the_data_layout_when_compared_then_the_columns_are_the_declared_ones() -> None:
+    text = (ROOT / "docs" / "data-layout.md").read_text("utf-8")
+    for declared in export_types.all_types():
+        columns = ", ".join(["app", *(field.name for field in declared.columns)])
+        assert f"| {declared.name} | {columns} |" in text
+
+
+def test_given_the_readme_when_read_then_its_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = set(re.findall(r"`?make ([a-z-]+)", (ROOT / "README.md").read_text("utf-8")))
+    assert named <= targets
+
+
+def test_given_the_readme_when_read_then_its_first_screen_is_short() -> None:
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
+    assert lines.index("make test        # everything that needs no network") < 50
