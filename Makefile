@@ -1,0 +1,72 @@
+# `make` tells what there is. Every target sets up what it needs first, and only once.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(if $(shell command -v $(name)),$(name))))
+BIN := .venv/bin
+PORT ?= 7071
+URL ?= http://127.0.0.1:$(PORT)
+DATA ?=
+STATE ?=
+HOST ?= devhost
+WORKERS ?= 2
+
+.PHONY: help setup demo start check test test-all trace format clean
+
+help: ## this list
+	@echo "usage: make TARGET [NAME=value]"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/.installed node_modules/.installed ## .venv and node_modules; quiet when all is there
+	@:
+
+demo: setup ## one export end to end, every number checked; DATA=folder: with raw data of your own
+	@$(BIN)/python -m samples.demo $(if $(DATA),--data "$(DATA)")
+
+start: setup ## the app until Ctrl-C; PORT=7071 DATA=folder STATE=folder HOST=devhost|func
+	@$(BIN)/python -m samples.start --port $(PORT) --host $(HOST) \
+		$(if $(DATA),--data "$(DATA)") $(if $(STATE),--state "$(STATE)")
+
+trace: setup ## one export's timeline: ID=… [URL=http://127.0.0.1:7071]
+	@$(if $(ID),,echo "which export? make trace ID=…" >&2; exit 2)
+	@$(BIN)/mobexport trace "$(ID)" --url "$(URL)"
+
+check: setup ## lint, types, unit and replay tests; under 30 s
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest -q -n $(WORKERS) -m "not azurite and not node and not browser and not slow"
+
+test: setup ## everything that needs no network, storage emulator included; under 5 minutes
+	@$(BIN)/pytest -q -n $(WORKERS) -m "not slow and not browser"
+
+test-all: setup ## the slow tests as well
+	@$(BIN)/pytest -q -n $(WORKERS)
+
+format: setup ## format the code and fix what can be fixed
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean: ## remove what demo, start and the tools left; not .venv and node_modules
+	rm -rf .run .devhost .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -not -path './.venv/*' -not -path './node_modules/*' -prune -exec rm -rf {} +
+
+.venv/.installed: pyproject.toml requirements.txt
+	@$(if $(PYTHON),,echo "Python 3.11 or newer is needed, and there is no python3 on the PATH" >&2; exit 1)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Set PYTHON=…" >&2; exit 1; }
+	@echo "Setting up .venv ($$($(PYTHON) -V)) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
+		|| { echo "could not make .venv; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+node_modules/.installed: package.json package-lock.json
+	@command -v npm > /dev/null \
+		|| { echo "Node.js with npm is needed for Azurite, the storage emulator: https://nodejs.org" >&2; exit 1; }
+	@echo "Installing Azurite …"
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@

@@ -1,0 +1,110 @@
+"""What the demo shows besides the numbers: rejects, a query, the notifications."""
+
+import base64
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from azure.storage.queue import QueueServiceClient
+
+from samples.ledger import Result
+from samples.raw_data import Export
+from samples.story import Story
+from samples.webhook_receiver import Delivery, Receiver
+
+QUEUE = "notifications"
+WIDTH = 78
+
+
+def show_rejects(story: Story, results: list[Result]) -> None:
+    """One raw line and one record that could not be used, each with its reason."""
+    for result in results:
+        for reject in sorted(result.raw_rejects, key=lambda one: "field" not in one)[:1]:
+            _show(story, f"raw line {reject['line']} of {result.export.app}/{reject['file']}", reject)
+            break
+        else:
+            continue
+        break
+    for result in results:
+        for reject in result.rejects[:1]:
+            place = f"element {reject.get('element')}, record {reject.get('record')}"
+            _show(story, f"{place} of {result.export.name} (strict checks)", reject)
+    if not any(result.raw_rejects or result.rejects for result in results):
+        story.say("   nothing: this data has no bad lines, and no record that lacks an id")
+
+
+def _show(story: Story, place: str, reject: dict[str, Any]) -> None:
+    field = f" {reject['field']}" if reject.get("field") else ""
+    original = reject["original"]
+    text = original if isinstance(original, str) else json.dumps(original, ensure_ascii=False)
+    text = " ".join(text.split())
+    story.say(f"   {place}: {reject['rule']}{field}")
+    story.say(f"      {text if len(text) <= WIDTH else text[: WIDTH - 1] + '…'}")
+
+
+def show_query(story: Story, result: Result) -> list[str]:
+    """A query over the files that the pointers name; the first days and names."""
+    label = "key" if result.export.export_type == "Tag" else "name"
+    query = (
+        f"SELECT {label}, count(*) AS records, count(DISTINCT deviceId) AS devices\n"
+        f"FROM read_parquet(files) GROUP BY {label} ORDER BY records DESC, {label} LIMIT 4"
+    )
+    files = [str(path) for path in result.parquet]
+    for line in query.splitlines():
+        story.say(f"   {line}")
+    rows = duckdb.execute(query.replace("read_parquet(files)", "read_parquet($1)"), [files]).fetchall()
+    shown = [[_cut(str(name)), f"{records:,}", f"{devices:,}"] for name, records, devices in rows]
+    story.table([[label, "records", "devices"], *shown], indent="      ")
+    return files
+
+
+def _cut(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def notifications(
+    receiver: Receiver, connection: str, ids: dict[str, Export], seconds: float
+) -> tuple[list[Delivery], list[dict[str, Any]], list[str]]:
+    """The first delivery and the queue message of every export, and what is wrong with them."""
+    deadline = time.monotonic() + seconds
+    problems = []
+    first = []
+    for export_id, export in ids.items():
+        left = max(0.0, deadline - time.monotonic())
+        found = receiver.wait_for(lambda one, wanted=export_id: wanted in one.message_id, left)  # type: ignore[misc]
+        if found is None:
+            problems.append(f"{export.name}: no notification reached the webhook")
+        else:
+            first.append(found)
+    problems += [
+        f"a notification came with a bad signature: {one.problem}"
+        for one in receiver.received
+        if not one.verified
+    ]
+    messages = _messages(connection, set(ids), deadline)
+    told = {message["subject"] for message in messages}
+    problems += [f"{export.name}: no message in the queue" for key, export in ids.items() if key not in told]
+    return first, messages, problems
+
+
+def _messages(connection: str, wanted: set[str], deadline: float) -> list[dict[str, Any]]:
+    queues = QueueServiceClient.from_connection_string(connection)
+    while True:
+        there = {queue.name for queue in queues.list_queues()}
+        messages = []
+        if QUEUE in there:
+            found = queues.get_queue_client(QUEUE).peek_messages(max_messages=32)
+            messages = [json.loads(base64.b64decode(str(message.content))) for message in found]
+        if {message["subject"] for message in messages} >= wanted or time.monotonic() > deadline:
+            return messages
+        time.sleep(0.2)
+
+
+def save_events(folder: Path, deliveries: list[Delivery]) -> Path:
+    """Keep what the webhook got, one event a line."""
+    file = folder / "notifications.ndjson"
+    file.write_bytes(b"".join(one.body + b"\n" for one in deliveries))
+    return file

@@ -1,0 +1,170 @@
+"""The numbers of an export: what the app says at every step, beside the independent count.
+
+Server: read = rejected + outside + superseded + removed + exported. Pipeline: exported = rows + rejects.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from azure.data.tables import TableServiceClient
+from azure.storage.blob import BlobServiceClient
+
+from samples.raw_data import Export
+from samples.recount import Count, recount
+
+TASKS = "exporttasks"
+
+
+@dataclass
+class Account:
+    """What the data account holds, read with nothing of the app."""
+
+    blobs: BlobServiceClient
+    tables: TableServiceClient
+
+    @classmethod
+    def connect(cls, connection: str) -> "Account":
+        """By connection string."""
+        return cls(
+            BlobServiceClient.from_connection_string(connection),
+            TableServiceClient.from_connection_string(connection),
+        )
+
+    def read(self, container: str, path: str) -> bytes:
+        """One blob."""
+        return self.blobs.get_blob_client(container, path).download_blob().readall()
+
+    def read_json(self, container: str, path: str) -> Any:
+        """One blob that is JSON."""
+        return json.loads(self.read(container, path))
+
+    def lines(self, container: str, path: str) -> list[dict[str, Any]]:
+        """One blob that is NDJSON."""
+        return [json.loads(line) for line in self.read(container, path).splitlines() if line.strip()]
+
+    def names(self, container: str, prefix: str) -> list[str]:
+        """Blobs below a prefix."""
+        return list(self.blobs.get_container_client(container).list_blob_names(name_starts_with=prefix))
+
+    def task_counts(self, app: str, task_id: str) -> dict[str, Any]:
+        """What the Export API counted for a task."""
+        entity = self.tables.get_table_client(TASKS).get_entity(app, task_id)
+        counts = json.loads(str(entity["counts"]))
+        assert isinstance(counts, dict)
+        return counts
+
+
+@dataclass
+class Result:
+    """One export with everything that was counted about it."""
+
+    export: Export
+    shown: Mapping[str, Any]
+    server: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    raw_rejects: list[dict[str, Any]]
+    rejects: list[dict[str, Any]]
+    parquet: list[Path]
+    count: Count
+    names: Counter[str] = field(default_factory=Counter)
+
+
+def collect(account: Account, export: Export, shown: Mapping[str, Any], data: Path, folder: Path) -> Result:
+    """Everything about one ended export; its Parquet files, found by the pointers, go below `folder`."""
+    server = account.task_counts(export.app, shown["jobId"])
+    manifest = account.read_json("curated", shown["manifest"])
+    raw_rejects = f"raw/{export.app}/{shown['jobId']}.ndjson"
+    result = Result(
+        export=export,
+        shown=shown,
+        server=server,
+        manifest=manifest,
+        raw_rejects=account.lines("rejects", raw_rejects) if server["rejected"] else [],
+        rejects=[line for path in manifest["rejects"] for line in account.lines("rejects", path)],
+        parquet=_download(account, export, folder),
+        count=recount(data, export.app, export.export_type, export.window, strict=export.strict),
+    )
+    if result.parquet:
+        label = "key" if export.export_type == "Tag" else "name"
+        files = [str(path) for path in result.parquet]
+        rows = duckdb.execute(f"SELECT {label}, count(*) FROM read_parquet($1) GROUP BY 1", [files])
+        result.names = Counter(dict(rows.fetchall()))
+    return result
+
+
+def _download(account: Account, export: Export, folder: Path) -> list[Path]:
+    """The files that the pointers of the export's days name."""
+    local = []
+    for pointer in account.names("curated", f"{export.app}/{export.export_type}/"):
+        if not pointer.endswith("/_current.json"):
+            continue
+        for path in account.read_json("curated", pointer)["files"]:
+            file = folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(account.read("curated", path))
+            local.append(file)
+    return local
+
+
+def problems(result: Result) -> list[str]:
+    """Everything that does not add up, or is not what the independent count says."""
+    server, counts = result.server, result.manifest["counts"]
+    found = []
+    terms = [server[name] for name in ("rejected", "outsideWindow", "superseded", "removed", "exported")]
+    if server["read"] != sum(terms):
+        found.append(f"read {server['read']} is not {' + '.join(map(str, terms))}")
+    if counts["records"] != counts["rows"] + counts["rejected"]:
+        found.append(f"records {counts['records']} is not {counts['rows']} + {counts['rejected']}")
+    for what, said, counted in compared(result):
+        if said != counted:
+            found.append(f"{what}: the app says {said}, the independent count {counted}")
+    return [f"{result.export.name}: {problem}" for problem in found]
+
+
+def compared(result: Result) -> list[tuple[str, object, object]]:
+    """Each number of the app beside the independent one."""
+    server, counts, count = result.server, result.manifest["counts"], result.count
+    pairs: list[tuple[str, object, object]] = [
+        ("read", server["read"], count.read),
+        ("rejected", server["rejected"], count.rejected),
+        ("outside the window", server["outsideWindow"], count.outside_window),
+        ("superseded", server["superseded"], count.superseded),
+        ("removed", server["removed"], count.removed),
+        ("exported", server["exported"], count.exported),
+        ("elements", server["elements"], count.elements),
+        ("records in the file", counts["records"], count.exported),
+        ("rows", counts["rows"], count.rows),
+        ("conversion rejects", counts["rejected"], count.conversion_rejects),
+        ("lines of raw rejects", len(result.raw_rejects), count.rejected),
+        ("lines of conversion rejects", len(result.rejects), count.conversion_rejects),
+        ("rows in the Parquet files", result.names.total(), count.rows),
+    ]
+    if not count.conversion_rejects:
+        pairs.append(("rows by name", result.names, count.names))
+    return pairs
+
+
+def table(results: list[Result]) -> tuple[list[list[str]], list[list[str]]]:
+    """Both equations of every export, ready to print."""
+    server = [["", "read", "=", "rejected", "+", "outside", "+", "superseded", "+", "removed", "+"]]
+    server[0] += ["exported", "", "recount"]
+    pipeline = [["", "exported", "=", "rows", "+", "rejects", "", "recount"]]
+    for result in results:
+        said, counts = result.server, result.manifest["counts"]
+        agreed = "differs" if problems(result) else "same"
+        cells = [result.export.name, _number(said["read"]), "="]
+        for name in ("rejected", "outsideWindow", "superseded", "removed"):
+            cells += [_number(said[name]), "+"]
+        server.append([*cells, _number(said["exported"]), "", agreed])
+        rows = [_number(said["exported"]), "=", _number(counts["rows"]), "+", _number(counts["rejected"])]
+        pipeline.append([result.export.name, *rows, "", agreed])
+    return server, pipeline
+
+
+def _number(value: object) -> str:
+    return f"{value:,}"

@@ -1,0 +1,122 @@
+"""The app on this machine until Ctrl-C, for development: `make start`.
+
+Storage is Azurite, which keeps its data in the state's folder; exports go on where the last start ended.
+No `exports.toml` is needed: locally any app with raw data may be exported.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NoReturn
+
+from samples.app import App
+from samples.azurite import Azurite, Ports
+from samples.processes import ROOT, StartError, is_listening
+from samples.raw_data import Apps, DataError, Export, in_container, raw_container, upload
+
+STATE = ROOT / ".devhost"
+USUAL = Ports(10000, 10001, 10002)
+EXAMPLE = '{"exportType": "Event", "app": "APP", "startDate": "2025-03-22", "endDate": "2025-03-25"}'
+
+
+def start(stack: ExitStack, state: Path, port: int, data: Path | None, host: str) -> App:
+    """Start storage and app, and say what to try."""
+    if is_listening(port):
+        raise StartError(f"port {port} is taken: choose another, for example `make start PORT={port + 1}`")
+    state.mkdir(parents=True, exist_ok=True)
+    azurite = stack.enter_context(Azurite(state / "azurite.log", state / "azurite", _ports(state)))
+    _keep(state, azurite.ports)
+    if data:
+        print(
+            f"{upload(data, azurite.connection_string)} files of {data} are in the container raw", flush=True
+        )
+    waits = {
+        name: os.environ.get(name, value)
+        for name, value in (("POLL_FIRST_SECONDS", "0.5"), ("POLL_MAX_SECONDS", "5"))
+    }
+    app = stack.enter_context(App(azurite, state, port, host=host, **waits))
+    with raw_container(azurite.connection_string) as container:
+        apps = in_container(container.list_blob_names())
+    print("\n".join(_told(app, azurite, state, apps)), flush=True)
+    return app
+
+
+def _ports(state: Path) -> Ports | None:
+    """Those of the last start, since URLs of running exports hold them; else the usual ones; else any."""
+    file = state / "ports.json"
+    if file.exists():
+        last = Ports(**json.loads(file.read_text()))
+        if taken := [port for port in last.all() if is_listening(port)]:
+            raise StartError(
+                f"port {taken[0]} is taken, which the storage in {state} used: is `make start` still running?"
+                f" If something else has it, remove {file}"
+            )
+        return last
+    return None if any(map(is_listening, USUAL.all())) else USUAL
+
+
+def _keep(state: Path, ports: Ports) -> None:
+    kept = {"blob": ports.blob, "queue": ports.queue, "table": ports.table}
+    (state / "ports.json").write_text(json.dumps(kept) + "\n")
+
+
+def _told(app: App, azurite: Azurite, state: Path, apps: Apps) -> Iterator[str]:
+    yield f"\nThe app     {app.url}/api/exports    (health: {app.url}/api/health)"
+    yield f"Blobs       {azurite.blob_endpoint}"
+    yield f"State, log  {state}, {app.log}\n"
+    try:
+        first = apps.exports()[0]
+    except DataError:
+        yield "There is no raw data yet. Put NDJSON files into the container raw, as"
+        yield "{app}/{kind}/{YYYY-MM-DD}/{any name}.ndjson, or start with DATA=folder. Then:"
+        body, export_id = EXAMPLE, "ID"
+    else:
+        body, export_id = _body(first), "ID"
+        yield "Try:"
+    yield f"  curl -s {app.url}/api/exports -H 'Content-Type: application/json' -d '{body}'"
+    yield f"  curl -s {app.url}/api/exports/{export_id}    # the id is in the answer"
+    port = app.url.rsplit(":", 1)[1]
+    yield f"  make trace ID={export_id}" + ("" if port == "7071" else f" URL={app.url}")
+    yield "\nCtrl-C ends it; the next start goes on with the same state."
+
+
+def _body(export: Export) -> str:
+    return json.dumps(export.body())
+
+
+def _terminated(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m samples.start", description=__doc__)
+    parser.add_argument("--port", type=int, default=7071)
+    parser.add_argument("--data", type=Path, help="a folder {app}/{kind}/{YYYY-MM-DD}/*.ndjson")
+    parser.add_argument("--state", type=Path, default=STATE)
+    parser.add_argument("--host", choices=("devhost", "func"), default="devhost")
+    chosen = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        with ExitStack() as stack:
+            state = chosen.state.absolute()
+            app = start(stack, state, chosen.port, chosen.data, chosen.host)
+            while not app.ended():
+                time.sleep(0.2)
+            raise StartError(f"the app ended by itself; see {app.log}")
+    except KeyboardInterrupt:
+        print("\nended", flush=True)
+        return 0
+    except (DataError, StartError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
