@@ -1,1 +1,1 @@
-"""A local Azure Functions host in pure Python: HTTP, timers, blobs and Durable Functions (see docs/devhost.md)."""
+"""A local Azure Functions host in pure Python: HTTP, timers, blobs and Durable Functions."""

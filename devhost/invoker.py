@@ -77,7 +77,7 @@ class Invoker:
             self._idle.notify_all()
 
     def invoke(self, function: Function, value: Datum, metadata: Metadata, reason: str) -> Any:
-        """Run a function to its end, a sync one in this thread; gives what it returns, raises what it raises."""
+        """Run a function to its end, a sync one right here; gives what it returns, raises what it raises."""
         self._count(1)
         try:
             with logged_run(function, reason) as run_id:

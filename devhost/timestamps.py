@@ -20,7 +20,7 @@ def stamp(moment: datetime) -> str:
 
 
 def parse_stamp(text: str) -> datetime:
-    """Read a timestamp; a seventh digit (100 ns) is cut off, as Python's clock has six. Naive text counts as UTC."""
+    """Read a timestamp; a seventh digit (100 ns) is cut off. Naive text counts as UTC."""
     body = text.strip()
     if "." in body:
         head, rest = body.split(".", 1)

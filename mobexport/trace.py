@@ -89,9 +89,8 @@ def _history(client: _Client, instance: tuple[str, str]) -> Iterator[Line]:
     for event in (found or {}).get("historyEvents") or []:
         text = _describe(event)
         if text:
-            yield Line(
-                datetime.fromisoformat(event["Timestamp"][:26].rstrip("Z") + "+00:00"), label, redact(text)
-            )
+            # A TimerFired is stamped with its creation; when it fired, only FireAt tells.
+            yield Line(_instant(event.get("FireAt") or event["Timestamp"]), label, redact(text))
 
 
 def _describe(event: Mapping[str, Any]) -> str | None:

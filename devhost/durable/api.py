@@ -313,7 +313,7 @@ class DurableApi:
 
 
 def _own_url(address: str, query: Mapping[str, str]) -> str:
-    """The request's address as the recorded host repeats it: without what only names the store and the key."""
+    """The request's address as the recorded host repeats it: without the store's name and the key."""
     hidden = ("taskhub", "connection", "code")
     text = urlencode({name: value for name, value in query.items() if name.lower() not in hidden})
     return f"{address}?{text}" if text else address

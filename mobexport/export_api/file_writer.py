@@ -135,9 +135,7 @@ def _load(connection: DuckDBPyConnection, block: list[Part], export_type: Export
     return _numbers(connection, "SELECT count(*) FROM line")[0] + len(spoiled)
 
 
-def _write_elements(
-    connection: DuckDBPyConnection, export_type: ExportType, target: Path
-) -> tuple[int, int]:
+def _write_elements(connection: DuckDBPyConnection, export_type: ExportType, target: Path) -> tuple[int, int]:
     """How many elements and records were written; neither an element nor the file is ever whole in memory."""
     close = queries.brackets(export_type)
     elements = records = 0

@@ -149,9 +149,7 @@ def copy_day(export_type: ExportType, app: str, day: date, path: str) -> str:
 
 def _notes(fields: tuple[Field, ...]) -> list[tuple[str, str]]:
     """What the published schema asks for and real devices do not do: (condition, `rule:field`)."""
-    notes = [
-        (f'"token_{field.name}" IS NULL', f"missing:{field.name}") for field in fields if field.strict
-    ]
+    notes = [(f'"token_{field.name}" IS NULL', f"missing:{field.name}") for field in fields if field.strict]
     return notes + [
         (f"NOT regexp_matches(\"value_{field.name}\", '{record_sql.GUID}')", f"not-a-guid:{field.name}")
         for field in fields

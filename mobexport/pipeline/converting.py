@@ -249,10 +249,7 @@ def _entries(export_type: ExportType, nested: str) -> list[str] | None:
         return None
     shape = export_type.shape
     assert not isinstance(shape, Grouped)
-    return [
-        json.dumps({shape.key: key})[:-1] + f',"{shape.value}":{value}}}'
-        for key, value in found.items()
-    ]
+    return [json.dumps({shape.key: key})[:-1] + f',"{shape.value}":{value}}}' for key, value in found.items()]
 
 
 def _write_days(

@@ -1,4 +1,4 @@
-"""The host as a process: a small durable app over real HTTP, its errors, its end, and what a kill leaves behind."""
+"""The host as a process: a small durable app over real HTTP, its errors, its end, a kill."""
 
 import json
 import os

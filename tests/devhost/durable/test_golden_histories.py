@@ -1,4 +1,4 @@
-"""Histories against those recorded from the real host: kinds, ids and names of events, batch marks left out."""
+"""Histories against those recorded from the real host: kinds, ids and names of events."""
 
 from __future__ import annotations
 
