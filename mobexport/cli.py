@@ -1,6 +1,6 @@
 """The command `mobexport`: looks at export files on a laptop, without Azure.
 
-Exit codes: 0 all is well, 1 rejects were found (`check`, `convert --strict`), 2 call or file is wrong.
+Exit codes: 0 all is well, 1 rejects were found (`check`, and `convert --strict`), 2 a wrong call or file.
 """
 
 from __future__ import annotations

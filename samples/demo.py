@@ -182,16 +182,17 @@ class Demo:
         places = {
             "raw data": data,
             "Parquet": f"{state}/curated/{results[0].export.app}/…",
+            "export files": f"{state}/{results[0].file.name}, …",
             "notifications": f"{state}/notifications.ndjson",
             "storage, logs": f"{state}/azurite, {state}/app.log",
         }
         for name, place in places.items():
             self.story.say(f"   {name:<14} {place}")
         self.story.title("Try next")
-        parquet = f"{state}/curated/{results[0].export.app}/Event/*/*.parquet"
         self.story.say(f"   make start STATE={state}    # the same app with these exports, until Ctrl-C")
         self.story.say(f"   make trace ID={next(iter(self.exports))}    # meanwhile, elsewhere")
-        self.story.say(f'   .venv/bin/python -c "import duckdb; print(duckdb.sql(\\"FROM \'{parquet}\'\\"))"')
+        strict = " --strict" if results[-1].export.strict else ""
+        self.story.say(f"   .venv/bin/mobexport check{strict} {state}/{results[-1].file.name}")
 
     def _write_config(self, wanted: list[Export], url: str) -> Path:
         strict = {export.app: export.strict for export in wanted}

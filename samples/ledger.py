@@ -69,6 +69,7 @@ class Result:
     manifest: Mapping[str, Any]
     raw_rejects: list[dict[str, Any]]
     rejects: list[dict[str, Any]]
+    file: Path
     parquet: list[Path]
     count: Count
     names: Counter[str] = field(default_factory=Counter)
@@ -86,6 +87,7 @@ def collect(account: Account, export: Export, shown: Mapping[str, Any], data: Pa
         manifest=manifest,
         raw_rejects=account.lines("rejects", raw_rejects) if server["rejected"] else [],
         rejects=[line for path in manifest["rejects"] for line in account.lines("rejects", path)],
+        file=_file(account, export, manifest, folder.parent),
         parquet=_download(account, export, folder),
         count=recount(data, export.app, export.export_type, export.window, strict=export.strict),
     )
@@ -95,6 +97,13 @@ def collect(account: Account, export: Export, shown: Mapping[str, Any], data: Pa
         rows = duckdb.execute(f"SELECT {label}, count(*) FROM read_parquet($1) GROUP BY 1", [files])
         result.names = Counter(dict(rows.fetchall()))
     return result
+
+
+def _file(account: Account, export: Export, manifest: Mapping[str, Any], folder: Path) -> Path:
+    """The export file as the Export API wrote it."""
+    file = folder / f"{export.export_type}-{export.app}.json"
+    file.write_bytes(b"".join(account.read("exports", one["path"]) for one in manifest["inputs"][:1]))
+    return file
 
 
 def _download(account: Account, export: Export, folder: Path) -> list[Path]:

@@ -1,0 +1,117 @@
+"""The app on devhost over real HTTP: what a caller sees, also when something is wrong."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from mobexport.settings import read_settings
+from mobexport.storage import DataStorage
+from samples.app import App
+from samples.processes import free_ports
+
+EVENT = b'{"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00Z"}\n'
+ONE_DAY = {"exportType": "Event", "startDate": "2025-03-23", "endDate": "2025-03-23"}
+TASKS = (
+    "/api/subscriptions/s/resourceGroups/r/providers/Microsoft.MobileEngagement/appcollections/a"
+    "/apps/{app}/devices/exportTasks"
+)
+
+
+@pytest.fixture(scope="module")
+def running(azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    settings = read_settings(
+        {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+    )
+    raw = DataStorage(settings).container("raw")
+    for app in ("shop", "slow", "restarted"):
+        raw.upload_blob(f"{app}/events/2025-03-23/a.ndjson", EVENT, overwrite=True)
+    state: Path = tmp_path_factory.mktemp("app")
+    quick = {"POLL_FIRST_SECONDS": "0.5", "POLL_MAX_SECONDS": "1", "EXPORTS_CONFIG": str(state / "none.toml")}
+    with App(azurite, state, free_ports(1)[0], host="devhost", **quick) as app:
+        yield app
+
+
+def wait(app: App, export_id: str) -> dict:
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline:
+        status, export = app.get(f"/api/exports/{export_id}")
+        assert status == 200
+        if export["phase"] == "done":
+            return export
+        time.sleep(0.2)
+    raise AssertionError(f"still {export['state']} after 40 s: {app.log.read_text()[-2000:]}")
+
+
+def test_given_a_request_when_made_then_an_export_and_the_same_one_again(running) -> None:
+    status, first = running.post("/api/exports", {**ONE_DAY, "app": "shop"})
+    assert (status, first["state"]) == (202, "Requested")
+    done = wait(running, first["id"])
+    assert (done["state"], done["counts"]["rows"]) == ("Succeeded", 1)
+    status, again = running.post("/api/exports", {**ONE_DAY, "app": "shop"})
+    assert (status, again["id"], again["state"]) == (200, first["id"], "Succeeded")
+    status, problem = running.post(f"/api/exports/{first['id']}/cancel", {})
+    assert (status, problem["title"]) == (409, "TooLate")
+
+
+def test_given_days_without_data_when_exported_then_empty_is_a_success(running) -> None:
+    days = {"startDate": "2024-01-01", "endDate": "2024-01-02"}
+    _, first = running.post("/api/exports", {**ONE_DAY, **days, "app": "shop"})
+    done = wait(running, first["id"])
+    assert done["state"] == "Empty"
+    assert done["manifest"]
+
+
+def test_given_a_wrong_body_when_posted_then_400_naming_every_problem_and_nothing_started(running) -> None:
+    status, problem = running.post("/api/exports", {"exportType": "Fax", "app": "nobody?", "extra": 1})
+    assert status == 400
+    assert {item["field"] for item in problem["problems"]} == {"exportType", "app", "extra"}
+    answer = requests.post(f"{running.url}/api/exports", data=b"{not json", timeout=10)
+    assert answer.status_code == 400
+    assert answer.headers["Content-Type"].startswith("application/problem+json")
+
+
+def test_given_an_unknown_export_when_asked_for_then_404(running) -> None:
+    assert running.get("/api/exports/none")[0] == 404
+    assert running.post("/api/exports/none/cancel", {})[0] == 404
+
+
+def test_given_a_cancel_when_in_time_then_cancelled_and_the_next_request_is_a_new_attempt(running) -> None:
+    _, first = running.post("/api/exports", {**ONE_DAY, "app": "slow"})
+    status, _ = running.post(f"/api/exports/{first['id']}/cancel", {})
+    ended = wait(running, first["id"])
+    # 409 would mean that it was collected before the cancel came.
+    assert (status, ended["state"]) in ((202, "Cancelled"), (409, "Succeeded"))
+    if status == 202:
+        status, again = running.post("/api/exports", {**ONE_DAY, "app": "slow"})
+        assert (status, again["attempt"]) == (202, 2)
+        assert wait(running, first["id"])["state"] == "Succeeded"
+
+
+def test_given_a_kill_in_mid_run_when_started_again_then_the_export_finishes(running) -> None:
+    _, first = running.post("/api/exports", {**ONE_DAY, "app": "restarted"})
+    running.kill()
+    running.restart()
+    assert wait(running, first["id"])["state"] == "Succeeded"
+
+
+def test_given_the_contract_when_spoken_badly_then_its_error_shape(running) -> None:
+    tasks = TASKS.format(app="shop")
+    status, error = running.get(tasks)
+    assert (status, error["error"]["code"]) == (400, "InvalidApiVersionParameter")
+    status, error = running.get(f"{tasks}?api-version=2014-12-01&$top=41")
+    assert (status, "$top" in error["error"]["message"]) == (400, True)
+    status, error = running.get(f"{tasks}/none?api-version=2014-12-01")
+    assert (status, error["error"]["code"]) == (404, "NotFound")
+    status, error = running.post(f"{tasks}/events?api-version=2014-12-01", {"containerUrl": "x?sig=SECRET"})
+    assert status == 400
+    assert "SECRET" not in str(error)
+
+
+def test_given_the_whole_run_when_its_log_is_read_then_no_signature_is_in_it(running) -> None:
+    log = running.log.read_text()
+    assert "Functions.write_file" in log
+    assert "sig=" not in log
+    assert "AccountKey=" not in log

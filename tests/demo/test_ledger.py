@@ -1,0 +1,85 @@
+"""The demo's ledger: what agrees passes, and every number that is off is named."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samples.ledger import Result, compared, problems, table
+from samples.raw_data import Export
+from samples.recount import Count
+
+
+def agreeing() -> Result:
+    count = Count(read=10, rejected=1, outside_window=2, exported=7, conversion_rejects=3, elements=5)
+    count.names = Counter(open=7)
+    server = {
+        "read": 10,
+        "rejected": 1,
+        "outsideWindow": 2,
+        "superseded": 0,
+        "removed": 0,
+        "exported": 7,
+        "elements": 5,
+    }
+    return Result(
+        export=Export("app", "Event", None, strict=True),
+        shown={},
+        server=server,
+        manifest={"counts": {"records": 7, "rows": 4, "rejected": 3}},
+        raw_rejects=[{}],
+        rejects=[{}, {}, {}],
+        file=Path("Event-app.json"),
+        parquet=[],
+        count=count,
+        names=Counter(open=4),
+    )
+
+
+def test_given_numbers_that_agree_when_checked_then_there_is_no_problem() -> None:
+    assert problems(agreeing()) == []
+    server, pipeline = table([agreeing()])
+    assert server[1][-1] == pipeline[1][-1] == "same"
+    assert len(compared(agreeing())) == 13
+
+
+@pytest.mark.parametrize(
+    "name", ["read", "rejected", "outsideWindow", "superseded", "removed", "exported", "elements"]
+)
+def test_given_a_server_number_that_is_off_when_checked_then_it_is_told(name: str) -> None:
+    result = agreeing()
+    result.server = {**result.server, name: result.server[name] + 1}
+    found = problems(result)
+    assert found
+    assert all(problem.startswith("app Event: ") for problem in found)
+    assert any("is not" in problem for problem in found) is (name != "elements")
+    assert table([result])[0][1][-1] == "differs"
+
+
+@pytest.mark.parametrize("name", ["records", "rows", "rejected"])
+def test_given_a_pipeline_number_that_is_off_when_checked_then_it_is_told(name: str) -> None:
+    result = agreeing()
+    counts: dict[str, Any] = json.loads(json.dumps(result.manifest["counts"]))
+    result.manifest = {"counts": counts | {name: counts[name] + 1}}
+    assert any("is not" in problem for problem in problems(result))
+
+
+def test_given_files_with_fewer_rows_or_rejects_when_checked_then_it_is_told() -> None:
+    result = agreeing()
+    result.names = Counter(open=3)
+    result.rejects = []
+    assert [problem.split(":")[1].strip() for problem in problems(result)] == [
+        "lines of conversion rejects",
+        "rows in the Parquet files",
+    ]
+
+
+def test_given_names_that_are_mixed_up_when_checked_then_it_is_told() -> None:
+    result = agreeing()
+    result.count.conversion_rejects = 0
+    result.manifest = {"counts": {"records": 7, "rows": 7, "rejected": 0}}
+    result.rejects = []
+    result.names = Counter(open=6, close=1)
+    assert ["rows by name" in problem for problem in problems(result)] == [True]

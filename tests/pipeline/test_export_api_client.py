@@ -1,0 +1,136 @@
+"""The client against a real HTTP server that answers well, badly, late, or not at all."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from mobexport.config import Source
+from mobexport.errors import ConfigError, Rejected, Throttled, Transient
+from mobexport.pipeline.export_api_client import ExportApiClient
+from mobexport.settings import read_settings
+
+SECRET_URL = "https://a.blob.core.windows.net/c?sv=1&sig=TOPSECRET"
+TASK = {"id": "t1", "state": "Queued", "dateCreated": "2026-11-24T00:00:00Z", "exportType": "Event"}
+
+
+class Api:
+    """Answers what the test says, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, dict[str, str], bytes]] = []
+        self.asked: list[tuple[str, str, bytes]] = []
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def _answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                api.asked.append((self.command, self.path, body))
+                status, headers, answer = api.answers.pop(0)
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            do_GET = do_POST = _answer  # noqa: N815 - the base class's names
+
+            def log_message(self, *args: object) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/api"
+
+    def says(self, status: int, body: object, **headers: str) -> None:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.answers.append((status, {name.replace("_", "-"): value for name, value in headers.items()}, raw))
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    api = Api()
+    thread = threading.Thread(target=api.server.serve_forever, daemon=True)
+    thread.start()
+    yield api
+    api.server.shutdown()
+    api.server.server_close()
+
+
+@pytest.fixture
+def client(api: Api) -> ExportApiClient:
+    settings = read_settings({"DATA_STORAGE": "UseDevelopmentStorage=true", "EXPORT_API_URL": api.url})
+    return ExportApiClient(settings, Source(app_collection="my apps"))
+
+
+def test_given_a_request_when_created_then_the_contract_is_spoken(api, client, make_request) -> None:
+    api.says(202, TASK, Location="x", Retry_After="7")
+    job = client.create(make_request(app="shop"), SECRET_URL, "token/1")
+    assert (job.id, job.state, job.retry_after) == ("t1", "Queued", 7)
+    method, path, body = api.asked[0]
+    assert method == "POST"
+    assert path.startswith("/api/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/")
+    assert "/appcollections/my%20apps/apps/shop/devices/exportTasks/events?api-version=2014-12-01" in path
+    assert json.loads(body) == {
+        "containerUrl": SECRET_URL,
+        "exportFormat": "JsonBlob",
+        "description": "token/1",
+        "startDate": "2025-03-23",
+        "endDate": "2025-03-23",
+    }
+
+
+def test_given_pascal_case_when_read_then_the_same(api, client, make_request) -> None:
+    api.says(200, {"Id": "t1", "State": "Failed", "ErrorDetails": "see https://x?sig=TOPSECRET"})
+    job = client.status(make_request(), "t1")
+    assert (job.id, job.state) == ("t1", "Failed")
+    assert "TOPSECRET" not in str(job.error)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, Rejected), (401, ConfigError), (403, ConfigError), (404, Rejected), (302, Rejected),
+        (408, Transient), (429, Throttled), (500, Transient), (502, Transient), (503, Throttled),
+    ],
+)  # fmt: skip
+def test_given_a_status_when_answered_then_its_error_without_secrets(
+    api, client, make_request, status, error
+) -> None:
+    api.says(
+        status,
+        {"error": {"code": "C", "message": f"no {SECRET_URL}"}},
+        Retry_After="30",
+        Location="http://127.0.0.1:1/",
+    )
+    with pytest.raises(error) as raised:
+        client.create(make_request(), SECRET_URL, "token")
+    assert f"HTTP {status}" in raised.value.message
+    assert "TOPSECRET" not in raised.value.message
+    if error in (Throttled, Transient):
+        assert raised.value.retry_after == 30
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"[]", b"", b'{"id": 5, "state": "x"}', b'{"state": "x"}'])
+def test_given_nonsense_when_answered_then_tried_again(api, client, make_request, answer: bytes) -> None:
+    api.says(200, answer)
+    with pytest.raises(Transient):
+        client.status(make_request(), "t1")
+
+
+def test_given_nobody_when_called_then_tried_again_without_the_url(api, client, make_request) -> None:
+    api.server.shutdown()
+    api.server.server_close()
+    with pytest.raises(Transient, match="cannot be reached") as raised:
+        client.create(make_request(), SECRET_URL, "token")
+    assert "TOPSECRET" not in raised.value.message
+    api.server = type("Gone", (), {"shutdown": lambda _: None, "server_close": lambda _: None})()
+
+
+def test_given_tasks_of_others_when_searched_then_only_ours_oldest_first(api, client, make_request) -> None:
+    mine = [{**TASK, "id": name, "description": "mobexport/e/1/landing-x"} for name in ("t9", "t3")]
+    api.says(200, {"value": [*mine, {**TASK, "description": "mobexport/e/11/landing-x"}, TASK]})
+    found = client.find_by_token(make_request(), "mobexport/e/1/")
+    assert [job.id for job in found] == ["t3", "t9"]
+    assert "%24orderby=dateCreated+desc" in api.asked[0][1]
