@@ -61,7 +61,7 @@ clean: ## remove what demo, start and the tools left; not .venv and node_modules
 	@echo "Setting up .venv ($$($(PYTHON) -V)) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
 		|| { echo "could not make .venv; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json

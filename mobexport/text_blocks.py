@@ -12,6 +12,7 @@ from dataclasses import dataclass
 BLOCK_BYTES = 8 * 1024 * 1024
 MAX_LINE_BYTES = 16 * 1024 * 1024
 _SHOWN = 1024
+_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -42,28 +43,30 @@ def text_blocks(
 ) -> Iterator[TextBlock]:
     """Blocks of the lines of a file, wherever its chunks were cut.
 
-    Only `\\n` ends a line. A byte order mark at the start is no part of the first line. Memory: a block
-    or the longest line allowed, and a chunk.
+    Only `\\n` ends a line. A byte order mark at the start is no part of the first line. Memory: two blocks,
+    or a block and the longest line allowed.
     """
     first_line = 1
-    for data, too_long in _pieces(_without_mark(chunks), block_bytes, max_line_bytes):
+    for data, too_long in _pieces(_prepared(chunks, block_bytes), block_bytes, max_line_bytes):
         block = _block(data, first_line, max_line_bytes, too_long=too_long)
         yield block
         first_line += block.lines
 
 
-def _without_mark(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _prepared(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes without a byte order mark at the start, in chunks of `size` at most."""
     start: bytes | None = b""
     for chunk in chunks:
-        if start is None:
-            yield chunk
-            continue
-        start += chunk
-        if len(start) >= 3:
-            yield start.removeprefix(b"\xef\xbb\xbf")
-            start = None
-    if start:
-        yield start.removeprefix(b"\xef\xbb\xbf")
+        data = chunk
+        if start is not None:
+            start += chunk
+            if len(start) < 3:
+                continue
+            data, start = start.removeprefix(_MARK), None
+        for at in range(0, len(data), size):
+            yield data[at : at + size]
+    if start and start != _MARK:
+        yield start
 
 
 def _pieces(chunks: Iterable[bytes], block_bytes: int, max_line_bytes: int) -> Iterator[tuple[bytes, bool]]:
