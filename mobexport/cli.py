@@ -1,4 +1,4 @@
-"""The command `mobexport`: looks at export files on a laptop, without Azure.
+"""The command `mobexport`: export files on a laptop, without Azure, and the story of one export.
 
 Exit codes: 0 all is well, 1 rejects were found (`check`, and `convert --strict`), 2 a wrong call or file.
 """
@@ -37,7 +37,9 @@ class Command:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code. Prints what it found to stdout, what is wrong to stderr."""
-    parser = argparse.ArgumentParser(prog="mobexport", description="Look at Mobile Engagement export files.")
+    parser = argparse.ArgumentParser(
+        prog="mobexport", description="Look at Mobile Engagement export files, and at one export."
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         own = commands.add_parser(command.name, help=command.help, description=command.help)
@@ -96,9 +98,27 @@ def _check(arguments: argparse.Namespace) -> int:
     return 1 if conversion.rejected else 0
 
 
+def _trace_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="id of the export")
+    parser.add_argument(
+        "--url",
+        default="http://127.0.0.1:7071",
+        metavar="URL",
+        help="where the app runs (default: http://127.0.0.1:7071)",
+    )
+    parser.add_argument("--code", metavar="KEY", help="function key, where the app asks for one")
+
+
+def _trace(arguments: argparse.Namespace) -> int:
+    from mobexport.trace import print_trace
+
+    return print_trace(arguments.id, arguments.url, arguments.code)
+
+
 COMMANDS = (
     Command("convert", "Convert an export file to Parquet, one file a day.", _convert_arguments, _convert),
     Command("check", "Check every record of an export file; writes nothing.", _file_arguments, _check),
+    Command("trace", "Print the timeline of one export of a running app.", _trace_arguments, _trace),
 )
 
 

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DuckLimits:
-    """Megabytes of memory and of temporary files; threads."""
+    """Megabytes of memory and of temporary files; threads (more than one gains nothing, and costs memory)."""
 
-    memory_mb: int = 512
+    memory_mb: int = 768
     temp_mb: int = 400
-    threads: int = 2
+    threads: int = 1
 
 
 @contextmanager

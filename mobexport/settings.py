@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     trigger_grace_seconds: float = Field(60.0, gt=0, le=3600)
     """How long the pipeline waits for the blob trigger before it starts processing itself."""
 
-    duckdb_memory_mb: int = Field(512, ge=64)
+    duckdb_memory_mb: int = Field(768, ge=64)
     """Memory limit of DuckDB in a step that writes or converts a file."""
     duckdb_temp_mb: int = Field(400, ge=64)
     """Limit of DuckDB's temporary files in such a step."""

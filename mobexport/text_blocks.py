@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-BLOCK_BYTES = 8 * 1024 * 1024
+from mobexport.json_text import LONG_TEXT
+
+BLOCK_BYTES = 4 * 1024 * 1024
 MAX_LINE_BYTES = 16 * 1024 * 1024
 _SHOWN = 1024
 _MARK = b"\xef\xbb\xbf"
@@ -34,8 +36,10 @@ class TextBlock:
     """Number of the first line, from 1."""
     lines: int
     text: str
-    """The lines, joined by newlines; spoiled ones are empty."""
+    """The lines, joined by newlines; spoiled and long ones are empty."""
     spoiled: tuple[Spoiled, ...] = ()
+    long: tuple[tuple[int, str], ...] = ()
+    """Long lines with their numbers: good text, but not for DuckDB. Empty in `text`."""
 
 
 def text_blocks(
@@ -105,18 +109,29 @@ def _block(data: bytes, first_line: int, max_line_bytes: int, *, too_long: bool)
     if too_long:
         return TextBlock(first_line, 1, "", (_too_long(data, first_line, max_line_bytes),))
     count = data.count(b"\n") + 1
-    if len(data) <= max_line_bytes and b"\0" not in data:
+    if b"\0" not in data and not _may_have_long_lines(data, min(LONG_TEXT, max_line_bytes)):
         try:
             return TextBlock(first_line, count, data.decode())
         except UnicodeDecodeError:
             pass
     lines = data.split(b"\n")
-    spoiled = []
+    spoiled, long = [], []
     for at, line in enumerate(lines):
         if found := _fault(line.removesuffix(b"\r"), first_line + at, max_line_bytes):
             spoiled.append(found)
             lines[at] = b""
-    return TextBlock(first_line, count, b"\n".join(lines).decode(), tuple(spoiled))
+        elif len(line) > LONG_TEXT and line.strip():
+            long.append((first_line + at, line.decode()))
+            lines[at] = b""
+    return TextBlock(first_line, count, b"\n".join(lines).decode(), tuple(spoiled), tuple(long))
+
+
+def _may_have_long_lines(data: bytes, limit: int) -> bool:
+    """False if no line is longer than `limit`: then each half of it has a newline somewhere."""
+    half = max(limit // 2, 1)
+    return len(data) > limit and any(
+        data.find(b"\n", at, at + half) < 0 for at in range(0, len(data) - half, half)
+    )
 
 
 def _fault(line: bytes, number: int, max_line_bytes: int) -> Spoiled | None:

@@ -34,6 +34,9 @@ __all__ = ["ExportCounts", "RawFile", "write_export"]
 _NAMES_KEPT = 50
 _OTHER_NAMES = "*"
 
+_Long = tuple[str, str, int, int]
+"""A stand-in, the long text, and the file and line where it stands."""
+
 
 @dataclass(frozen=True)
 class ExportCounts:
@@ -97,9 +100,12 @@ def write_export(
         parse = queries.parse(export_type, window)
         read = outside = 0
         for block in raw_blocks(ordered):
-            read += _load(connection, block, export_type)
+            lines, long = _load(connection, block, export_type)
+            read += lines
             connection.execute(parse)
             connection.execute(queries.KEEP)
+            for aside in long:
+                connection.execute(queries.LENGTHEN, aside)
             connection.execute(queries.REJECT)
             outside += _numbers(connection, queries.OUTSIDE)[0]
             names.update(dict(connection.execute(queries.NAMES).fetchall()))
@@ -110,29 +116,45 @@ def write_export(
     return ExportCounts(read, rejected, outside, superseded, removed, exported, elements, unknown)
 
 
-def _load(connection: DuckDBPyConnection, block: list[Part], export_type: ExportType) -> int:
-    """Fills `flat` with the JSON lines of a block and `reject` with the others; how many there were."""
+def _load(
+    connection: DuckDBPyConnection, block: list[Part], export_type: ExportType
+) -> tuple[int, list[_Long]]:
+    """Fills `flat` with the JSON lines of a block and `reject` with the others.
+
+    How many there were, and the texts that go beside DuckDB.
+    """
     connection.execute("DELETE FROM flat")
     parts = [value for part in block for value in (part.file, part.first_line, part.text)]
     connection.execute(queries.split(export_type, len(block)), parts)
     connection.execute(queries.FLATTEN)
-    spoiled = [(part.file, bad.line, bad.rule, bad.original) for part in block for bad in part.spoiled]
-    faulty = list(spoiled)
-    raw = {declared.name for declared in export_type.fields if declared.is_raw_json}
-    exact = []
-    for file, line, text in connection.execute(queries.DOUBTFUL).fetchall():
+    faulty = [(part.file, bad.line, bad.rule, bad.original) for part in block for bad in part.spoiled]
+    doubtful = [(part.file, line, text) for part in block for line, text in part.long]
+    read = _numbers(connection, "SELECT count(*) FROM line")[0] + len(faulty) + len(doubtful)
+    doubtful += connection.execute(queries.DOUBTFUL).fetchall()
+    exact, aside = [], []
+    for file, line, text in doubtful:
         try:
-            found = json_text.members(text)
-            if json_text.has_lone_surrogate(text):
-                raise json_text.NotJson("lone-surrogate")
+            flat, long = _read_exactly(export_type, text)
         except json_text.NotJson as verdict:
-            faulty.append((file, line, verdict.rule, text))
+            faulty.append((file, line, verdict.rule, json_text.shown(text)))
         else:
-            flat = "null" if found is None else json_text.protect(found, raw)
-            exact.append((file, line, flat, True, text))
+            exact.append((file, line, flat, True, json_text.shown(text)))
+            aside += [(json_text.stand_in(name, value), value, file, line) for name, value in long.items()]
     load_rows(connection, "reject", queries.REJECT_TYPES, faulty)
     load_rows(connection, "flat", queries.FLAT_TYPES, exact)
-    return _numbers(connection, "SELECT count(*) FROM line")[0] + len(spoiled)
+    return read, aside
+
+
+def _read_exactly(export_type: ExportType, text: str) -> tuple[str, dict[str, str]]:
+    found = json_text.members(text)
+    if json_text.has_lone_surrogate(text):
+        raise json_text.NotJson("lone-surrogate")
+    if found is None:
+        return "null", {}
+    raw = {declared.name for declared in export_type.fields if declared.is_raw_json}
+    others = {declared.name for declared in export_type.fields} - raw
+    values, long = json_text.slim(found, raw, others)
+    return json_text.protect(values, raw), long
 
 
 def _write_elements(connection: DuckDBPyConnection, export_type: ExportType, target: Path) -> tuple[int, int]:

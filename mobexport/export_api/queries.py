@@ -26,6 +26,9 @@ FLAT_TYPES = ("INTEGER", "BIGINT", "VARCHAR", "BOOLEAN", "VARCHAR")
 DOUBTFUL = "SELECT file, line, rtrim(text, chr(13)) FROM line WHERE NOT plain ORDER BY file, line"
 FLATTEN = "INSERT INTO flat SELECT file, line, text, false, NULL FROM line WHERE plain"
 
+LENGTHEN = "UPDATE kept SET body = replace(body, ?, ?) WHERE file = ? AND line = ?"
+"""Puts a long text where its stand-in is: stand-in, text, file, line."""
+
 KEEP = """
 INSERT INTO kept SELECT hash, group_key, head, instant, file, line, entry, body FROM parsed
 WHERE fault IS NULL AND inside

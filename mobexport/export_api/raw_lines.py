@@ -28,8 +28,10 @@ class Part:
     """Index of the file."""
     first_line: int
     text: str
-    """The lines, joined by newlines; those that are `spoiled` are empty."""
+    """The lines, joined by newlines; those that are `spoiled` or `long` are empty."""
     spoiled: tuple[Spoiled, ...]
+    long: tuple[tuple[int, str], ...]
+    """Long lines with their numbers."""
 
 
 def raw_blocks(
@@ -40,7 +42,7 @@ def raw_blocks(
     size = 0
     for index, file in enumerate(files):
         for lines in text_blocks(file.chunks(), block_bytes=block_bytes, max_line_bytes=max_line_bytes):
-            block.append(Part(index, lines.first_line, lines.text, lines.spoiled))
+            block.append(Part(index, lines.first_line, lines.text, lines.spoiled, lines.long))
             size += len(lines.text)
             if size >= block_bytes // 2 or len(block) == _PARTS:
                 yield block

@@ -14,7 +14,7 @@ from mobexport import record_sql
 from mobexport.duck import literal
 from mobexport.export_types.model import ExportType, Field, FieldKind, Grouped
 
-ELEMENT_TYPES = ("BIGINT", "BIGINT", "VARCHAR", "VARCHAR", "BOOLEAN", "VARCHAR", "VARCHAR")
+RECORD_TYPES = ("BIGINT", "BIGINT", "VARCHAR", "VARCHAR", "BOOLEAN", "VARCHAR", "VARCHAR")
 REJECT_TYPES = ("BIGINT", "BIGINT", "VARCHAR", "VARCHAR")
 _SQL_TYPES = {FieldKind.TIME: "TIMESTAMP"}
 
@@ -129,6 +129,11 @@ FROM (
     FROM ({source})
 )
 """
+
+
+def lengthen(name: str) -> str:
+    """Puts a long text where its stand-in is: text, element, record."""
+    return f'UPDATE row_ SET "{name}" = ? WHERE element = ? AND record = ?'
 
 
 def keep(export_type: ExportType, snapshot_day: date | None) -> str:

@@ -23,10 +23,14 @@ from mobexport.duck import DuckLimits, connect, fetch_batches, load_rows
 from mobexport.export_types.model import ExportType, Grouped
 from mobexport.pipeline import conversion_queries as queries
 from mobexport.pipeline.elements import Cutting, Element, elements
+from mobexport.pipeline.exact_records import exact_records
 from mobexport.text_blocks import BLOCK_BYTES
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+_Long = tuple[str, tuple[str, int, int]]
+"""A column, and a long text with the element and record it belongs to."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +98,11 @@ def convert_file(
         judge = queries.check(export_type, window, strict=strict)
         keep = queries.keep(export_type, snapshot_day)
         for block in _blocks(elements(measured, cutting=_cutting(export_type))):
-            _load(connection, block, explode, export_type)
+            long = _load(connection, block, explode, export_type)
             connection.execute(judge)
             connection.execute(keep)
+            for name, aside in long:
+                connection.execute(queries.lengthen(name), aside)
             connection.execute(queries.REJECT)
             lenient.update(dict(connection.execute(queries.LENIENT).fetchall()))
         rows, rejected = connection.execute(queries.COUNTS).fetchall()[0]
@@ -152,30 +158,37 @@ def _blocks(found: Iterable[Element]) -> Iterator[list[Element]]:
 
 def _load(
     connection: DuckDBPyConnection, block: list[Element], explode: list[str], export_type: ExportType
-) -> None:
-    """Fills `record` with the records of a block, whichever way its elements can be read."""
+) -> list[_Long]:
+    """Fills `record` with the records of a block, whichever way its elements can be read.
+
+    Gives the texts that go beside DuckDB.
+    """
     connection.execute("DELETE FROM record")
-    parts, spoiled = _parts(block)
+    parts, spoiled, doubtful = _parts(block)
     connection.execute(queries.split(export_type, len(parts) // 3), parts)
     for statement in explode:
         connection.execute(statement)
-    records = [
-        record
-        for number, first, original in connection.execute(queries.DOUBTFUL).fetchall()
-        for record in _exact_records(export_type, number, first, original)
-    ]
-    load_rows(connection, "record", queries.ELEMENT_TYPES, records)
+    doubtful += connection.execute(queries.DOUBTFUL).fetchall()
+    records, long = [], []
+    for number, first, text in doubtful:
+        for record, aside in exact_records(export_type, number, first, text):
+            records.append(record)
+            long += [(name, (value, record[0], record[1])) for name, value in aside.items()]
+    load_rows(connection, "record", queries.RECORD_TYPES, records)
     load_rows(connection, "reject", queries.REJECT_TYPES, spoiled)
+    return long
 
 
-def _parts(block: list[Element]) -> tuple[list[Any], list[tuple[int, int, str, str]]]:
-    """Parameters of `queries.split`, and rejects: elements that are no text are empty lines.
+def _parts(
+    block: list[Element],
+) -> tuple[list[Any], list[tuple[int, int, str, str]], list[tuple[int, int, str]]]:
+    """Parameters of `queries.split`, rejects, elements to be read exactly; those two are empty lines.
 
     A part ends where the numbering does: at pieces of large elements.
     """
     parts: list[Any] = []
     lines: list[str] = []
-    spoiled = []
+    spoiled, doubtful = [], []
     expected = None
     for element in block:
         if (element.number, element.first_record) != expected:
@@ -183,10 +196,12 @@ def _parts(block: list[Element]) -> tuple[list[Any], list[tuple[int, int, str, s
             parts += [element.first_record, element.number, lines]
         text, rule = _decoded(element.text)
         if rule:
-            spoiled.append((element.number, element.first_record, rule, text))
-        lines.append("" if rule else text)
+            spoiled.append((element.number, element.first_record, rule, json_text.shown(text)))
+        elif element.has_long_text:
+            doubtful.append((element.number, element.first_record, text))
+        lines.append("" if rule or element.has_long_text else text)
         expected = (element.number + 1, 1) if element.first_record == 1 else None
-    return ["\n".join(part) if isinstance(part, list) else part for part in parts], spoiled
+    return ["\n".join(part) if isinstance(part, list) else part for part in parts], spoiled, doubtful
 
 
 def _decoded(text: bytes) -> tuple[str, str | None]:
@@ -196,60 +211,6 @@ def _decoded(text: bytes) -> tuple[str, str | None]:
     except UnicodeDecodeError:
         return text.decode(errors="backslashreplace"), "not-utf8"
     return decoded, "not-json" if "\0" in decoded else None
-
-
-_Record = tuple[int, int, str | None, str | None, bool, str, str | None]
-
-
-def _exact_records(export_type: ExportType, number: int, first: int, text: str) -> Iterator[_Record]:
-    """The records of an element that DuckDB would not take apart exactly, or at all."""
-
-    def fault(rule: str) -> _Record:
-        return number, first, None, None, True, text, rule
-
-    inner = export_type.inner
-    try:
-        element = json_text.members(text)
-        if element is None:
-            yield fault("not-an-object")
-            return
-        nested = element.get(inner, "null")
-        head = {field.name: element.get(field.name, "null") for field in export_type.group_fields}
-        if isinstance(export_type.shape, Grouped):
-            found = json_text.items(nested)
-        else:
-            found = _entries(export_type, nested)
-    except json_text.NotJson as verdict:
-        yield fault(verdict.rule)
-        return
-    if found is None:
-        yield fault(f"{'missing' if nested == 'null' else 'wrong-type'}:{inner}")
-        return
-    # Of the group's fields every record needs a readable value, so a bad one costs them all.
-    prefix = ",".join(f"{json.dumps(name)}:{value}" for name, value in head.items())
-    for place, original in enumerate(found):
-        yield number, first + place, prefix, *_exact_body(export_type, prefix, original)
-
-
-def _exact_body(
-    export_type: ExportType, prefix: str, original: str
-) -> tuple[str | None, bool, str, str | None]:
-    if json_text.has_lone_surrogate(original) or json_text.has_lone_surrogate(prefix):
-        return None, True, original, "lone-surrogate"
-    found = json_text.members(original)
-    raw = {field.name for field in export_type.fields if field.is_raw_json}
-    # No fault here for what is no object: the query finds that, for all records alike.
-    return original if found is None else json_text.protect(found, raw), True, original, None
-
-
-def _entries(export_type: ExportType, nested: str) -> list[str] | None:
-    """The entries of a map as records; None for what is no map."""
-    found = json_text.members(nested)
-    if found is None:
-        return None
-    shape = export_type.shape
-    assert not isinstance(shape, Grouped)
-    return [json.dumps({shape.key: key})[:-1] + f',"{shape.value}":{value}}}' for key, value in found.items()]
 
 
 def _write_days(

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from mobexport.errors import DataError, Truncated
+from mobexport.json_text import LONG_TEXT
 
 MAX_ELEMENT_BYTES = 32 * 1024 * 1024
-PIECE_BYTES = 4 * 1024 * 1024
+PIECE_BYTES = 1024 * 1024
 _READ_BYTES = 1024 * 1024
 _HEAD_BYTES = 200
 
@@ -38,6 +39,8 @@ class Element:
     """As it stands in the file, newlines replaced by carriage returns: one line, valid where it was."""
     first_record: int = 1
     """Of a piece: number of its first record in the element."""
+    has_long_text: bool = False
+    """Whether it has, or may have, a text longer than `json_text.LONG_TEXT`."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +109,12 @@ class _Scanner:
                 self._fail("an element is missing")
             self._read()
         self._at = found.end()
-        yield self._taken(number, 1)
+        yield self._taken(number, 1, self._at)
 
     def _container(self, number: int) -> Iterator[Element]:
         stack = bytearray()
         head = b""
-        records, first_record = 0, 1
+        records, first_record, last_end, longest = 0, 1, 0, 0
         while True:
             found = _TO_BRACKET.match(self._buffer, self._at)
             if not found:
@@ -123,22 +126,26 @@ class _Scanner:
                 stack.append(_CLOSER[byte])
                 if stack == b"}]" and self._cutting and not head:
                     head = _head(self._buffer[: self._at], self._cutting)
+                    last_end = self._at if head else 0
                 continue
             if stack.pop() != byte:
                 self._fail("brackets do not match")
             if not stack:
-                yield self._taken(number, first_record)
+                yield self._taken(number, first_record, max(longest, self._at - last_end))
                 return
             if stack == b"}]" and head and self._cutting:
                 records += 1
+                longest, last_end = max(longest, self._at - last_end), self._at
                 # Cut only where another record follows: the last piece takes what is behind the list.
                 if self._at >= self._cutting.piece_bytes and self._next_byte() == ord(","):
-                    yield Element(number, _line(bytes(self._buffer[: self._at]) + b"]}"), first_record)
+                    text = _line(bytes(self._buffer[: self._at]) + b"]}")
+                    yield Element(number, text, first_record, longest > LONG_TEXT)
                     self._replace(head)
-                    first_record = records + 1
+                    first_record, last_end, longest = records + 1, self._at, 0
 
-    def _taken(self, number: int, first_record: int) -> Element:
-        element = Element(number, _line(bytes(self._buffer[: self._at])), first_record)
+    def _taken(self, number: int, first_record: int, longest: int) -> Element:
+        text = _line(bytes(self._buffer[: self._at]))
+        element = Element(number, text, first_record, longest > LONG_TEXT)
         self._drop()
         return element
 
