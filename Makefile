@@ -14,11 +14,11 @@ STATE ?=
 HOST ?= devhost
 WORKERS ?= 2
 
-.PHONY: help setup demo start check test test-all trace format clean
+.PHONY: help setup demo start check test test-all trace bench-cold-start format clean
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/.installed node_modules/.installed ## .venv and node_modules; quiet when all is there
 	@:
@@ -45,6 +45,9 @@ test: setup ## everything that needs no network, storage emulator included; unde
 
 test-all: setup ## the slow tests as well
 	@$(BIN)/pytest -q -n $(WORKERS)
+
+bench-cold-start: setup ## what importing the app costs, beside the SDKs alone
+	@$(BIN)/python benchmarks/cold_start.py
 
 format: setup ## format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix .
