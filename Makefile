@@ -7,11 +7,11 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(if $(shell command -v $(name)),$(name))))
 BIN := .venv/bin
-PORT ?= 7071
-URL ?= http://127.0.0.1:$(PORT)
-DATA ?=
-STATE ?=
-HOST ?= devhost
+PORT = 7071
+URL = http://127.0.0.1:$(PORT)
+DATA =
+STATE =
+HOST = devhost
 WORKERS ?= 2
 
 .PHONY: help setup demo start check test test-all trace bench-cold-start format clean

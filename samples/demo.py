@@ -232,7 +232,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, default=STATE, help="an empty folder for all that is made")
     parser.add_argument("--transcript", type=Path, help="also keep the output in this file")
     chosen = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _terminated)
     story = Story()
     state = chosen.state.absolute()
     try:

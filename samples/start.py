@@ -102,7 +102,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, default=STATE)
     parser.add_argument("--host", choices=("devhost", "func"), default="devhost")
     chosen = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _terminated)
     try:
         with ExitStack() as stack:
             state = chosen.state.absolute()

@@ -95,6 +95,7 @@ def convert_file(
         for statement in queries.tables(export_type):
             connection.execute(statement)
         explode = queries.explode(export_type)
+        labels = [label for _, label in queries.notes(export_type)]
         judge = queries.check(export_type, window, strict=strict)
         keep = queries.keep(export_type, snapshot_day)
         for block in _blocks(elements(measured, cutting=_cutting(export_type))):
@@ -104,7 +105,8 @@ def convert_file(
             for name, aside in long:
                 connection.execute(queries.lengthen(name), aside)
             connection.execute(queries.REJECT)
-            lenient.update(dict(connection.execute(queries.LENIENT).fetchall()))
+            counted = connection.execute(queries.let_pass(export_type)).fetchall()[0]
+            lenient.update(dict(zip(labels, counted, strict=False)))
         rows, rejected = connection.execute(queries.COUNTS).fetchall()[0]
         rules = dict(connection.execute(queries.RULES).fetchall())
         outputs = tuple(_write_days(connection, export_type, app, stem, out_dir))
@@ -115,7 +117,7 @@ def convert_file(
         rejected,
         outputs,
         rejects,
-        dict(sorted(lenient.items())),
+        {label: count for label, count in sorted(lenient.items()) if count},
         rules,
         measured.bytes,
         measured.sha256.hexdigest(),

@@ -1,0 +1,231 @@
+"""What conversion keeps to the letter, however an element has to be read: texts, numbers, places, bytes."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from mobexport import export_types
+from mobexport.duck import DuckLimits
+from mobexport.errors import DataError, Truncated
+from mobexport.pipeline.converting import Conversion, convert_file
+
+DAY = date(2025, 3, 23)
+AT = "2025-03-23T10:00:00Z"
+
+
+@pytest.fixture
+def convert(tmp_path: Path) -> Callable[..., Conversion]:
+    """Converts bytes; checks the promise that holds for every file."""
+
+    def run(raw: bytes, export_type: str = "Event", chunk: int = 1 << 20, **options: Any) -> Conversion:
+        declared = export_types.get(export_type)
+        given = {
+            "window": (DAY, DAY) if declared.historical else None,
+            "snapshot_day": None if declared.historical else DAY,
+            "strict": False,
+            "limits": DuckLimits(),
+            **options,
+        }
+        done = convert_file(
+            declared,
+            (raw[at : at + chunk] for at in range(0, len(raw), chunk)),
+            app="it's",
+            stem="s",
+            out_dir=tmp_path / "it's out",
+            workdir=tmp_path / "work",
+            **given,
+        )
+        assert done.records == done.rows + done.rejected
+        assert done.rows == sum(output.rows for output in done.outputs)
+        assert done.rejected == sum(done.rules.values()) == len(rejects(done))
+        assert (done.input_bytes, done.input_sha256) == (len(raw), hashlib.sha256(raw).hexdigest())
+        return done
+
+    return run
+
+
+def rows(done: Conversion, columns: str) -> list[tuple[Any, ...]]:
+    found: list[tuple[Any, ...]] = []
+    for output in done.outputs:
+        found += duckdb.execute(f"SELECT {columns} FROM read_parquet(?)", [str(output.path)]).fetchall()
+    return found
+
+
+def rejects(done: Conversion) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.rejects.read_text("utf-8").splitlines()] if done.rejects else []
+
+
+def element(*records: str, device: str = '"d"') -> bytes:
+    return f'{{"deviceId":{device},"events":[{",".join(records)}]}}'.encode()
+
+
+def record(name: str = "n", extras: str = "") -> str:
+    more = f',"extras":{extras}' if extras else ""
+    return f'{{"name":"{name}","timestamp":"{AT}"{more}}}'
+
+
+EXACT = [
+    '{"a":1e3,"b":0.10,"c":-0,"d":123456789012345678901234567890,"e":0.12345678901234567890123}',
+    '{"a":"\\u00e9 \\/ \\ud83d\\ude00 \\\\ud800 é 😀","NaN":"Infinity"}',
+    '{"a":null,"a":[{"b":[]}]}',
+    "{}",
+]
+
+
+@pytest.mark.parametrize("extras", EXACT)
+@pytest.mark.parametrize("chunk", [3, 1 << 20])
+def test_given_json_values_when_converted_then_their_text_is_untouched(convert, extras, chunk) -> None:
+    done = convert(b"[" + element(record("1"), record("2", extras), record("3")) + b"]", chunk=chunk)
+    assert rows(done, "name, extras") == [("1", None), ("2", extras), ("3", None)]
+
+
+def test_given_tag_values_when_converted_then_their_text_keys_and_order_are_untouched(convert) -> None:
+    pairs = {"a.b": "1e3", " k": '"\\u00e9"', 'q"': "[1,2.50]", "é": "true", "z": "null", "a": '{"x":-0}'}
+    info = ", ".join(f"{json.dumps(key)} : {value}" for key, value in pairs.items())
+    done = convert(f'[{{"deviceId":"d","appInfo":{{ {info} }}}}]'.encode(), "Tag")
+    assert rows(done, "key, value") == [
+        (key, None if value == "null" else value) for key, value in pairs.items()
+    ]
+    plain = convert(b'[{"deviceId":"d","appInfo":{"b":1,"a":2,"c/~":{"x":3}}}]', "Tag")
+    assert rows(plain, "key, value") == [("b", "1"), ("a", "2"), ("c/~", '{"x":3}')]
+    twice = convert(b'[{"deviceId":"d","appInfo":{"b":1,"a":2,"b":3}}]', "Tag")
+    assert sorted(rows(twice, "key, value")) == [("a", "2"), ("b", "3")]
+
+
+HOSTILE = [
+    (b"5", "not-an-object", None),
+    (b"null", "not-an-object", None),
+    (b'"text"', "not-an-object", None),
+    (b"[1.0e1]", "not-an-object", None),
+    (b'{"deviceId":"d"}', "missing", "events"),
+    (b'{"deviceId":"d","events":null}', "missing", "events"),
+    (b'{"deviceId":"d","events":{},"x":1e0}', "wrong-type", "events"),
+    (b'{"deviceId":"d","events":{}}', "wrong-type", "events"),
+    (b'{"deviceId":"d","events":[tru]}', "not-json", None),
+    (b'{"deviceId":"d","events":[],}', "not-json", None),
+    (b'{"deviceId":"d","events":[{"name":NaN}]}', "not-json", None),
+    (b'{"deviceId":"\xff","events":[]}', "not-utf8", None),
+    (b'{"deviceId":"d\0","events":[]}', "not-json", None),
+    (b'{"deviceId":"d","events":[{"name":"a\nb"}]}', "not-json", None),
+    (element("7"), "not-an-object", None),
+    (element("null"), "not-an-object", None),
+    (element("{}"), "missing", "name"),
+    (element(record(""), device="1"), "wrong-type", "deviceId"),
+    (element(record(""), device="null"), "missing", "deviceId"),
+    (element(record(" ")), "blank", "name"),
+    (element(record("\\ud83d")), "lone-surrogate", None),
+    (element(record("n", "[]")), "wrong-type", "extras"),
+    (element(record("n", '"1e3"')), "wrong-type", "extras"),
+    (element(record("n", "[1e3]")), "wrong-type", "extras"),
+    (element(record().replace(AT, "2025-03-23T10:00:00")), "bad-time", "timestamp"),
+    (element(record().replace(AT, "2025-03-24T00:00:00Z")), "outside-window", "timestamp"),
+    (element(record().replace(AT, "2025-03-24T00:00:00+00:01")), None, None),
+]
+
+
+def test_given_hostile_elements_among_good_ones_when_converted_then_each_alone_is_rejected(convert) -> None:
+    good = element(record("good"), record("exact", '{"a":1e3}'))
+    file = b"[" + b",\n".join(good + b"," + bad for bad, _, _ in HOSTILE) + b"]"
+    done = convert(file)
+    expected = [(2 * n, 1, rule, field) for n, (_, rule, field) in enumerate(HOSTILE, start=1) if rule]
+    assert [(r["element"], r["record"], r["rule"], r.get("field")) for r in rejects(done)] == expected
+    assert done.rows == 2 * len(HOSTILE) + 1
+    assert [name for (name,) in rows(done, "name")][:4] == ["good", "exact", "good", "exact"]
+
+
+def test_given_a_bad_record_among_good_ones_when_converted_then_its_place_and_text(convert) -> None:
+    bad = record("\\ud83d", '{"a":1e3}')
+    exact = convert(b"[" + element(record("1"), bad, record("3")) + b"]")
+    assert [name for (name,) in rows(exact, "name")] == ["1", "3"]
+    assert rejects(exact) == [{"element": 1, "record": 2, "rule": "lone-surrogate", "original": bad}]
+
+
+def test_given_a_record_with_the_groups_field_when_converted_then_the_elements_counts(convert) -> None:
+    inner = record()[:-1] + ',"deviceId":"other"}'
+    done = convert(b"[" + element(inner) + b',{"events":[' + inner.encode() + b"]}]")
+    assert rows(done, "deviceId") == [("d",)]
+    assert dict(done.rules) == {"missing:deviceId": 1}
+
+
+def test_given_activities_of_another_server_when_converted_then_deviceid_is_not_asked_for(convert) -> None:
+    file = b'[{"sessionId":"' + b"a" * 32 + b'","activities":[' + record().encode() + b"]}]"
+    for strict in (False, True):
+        done = convert(file, "Activity", strict=strict)
+        assert (rows(done, "sessionId, deviceId, name"), dict(done.lenient)) == ([("a" * 32, None, "n")], {})
+    without = file.replace(b'"sessionId":"' + b"a" * 32 + b'",', b"")
+    assert dict(convert(without, "Activity").lenient) == {"missing:sessionId": 1}
+    assert dict(convert(without, "Activity", strict=True).rules) == {"missing:sessionId": 1}
+
+
+def test_given_no_window_when_converted_then_the_days_of_the_file(convert) -> None:
+    days = [record().replace("2025-03-23", day) for day in ("2025-03-24", "2024-02-29", "2025-03-24")]
+    done = convert(b"[" + element(*days) + b"]", window=None)
+    assert [(str(output.date), output.rows, output.path.name) for output in done.outputs] == [
+        ("2024-02-29", 1, "s-0.parquet"),
+        ("2025-03-24", 2, "s-1.parquet"),
+    ]
+    for output in done.outputs:
+        assert output.path.parent.name == f"date={output.date}"
+        assert output.bytes == output.path.stat().st_size
+        assert output.sha256 == hashlib.sha256(output.path.read_bytes()).hexdigest()
+
+
+def test_given_one_file_when_cut_and_formatted_otherwise_then_the_same_bytes(convert) -> None:
+    records = [record(f"{n}", f'{{"a":{n}}}').replace("10:00:00Z", f"10:00:00.{n:06}Z") for n in range(500)]
+    value = json.loads(b"[" + b",".join(element(*records, device=f'"{d}"') for d in range(20)) + b"]")
+    digests = set()
+    for indent, chunk, threads in ((None, 1 << 20, 1), (None, 1000, 2), (1, 777, 1)):
+        done = convert(
+            json.dumps(value, indent=indent).encode(), chunk=chunk, limits=DuckLimits(threads=threads)
+        )
+        assert done.rows == 10_000
+        digests.add(done.outputs[0].sha256)
+    assert len(digests) == 1
+    assert [int(name) for (name,) in rows(done, "name")] == [*range(500)] * 20
+    assert rows(done, "DISTINCT app") == [("it's",)]
+
+
+@pytest.mark.parametrize("order", ["key first", "key last"])
+def test_given_a_large_element_with_a_long_text_when_converted_then_little_memory_does(
+    convert, order
+) -> None:
+    records = [record(str(n), f'{{"t":"{"x" * (8_000_000 if n == 5000 else 200)}"}}') for n in range(8000)]
+    listed = f'"events":[{",".join(records)}]'
+    pairs = ['"deviceId":"d"', listed] if order == "key first" else [listed, '"deviceId":"d"']
+    done = convert(f"[{{{','.join(pairs)}}}]".encode(), limits=DuckLimits(memory_mb=128, temp_mb=100))
+    assert rows(done, "max(length(extras)), sum(name::INTEGER), count(*)") == [(8_000_008, 31_996_000, 8000)]
+
+
+@pytest.mark.parametrize(("end", "error"), [(-1, Truncated), (-2, Truncated), (None, None)])
+def test_given_a_cut_file_when_converted_then_nothing_is_taken_for_whole(convert, end, error) -> None:
+    file = b"[" + element(record()) + b"]"
+    if error is None:
+        assert convert(file[:end]).rows == 1
+    else:
+        with pytest.raises(error):
+            convert(file[:end])
+
+
+def test_given_every_cut_of_a_file_when_converted_then_never_a_row_less_in_silence(convert) -> None:
+    file = b"[\n" + element(record(), record("2", '{"a":"]}"}')) + b",\n" + element(record()) + b"\n]"
+    for end in range(len(file)):
+        with pytest.raises(DataError):
+            convert(file[:end])
+    assert convert(file + b"\n").rows == 3
+
+
+def test_given_an_empty_array_when_converted_then_no_files(convert) -> None:
+    for export_type in ("Event", "Tag"):
+        done = convert(b"[]", export_type)
+        assert (done.records, done.outputs, done.rejects, dict(done.lenient)) == (0, (), None, {})
+
+
+def test_given_a_snapshot_without_its_day_when_converted_then_refused(convert) -> None:
+    with pytest.raises(ValueError, match="its day"):
+        convert(b"[]", "Tag", snapshot_day=None)
