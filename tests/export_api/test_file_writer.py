@@ -310,6 +310,7 @@ def test_given_a_tag_value_when_written_then_its_text_is_untouched(write, value)
     assert f'"appInfo":{{"k":{value.replace(", ", ",")}}}'.encode() in write(line, "Tag").data
 
 
+@pytest.mark.slow
 def test_given_unknown_fields_when_written_then_left_out_and_counted(write) -> None:
     written = write(
         ndjson(event(foo=1, bar=None), event(foo=2), event(foo=1, deviceId=...), event(Name="other case"))

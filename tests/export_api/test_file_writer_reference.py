@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -156,6 +157,7 @@ def _json(text: str | None) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None, derandomize=True, database=None)
 @given(data=st.data(), export_type=st.sampled_from(["Event", "Activity", "Tag"]), chunk=st.integers(1, 99))
 def test_given_any_raw_lines_when_written_then_the_bytes_and_counts_of_the_rules(

@@ -202,6 +202,7 @@ def test_given_a_large_element_with_a_long_text_when_converted_then_little_memor
     assert rows(done, "max(length(extras)), sum(name::INTEGER), count(*)") == [(8_000_008, 31_996_000, 8000)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("end", "error"), [(-1, Truncated), (-2, Truncated), (None, None)])
 def test_given_a_cut_file_when_converted_then_nothing_is_taken_for_whole(convert, end, error) -> None:
     file = b"[" + element(record()) + b"]"
