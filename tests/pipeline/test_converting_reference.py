@@ -54,7 +54,7 @@ def columns(type_: str) -> list[tuple[str, str, str]]:
 
 def records(type_: str, element: Any) -> Iterator[tuple[Any, str | None]]:
     """(record, None), or (element, its fault)."""
-    inner, group, _ = SHAPES[type_]
+    inner, _group, _ = SHAPES[type_]
     if not isinstance(element, dict):
         yield element, "not-an-object"
     elif element.get(inner) is None:
