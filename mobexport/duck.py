@@ -5,7 +5,6 @@ Imported by steps only: `import duckdb` is kept out of cold start.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mobexport.errors import DataError
+from mobexport.json_text import quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -82,7 +82,7 @@ def load_rows(
 
     `executemany` takes 100 µs a row, which hurts when every line of a file is faulty.
     """
-    text = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    text = "\n".join(quote(row) for row in rows)
     if not text:
         return
     columns = ", ".join(f"v[{n}]::{kind}" for n, kind in enumerate(types, start=1))

@@ -2,7 +2,7 @@
 
 DuckDB writes JSON anew when it takes it apart (`1e3` becomes `1000.0`, `0.10` becomes `0.1`, `\\u00e9`
 becomes `é`, digits beyond a double's are lost) and reads more than JSON (`NaN`, `[1,]`). It says by itself
-where that would matter (`record_sql.PLAIN`); only those texts come here, as this is slower.
+where that would matter (`record_sql.plain`); only those texts come here, as this is slower.
 """
 
 from __future__ import annotations
@@ -12,11 +12,19 @@ import re
 from collections.abc import Collection, Mapping
 from typing import NoReturn
 
-_SPACE = re.compile(r"[ \t\n\r]*+")
 LONG_TEXT = 256 * 1024
 """Longer texts go beside DuckDB: taking one apart costs it some 35 times its length in memory."""
 
-_STRING_OR_SPACE = re.compile(r'("[^"\\]*+(?:\\.[^"\\]*+)*+")|[ \t\n\r]++')
+_SHOWN = 1024
+_SPACE = re.compile(r"[ \t\n\r]*+")
+_STRING = r'"[^"\\\x00-\x1f]*+"'
+_NUMBER = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
+# A name without escapes, and its value if that is a simple one: most members are read by one match.
+_MEMBER = re.compile(
+    rf"[ \t\n\r]*+({_STRING})[ \t\n\r]*+:[ \t\n\r]*+"
+    rf"(?:({_STRING}|{_NUMBER}|true|false|null)[ \t\n\r]*+(?=[,}}]))?"
+)
+_STRING_OR_NO_SPACE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^" \t\n\r]++')
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _BACKSLASH = re.compile(r"\\\\")
@@ -31,58 +39,63 @@ class NotJson(ValueError):
 
 
 def members(text: str) -> dict[str, str] | None:
-    """The members of an object: name to raw text, whitespace between tokens removed; None for other JSON.
+    """The members of an object: name to the text of the value as it stands; None for other JSON.
 
     Of members with one name the last counts. Raises NotJson.
     """
-    start = _skip(text, 0)
-    if text[start : start + 1] != "{":
-        _to_end(text, _scan(text, start)[1])
+    at = _skip(text, 0)
+    if not text.startswith("{", at):
+        _to_end(text, _scan(text, at)[1])
         return None
     found: dict[str, str] = {}
-    at = _skip(text, start + 1)
-    if text[at : at + 1] == "}":
+    at = _skip(text, at + 1)
+    if text.startswith("}", at):
         _to_end(text, at + 1)
         return found
     while True:
-        if text[at : at + 1] != '"':
-            raise NotJson("not-json")
-        name, at = _scan(text, at)
-        at = _skip(text, at)
-        if text[at : at + 1] != ":":
-            raise NotJson("not-json")
-        value = _skip(text, at + 1)
-        _, at = _scan(text, value)
-        found[str(name)] = _minify(text[value:at])
-        at = _skip(text, at)
-        if text[at : at + 1] == "}":
+        simple = _MEMBER.match(text, at)
+        if simple:
+            name, value, at = simple[1][1:-1], simple[2], simple.end()
+        else:
+            name, at = _name(text, at)
+            value = None
+        if value is None:
+            start = at
+            at = _scan(text, start)[1]
+            value = text[start:at]
+            at = _skip(text, at)
+        found[name] = value
+        if text.startswith("}", at):
             _to_end(text, at + 1)
             return found
         at = _next(text, at)
 
 
 def items(text: str) -> list[str] | None:
-    """The items of an array as raw texts, whitespace between tokens removed; None for other JSON.
-
-    Raises NotJson.
-    """
-    start = _skip(text, 0)
-    if text[start : start + 1] != "[":
-        _to_end(text, _scan(text, start)[1])
+    """The items of an array as they stand; None for other JSON. Raises NotJson."""
+    at = _skip(text, 0)
+    if not text.startswith("[", at):
+        _to_end(text, _scan(text, at)[1])
         return None
     found: list[str] = []
-    at = _skip(text, start + 1)
-    if text[at : at + 1] == "]":
+    at = _skip(text, at + 1)
+    if text.startswith("]", at):
         _to_end(text, at + 1)
         return found
     while True:
-        _, end = _scan(text, at)
-        found.append(_minify(text[at:end]))
-        at = _skip(text, end)
-        if text[at : at + 1] == "]":
+        start = at
+        at = _scan(text, start)[1]
+        found.append(text[start:at])
+        at = _skip(text, at)
+        if text.startswith("]", at):
             _to_end(text, at + 1)
             return found
         at = _next(text, at)
+
+
+def minified(text: str) -> str:
+    """The JSON text without the whitespace between its tokens."""
+    return "".join(_STRING_OR_NO_SPACE.findall(text))
 
 
 def has_lone_surrogate(text: str) -> bool:
@@ -95,40 +108,31 @@ def has_lone_surrogate(text: str) -> bool:
     return _SURROGATE.search(_PAIR.sub("", _BACKSLASH.sub("", text))) is not None
 
 
-def protect(values: Mapping[str, str], raw: Collection[str]) -> str:
-    """An object of raw texts in which the members named in `raw` are strings that hold their raw text.
-
-    So they come through DuckDB untouched. null stays null.
-    """
-    return (
-        "{"
-        + ",".join(
-            json.dumps(name, ensure_ascii=False)
-            + ":"
-            + (json.dumps(text, ensure_ascii=False) if name in raw and text != "null" else text)
-            for name, text in values.items()
-        )
-        + "}"
-    )
-
-
-def slim(
+def protect(
     values: Mapping[str, str], raw: Collection[str], others: Collection[str]
-) -> tuple[dict[str, str], dict[str, str]]:
-    """The values with a short stand-in for each long one, and the long ones of `raw` by name.
+) -> tuple[str, dict[str, str]]:
+    """An object of those values in which the ones named in `raw` come through DuckDB untouched.
 
-    `others`: names of the other fields that are read. Raises NotJson (`too-long:name`) where one of those is
-    long: no id, name or time is. What is not read at all is dropped.
+    They are strings that hold their minified text; null stays null. Of long ones only a `stand_in` is put
+    there, and they are given by name beside the object. `others`: names of the other fields that are read;
+    NotJson (`too-long:name`) if one is long, as no id, name or time is. What is not read is not copied.
     """
-    kept, long = dict(values), {}
+    pairs, long = [], {}
     for name, text in values.items():
-        if len(text) > LONG_TEXT:
-            if name in others:
-                raise NotJson(f"too-long:{name}")
-            kept[name] = "0"
-            if name in raw:
-                long[name], kept[name] = text, stand_in(name, text)
-    return kept, long
+        written = text
+        if name in raw:
+            if text != "null":
+                value = minified(text)
+                if len(value) > LONG_TEXT:
+                    long[name] = value
+                    value = stand_in(name, value)
+                written = quote(value)
+        elif name not in others:
+            written = "0"
+        elif len(text) > LONG_TEXT:
+            raise NotJson(f"too-long:{name}")
+        pairs.append(f"{quote(name)}:{written}")
+    return "{" + ",".join(pairs) + "}", long
 
 
 def stand_in(name: str, text: str) -> str:
@@ -138,12 +142,15 @@ def stand_in(name: str, text: str) -> str:
 
 def shown(text: str) -> str:
     """A text as a reject shows it: a long one is cut, since its place is known."""
-    return text if len(text) <= LONG_TEXT else f"{text[:1024]}… [cut: {len(text)} characters]"
+    return text if len(text) <= LONG_TEXT else f"{text[:_SHOWN]}… [cut: {len(text)} characters]"
 
 
 def _refuse(_: str) -> NoReturn:
     raise ValueError
 
+
+quote = json.JSONEncoder(ensure_ascii=False).encode
+"""A value as JSON."""
 
 # Numbers are only skipped: Python refuses to read integers of more than 4,300 digits.
 _decoder = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=_refuse)
@@ -159,13 +166,24 @@ def _scan(text: str, at: int) -> tuple[object, int]:
         raise NotJson("not-json") from None
 
 
+def _name(text: str, at: int) -> tuple[str, int]:
+    """A member's name that has escapes, and where its value starts."""
+    if not text.startswith('"', at):
+        raise NotJson("not-json")
+    name, at = _scan(text, at)
+    at = _skip(text, at)
+    if not text.startswith(":", at):
+        raise NotJson("not-json")
+    return str(name), _skip(text, at + 1)
+
+
 def _skip(text: str, at: int) -> int:
     found = _SPACE.match(text, at)
     return found.end() if found else at
 
 
 def _next(text: str, at: int) -> int:
-    if text[at : at + 1] != ",":
+    if not text.startswith(",", at):
         raise NotJson("not-json")
     return _skip(text, at + 1)
 
@@ -173,7 +191,3 @@ def _next(text: str, at: int) -> int:
 def _to_end(text: str, at: int) -> None:
     if _skip(text, at) != len(text):
         raise NotJson("not-json")
-
-
-def _minify(text: str) -> str:
-    return _STRING_OR_SPACE.sub(lambda found: found[1] or "", text)

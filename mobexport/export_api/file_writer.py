@@ -12,7 +12,6 @@ JSON by RFC 8259 (`NaN`, trailing commas), and halves of surrogate pairs, which 
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -151,10 +150,7 @@ def _read_exactly(export_type: ExportType, text: str) -> tuple[str, dict[str, st
         raise json_text.NotJson("lone-surrogate")
     if found is None:
         return "null", {}
-    raw = {declared.name for declared in export_type.fields if declared.is_raw_json}
-    others = {declared.name for declared in export_type.fields} - raw
-    values, long = json_text.slim(found, raw, others)
-    return json_text.protect(values, raw), long
+    return json_text.protect(found, export_type.raw_json_names, export_type.other_names)
 
 
 def _write_elements(connection: DuckDBPyConnection, export_type: ExportType, target: Path) -> tuple[int, int]:
@@ -193,7 +189,7 @@ def _reject_line(file: str, line: int, fault: str, original: str) -> str:
     reject = {"file": file, "line": line, "rule": rule}
     if name:
         reject["field"] = name
-    return json.dumps({**reject, "original": original}, ensure_ascii=False) + "\n"
+    return json_text.quote({**reject, "original": original}) + "\n"
 
 
 def _unknown(names: Counter[str], export_type: ExportType) -> dict[str, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 
@@ -129,6 +130,16 @@ class ExportType:
     def record_fields(self) -> tuple[Field, ...]:
         """The fields of an innermost record: what is left without the group."""
         return tuple(field for field in self.fields if field.name not in self.group)
+
+    @cached_property
+    def raw_json_names(self) -> frozenset[str]:
+        """Names of the fields that pass through as JSON text."""
+        return frozenset(field.name for field in self.fields if field.is_raw_json)
+
+    @cached_property
+    def other_names(self) -> frozenset[str]:
+        """Names of the fields whose values are read."""
+        return frozenset(field.name for field in self.fields if not field.is_raw_json)
 
     @property
     def columns(self) -> tuple[Field, ...]:

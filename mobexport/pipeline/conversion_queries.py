@@ -89,7 +89,7 @@ FROM element WHERE plain AND NOT ({usable})""",
 
 
 def check(export_type: ExportType, window: tuple[date, date] | None, *, strict: bool) -> str:
-    """Makes `checked` from `record`: per record its fault and its values."""
+    """Makes `checked` from `record`: per record its fault, its values, and which of the `notes` are true."""
     fields = export_type.columns
     required = [field for field in fields if field.required and field.published]
     faults = [
@@ -115,13 +115,14 @@ def check(export_type: ExportType, window: tuple[date, date] | None, *, strict: 
         ELSE '{' || head || ',' || body[2:] END AS text
     FROM record
 )"""
+    passed = [f"({condition}) AS note_{n}" for n, (condition, _) in enumerate(notes(export_type))]
     carry = "element, record, original, body, given"
     source = record_sql.values(fields, record_sql.tokens(fields, flat, carry=carry))
     return f"""
 CREATE OR REPLACE TEMP TABLE checked AS
-SELECT * REPLACE (coalesce(original, body) AS original),
-    coalesce(given, {record_sql.first_of(faults)}) AS fault
-FROM ({source})
+SELECT element, record, fault, CASE WHEN fault IS NOT NULL THEN coalesce(original, body) END AS original,
+    {", ".join([*map(_column, fields), *passed])}
+FROM (SELECT *, coalesce(given, {record_sql.first_of(faults)}) AS fault FROM ({source}))
 """
 
 
@@ -141,7 +142,7 @@ def notes(export_type: ExportType) -> list[tuple[str, str]]:
 
 def let_pass(export_type: ExportType) -> str:
     """One row: of how many records each of the `notes` is true that have no fault, and of how many in all."""
-    counts = "".join(f"count(*) FILTER ({condition}), " for condition, _ in notes(export_type))
+    counts = "".join(f"count(*) FILTER (note_{n}), " for n in range(len(notes(export_type))))
     return f"SELECT {counts} count(*) FROM checked WHERE fault IS NULL"
 
 
@@ -152,8 +153,8 @@ def lengthen(name: str) -> str:
 
 def keep(export_type: ExportType, snapshot_day: date | None) -> str:
     """Appends the records without a fault to `row_`."""
-    columns = ", ".join(_column(field) for field in export_type.columns)
-    day = f'"instant_{export_type.time}"::DATE' if export_type.historical else f"DATE '{snapshot_day}'"
+    columns = ", ".join(f'"{field.name}"' for field in export_type.columns)
+    day = f'"{export_type.time}"::DATE' if export_type.historical else f"DATE '{snapshot_day}'"
     return f"INSERT INTO row_ SELECT element, record, {day}, {columns} FROM checked WHERE fault IS NULL"
 
 
@@ -171,9 +172,8 @@ def _sql_type(field: Field) -> str:
 
 
 def _column(field: Field) -> str:
-    if field.is_raw_json:
-        return f'"token_{field.name}"'
-    return f'"instant_{field.name}"' if field.kind is FieldKind.TIME else f'"value_{field.name}"'
+    source = "token" if field.is_raw_json else "instant" if field.kind is FieldKind.TIME else "value"
+    return f'"{source}_{field.name}" AS "{field.name}"'
 
 
 def _output(field: Field) -> str:

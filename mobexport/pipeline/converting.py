@@ -10,7 +10,6 @@ the element, the last where it is read exactly (`json_text`); of two tags with o
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -240,4 +239,4 @@ def _reject_line(element: int, record: int, fault: str, original: str) -> str:
     reject: dict[str, Any] = {"element": element, "record": record, "rule": rule}
     if name:
         reject["field"] = name
-    return json.dumps({**reject, "original": original}, ensure_ascii=False) + "\n"
+    return json_text.quote({**reject, "original": original}) + "\n"

@@ -33,7 +33,7 @@ def exact_records(
             yield fault("not-an-object")
             return
         head = {field.name: element.get(field.name, "null") for field in export_type.group_fields}
-        head, _ = json_text.slim(head, (), export_type.group)
+        prefix = json_text.protect(head, (), export_type.group)[0][1:-1]
         nested = element.get(inner, "null")
         records = _records(export_type, nested)
     except json_text.NotJson as verdict:
@@ -42,7 +42,6 @@ def exact_records(
     if records is None:
         yield fault(f"{'missing' if nested == 'null' else 'wrong-type'}:{inner}")
         return
-    prefix = ",".join(f"{json.dumps(name)}:{value}" for name, value in head.items())
     for place, original in enumerate(records):
         shown = json_text.shown(original)
         try:
@@ -74,6 +73,4 @@ def _body(export_type: ExportType, prefix: str, original: str) -> tuple[str, dic
     if values is None:
         # No fault here: the query finds what is no object, for all records alike.
         return "null", {}
-    raw = {field.name for field in export_type.fields if field.is_raw_json}
-    values, long = json_text.slim(values, raw, {field.name for field in export_type.fields} - raw)
-    return json_text.protect(values, raw), long
+    return json_text.protect(values, export_type.raw_json_names, export_type.other_names)

@@ -179,6 +179,34 @@ def test_given_a_line_over_16_mib_when_written_then_rejected_with_its_beginning(
     assert written.rejects[0]["original"].endswith("… [cut: the line is longer than 16777216 bytes]")
 
 
+@pytest.mark.parametrize("export_type", ["Event", "Tag"])
+def test_given_long_values_when_written_then_untouched_and_little_memory_does(write, export_type) -> None:
+    long = '{"a":1e3,"b":"' + "é" * 3_000_000 + '"}'
+    lines = ndjson(event(), tag("small", 1))
+    lines += with_extras(long) + ndjson(tag("long", ...))[:-2] + b', "value": ' + long.encode() + b"}\n"
+    written = write(lines, export_type, memory_mb=128, temp_mb=100)
+    assert written.counts.exported == 2
+    assert written.data.decode().count(long) == 1
+    assert written.elements[0]
+
+
+def test_given_a_long_line_at_fault_when_written_then_its_text_is_cut(write) -> None:
+    faults = [
+        event(name="x" * 300_000),
+        event(timestamp="soon", extras={"a": "x" * 300_000}),
+        ["y" * 300_000],
+    ]
+    written = write(ndjson(*faults, event(other="x" * 300_000)))
+    assert written.rules == [
+        (1, "too-long", "name"),
+        (2, "bad-time", "timestamp"),
+        (3, "not-an-object", None),
+    ]
+    assert all(1000 < len(reject["original"]) < 1100 for reject in written.rejects)
+    assert written.counts.unknown_fields == {"other": 1}
+    assert written.counts.exported == 1
+
+
 @pytest.mark.parametrize("chunk", [1, 2, 7, 1 << 20])
 def test_given_line_endings_marks_and_blanks_when_written_then_numbers_are_exact(write, chunk) -> None:
     raw = b"\xef\xbb\xbf" + ndjson(event(name="first")).replace(b"\n", b"\r\n")
