@@ -40,7 +40,9 @@ class AdminApi:
             case ("GET", ["host", "status"]):
                 return web.json_response(self._status())
             case ("GET", ["functions"]):
-                return web.json_response([self._describe(f) for f in self._functions.values()])
+                return web.json_response(
+                    [self._describe(self._functions[name]) for name in sorted(self._functions)]
+                )
             case ("GET", ["functions", name]) if name in self._functions:
                 return web.json_response(self._describe(self._functions[name]))
             case ("GET", ["functions", name, "status"]) if name in self._functions:
@@ -65,22 +67,37 @@ class AdminApi:
         }
 
     def _describe(self, function: Function) -> dict[str, Any]:
-        base = f"{self._origin}/admin/functions/{function.name}"
+        """The keys of the real host; what it says about files and test data has no meaning here."""
         url = None
         if function.trigger_type == "httpTrigger":
             url = "/".join(part for part in (self._origin, self._prefix, function.route) if part)
+        script = os.environ.get("PYTHON_SCRIPT_FILE_NAME", "function_app.py")
         return {
             "name": function.name,
+            "script_root_path_href": None,
             "script_href": None,
-            "href": base,
-            "config": {"name": function.name, "language": "python", "bindings": list(function.bindings)},
+            "config_href": None,
+            "test_data_href": None,
+            "href": f"{self._origin}/admin/functions/{function.name}",
             "invoke_url_template": url,
             "language": "python",
+            "config": {
+                "name": function.name,
+                "entryPoint": function.entry_point,
+                "scriptFile": script,
+                "language": "python",
+                "functionDirectory": os.environ.get("AzureWebJobsScriptRoot", ""),  # noqa: SIM112
+                "bindings": list(function.bindings),
+            },
+            "files": None,
+            "test_data": "",
             "isDisabled": False,
+            "isDirect": False,
+            "isProxy": False,
         }
 
     def _start(self, function: Function, content_type: str, body: bytes) -> web.Response:
-        if not body or "json" not in content_type.lower():
+        if "json" not in content_type.lower():
             return web.Response(status=415)
         try:
             value = json.loads(body)

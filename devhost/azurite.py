@@ -26,7 +26,8 @@ _EMULATOR = (
 )
 """The emulator's account and key are published constants, the same everywhere."""
 _START_SECONDS = 30
-_OPTIONS: dict[str, Any] = {"connection_timeout": 3, "read_timeout": 60, "retry_total": 1}
+_OPTIONS: dict[str, Any] = {"connection_timeout": 3, "read_timeout": 60, "retry_total": 0}
+"""The SDK's own retries sleep for 15 seconds and more; the triggers try again by themselves, much sooner."""
 
 
 class ConnectionSettingError(ValueError):
@@ -95,9 +96,9 @@ def is_listening(port: int) -> bool:
 
 
 def is_needed(environment: Mapping[str, str]) -> bool:
-    """Development storage is asked for, and nothing listens there yet."""
-    text = environment.get("AzureWebJobsStorage", "").strip().rstrip(";")
-    return text == DEVELOPMENT_STORAGE and not is_listening(BLOB_PORT)
+    """Some setting asks for development storage, and nothing listens there yet."""
+    asked = any(value.strip().rstrip(";") == DEVELOPMENT_STORAGE for value in environment.values())
+    return asked and not is_listening(BLOB_PORT)
 
 
 def find_command(root: Path) -> str:
@@ -106,7 +107,7 @@ def find_command(root: Path) -> str:
     command = str(local) if local.is_file() else shutil.which("azurite")
     if command is None:
         raise HostError(
-            "AzureWebJobsStorage is UseDevelopmentStorage=true, nothing listens on port 10000,"
+            "the storage is UseDevelopmentStorage=true, nothing listens on port 10000,"
             " and Azurite is not installed: run `npm install azurite` in the app's folder"
         )
     return command

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 from devhost.indexing import Function
@@ -17,11 +18,26 @@ _QUIET = ("azure", "aiohttp.access", "asyncio", "urllib3", "msal")
 _TRIGGER_FIRST = "httpTrigger"
 
 
+_running: ContextVar[str] = ContextVar("running", default="")
+"""The function whose code runs here: its own log lines carry its name."""
+
+
+@contextmanager
+def running(function: str) -> Iterator[None]:
+    token = _running.set(function)
+    try:
+        yield
+    finally:
+        _running.reset(token)
+
+
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
+        name = _running.get()
+        who = f"{name}: " if name and record.name != log.name else ""
         at = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        return f"[{at}Z] {level}{super().format(record)}"
+        return f"[{at}Z] {level}{who}{super().format(record)}"
 
 
 def set_up_logging() -> None:
@@ -64,7 +80,8 @@ def logged_run(function: Function, reason: str) -> Iterator[str]:
     log.info("Executing 'Functions.%s' (Reason='%s', Id=%s)", function.name, reason, run_id)
     outcome = "Failed"
     try:
-        yield run_id
+        with running(function.name):
+            yield run_id
         outcome = "Succeeded"
     except Exception:
         log.exception("Functions.%s failed", function.name)

@@ -115,7 +115,8 @@ class Host:
         self._functions = functions
         self._errors: dict[str, str] = {}
         """Why a function does not run, by name: the others go on, as on the real host."""
-        self._calls = ThreadPoolExecutor(8, "devhost-api")
+        self._calls = ThreadPoolExecutor(64, "devhost-api")
+        """Many: a start with `timeout` holds one while it waits."""
         self.invoker = Invoker(root, self._client_json)
         self.store = Store(state / "devhost.sqlite")
         orchestrations = self._of_type("orchestrationTrigger")
@@ -328,7 +329,8 @@ def _orchestrator(function: Function) -> OrchestratorCall:
     name = str(function.trigger["name"])
 
     def call(context_json: str) -> str:
-        return str(function.call(**{name: OrchestrationContext(context_json)}))
+        with console.running(function.name):
+            return str(function.call(**{name: OrchestrationContext(context_json)}))
 
     return call
 

@@ -28,6 +28,8 @@ class Function:
     trigger: Binding
     is_async: bool = False
     wants_context: bool = False
+    entry_point: str = ""
+    """The Python function's own name."""
     annotations: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -116,6 +118,7 @@ def _index(declared: Any) -> Function:
         trigger=triggers[0],
         is_async=inspect.iscoroutinefunction(call),
         wants_context=wants_context,
+        entry_point=str(getattr(declared, "_name", "") or name),
         annotations=getattr(call, "__annotations__", {}),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import os
 import threading
@@ -51,7 +52,8 @@ class Invoker:
     def __init__(self, root: Path, client_json: Callable[[], str]) -> None:
         self._root = root
         self._client_json = client_json
-        size = int(os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT") or min(32, (os.cpu_count() or 1) + 4))
+        # The real worker's pool is as good as unlimited too, so functions that call each other cannot block.
+        size = int(os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT") or 1000)
         self._pool = ThreadPoolExecutor(size, "devhost-function")
         # The durable client keeps one HTTP session per process, so all coroutines must share one loop.
         self._loop = asyncio.new_event_loop()
@@ -98,7 +100,7 @@ class Invoker:
                     future = asyncio.run_coroutine_threadsafe(function.call(**arguments), self._loop)
                     result = await asyncio.shield(asyncio.wrap_future(future))
                 else:
-                    call = functools.partial(function.call, **arguments)
+                    call = functools.partial(contextvars.copy_context().run, function.call, **arguments)
                     result = await asyncio.get_running_loop().run_in_executor(self._pool, call)
                 return self._response(function, result)
         finally:

@@ -101,11 +101,15 @@ class ReplayHarness:
         text = None if input is None else json.dumps(_encode(input))
         return self._engine.start(name, text, instance_id)
 
-    def raise_event(self, instance_id: str, name: str, data: Any = None) -> None:
-        """The event arrives as the Python client sends it: as JSON text in a JSON string. Raises
-        NotFoundError, EndedError.
+    def raise_event(self, instance_id: str, name: str, data: Any = None, at: float | None = None) -> None:
+        """The event arrives as the Python client sends it: as JSON text in a JSON string; now, or `at`
+        seconds from now. Raises NotFoundError, EndedError (then from run()).
         """
-        self._engine.raise_event(instance_id, name, json.dumps(_encode(data)))
+        text = json.dumps(_encode(data))
+        if at is None:
+            self._engine.raise_event(instance_id, name, text)
+        else:
+            self.schedule(at, lambda: self._engine.raise_event(instance_id, name, text))
 
     def terminate(self, instance_id: str, reason: str | None = None) -> None:
         self._engine.terminate(instance_id, reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class HostJson:
     route_prefix: str = "api"
     hub: str = "TestHubName"
     default_version: str | None = None
-    max_activities: int = 10
+    max_activities: int = 10 * (os.cpu_count() or 1)
     raw: Mapping[str, Any] | None = None
 
 
@@ -59,7 +60,9 @@ def read_host_json(root: Path, environment: Mapping[str, str]) -> HostJson:
             route_prefix=str(prefix).strip("/"),
             hub=resolve(str(durable.get("hubName") or "TestHubName"), environment),
             default_version=durable.get("defaultVersion"),
-            max_activities=max(1, int(durable.get("maxConcurrentActivityFunctions") or 10)),
+            max_activities=max(
+                1, int(durable.get("maxConcurrentActivityFunctions") or HostJson.max_activities)
+            ),
             raw=raw,
         )
     except (TypeError, ValueError) as error:

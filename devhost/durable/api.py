@@ -274,10 +274,11 @@ class DurableApi:
             return _problem(400, "Only application/json request content is supported")
         text = call.body.decode("utf-8", "replace")
         try:
-            json.loads(text)
+            value = json.loads(text)
         except ValueError as error:
             return _invalid_json(error)
-        self._engine.raise_event(id, name, text)
+        # Stored without the sender's white space (the input of a start is stored as it came).
+        self._engine.raise_event(id, name, json.dumps(value, ensure_ascii=False, separators=(",", ":")))
         return ApiResponse(202)
 
     def _control(self, call: ApiRequest, id: str, verb: str) -> ApiResponse:  # noqa: A002

@@ -98,7 +98,7 @@ def call_orchestrator(call: OrchestratorCall, context: str) -> State:
 
 def _parse_state(state: dict[str, Any]) -> State:
     custom = compact(state["customStatus"]) if state.get("customStatus") is not None else None
-    kilobytes = len(custom or "") / 1024
+    kilobytes = len((custom or "").encode("utf-16-le", "surrogatepass")) / 1024
     if kilobytes > _CUSTOM_STATUS_LIMIT_KB:
         return State((), fatal=texts.custom_status_too_large(int(kilobytes)))
     return State(
@@ -178,7 +178,9 @@ def _decide(
     if not ended or sim.open:
         result.status = SUSPENDED if sim.is_suspended else RUNNING
         result.output = _last_reason(events)
-        result.events.append(h.orchestrator_completed(at + _TICK))
+        # The batch of a new generation is closed already; only new decisions close it once more.
+        if result.events or not instance.seeded:
+            result.events.append(h.orchestrator_completed(at + _TICK))
         return result
     if state.error is not None:
         return _finish(

@@ -270,7 +270,7 @@ def _shape(
             view["FunctionName"] = start["Name"]
             if show_input:
                 view["Input"] = None
-    elif kind == Kind.TASK_SCHEDULED:
+    elif kind in _BEGINS:
         view.pop("Version", None)
     if "Result" in view:
         if show_output:

@@ -23,7 +23,7 @@ _log = logging.getLogger("devhost")
 ATTEMPTS = 5
 POISON_QUEUE = "webjobs-blobtrigger-poison"
 _POLL_SECONDS = 0.7
-_BACKOFF_MAX_SECONDS = 30.0
+_BACKOFF_MAX_SECONDS = 5.0
 _CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}|\$root|\$web")
 
 

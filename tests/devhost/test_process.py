@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -18,7 +19,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 APP = """
-import os, time
+import logging, os, time, urllib.request
+from datetime import timedelta
 from pathlib import Path
 import azure.durable_functions as df
 import azure.functions as func
@@ -38,6 +40,16 @@ def boom(req: func.HttpRequest) -> str:
 async def who(req: func.HttpRequest, context) -> str:
     return f"{context.function_name} {os.environ['WEBSITE_HOSTNAME']}"
 
+@app.route(route="nest/{depth:int}")
+def nest(req: func.HttpRequest) -> str:
+    depth = int(req.route_params["depth"])
+    logging.info("at depth %d", depth)
+    if depth == 0:
+        return "0"
+    url = f"http://{os.environ['WEBSITE_HOSTNAME']}/api/nest/{depth - 1}"
+    with urllib.request.urlopen(url, timeout=20) as below:
+        return below.read().decode() + str(depth)
+
 @app.route(route="start")
 @app.durable_client_input(client_name="client")
 async def start(req: func.HttpRequest, client) -> func.HttpResponse:
@@ -47,6 +59,21 @@ async def start(req: func.HttpRequest, client) -> func.HttpResponse:
 def chain(context):
     first = yield context.call_activity("slow", context.get_input())
     return (yield context.call_activity("quick", first))
+
+@app.orchestration_trigger(context_name="context")
+def mixed(context):
+    numbers = yield context.task_all([context.call_activity("add", n) for n in range(3)])
+    yield context.create_timer(context.current_utc_datetime + timedelta(milliseconds=300))
+    total = yield context.call_sub_orchestrator("summing", numbers)
+    return total
+
+@app.orchestration_trigger(context_name="context")
+def summing(context):
+    return (yield context.call_activity("add", sum(context.get_input())))
+
+@app.activity_trigger(input_name="x")
+def add(x: int) -> int:
+    return x + 1
 
 @app.activity_trigger(input_name="x")
 def slow(x: dict) -> dict:
@@ -96,7 +123,7 @@ def _host(folder: Path, *options: str) -> subprocess.Popen[str]:
         "0",
         *options,
     ]
-    environment = {k: v for k, v in os.environ.items() if k != "AzureWebJobsStorage"}
+    environment = {k: v for k, v in os.environ.items() if v != "UseDevelopmentStorage=true"}
     environment["PYTHONPATH"] = str(ROOT)
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -139,7 +166,19 @@ def test_given_an_app_when_it_is_called_then_http_and_admin_answer_and_sigterm_e
     assert _call(base + "/")[0] == 200
     assert json.loads(_call(f"{base}/admin/host/status")[1])["state"] == "Running"
     names = {f["name"] for f in json.loads(_call(f"{base}/admin/functions")[1])}
-    assert names == {"echo", "boom", "who", "start", "chain", "slow", "quick"}
+    assert names == {
+        "echo",
+        "boom",
+        "who",
+        "nest",
+        "start",
+        "chain",
+        "mixed",
+        "summing",
+        "add",
+        "slow",
+        "quick",
+    }
     assert _call(f"{base}/admin/functions/QUICK", b'{"input": "{}"}')[0] == 202
     assert _call(f"{base}/admin/functions/quick", b'{"input": {}}')[0] == 400
     assert _call(f"{base}/admin/functions/nobody", b"{}")[0] == 404
@@ -148,6 +187,47 @@ def test_given_an_app_when_it_is_called_then_http_and_admin_answer_and_sigterm_e
     assert process.returncode == 0
     assert "ValueError: told in the log" in output
     assert "Executed 'Functions.boom' (Failed" in output
+
+
+def test_given_functions_that_call_each_other_when_nested_deep_then_none_waits_for_a_thread(
+    tmp_path: Path, launch: Callable[..., tuple[subprocess.Popen[str], str]]
+) -> None:
+    (tmp_path / "function_app.py").write_text(APP)
+    process, base = launch()
+    assert _call(f"{base}/api/nest/12")[1] == b"0123456789101112"
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "nest: at depth 12" in output
+
+
+@pytest.mark.slow
+def test_given_orchestrations_under_way_when_the_host_is_killed_again_and_again_then_all_end_and_none_twice(
+    tmp_path: Path, launch: Callable[..., tuple[subprocess.Popen[str], str]]
+) -> None:
+    (tmp_path / "function_app.py").write_text(APP)
+    moments = random.Random(7)
+    process, base = launch()
+    instances = [f"m{n}" for n in range(60)]
+    for number, instance in enumerate(instances):
+        url = f"{base}/runtime/webhooks/durabletask/orchestrators/mixed/{instance}"
+        assert _call(url, b"", "POST")[0] == 202
+        if number % 10 == 9:
+            time.sleep(moments.random() * 0.4)
+            process.kill()
+            process.communicate()
+            process, base = launch()
+
+    def status(instance: str) -> Any:
+        query = "?showHistory=true&showHistoryOutput=true"
+        return json.loads(_call(f"{base}/runtime/webhooks/durabletask/instances/{instance}{query}")[1])
+
+    for instance in instances:
+        found = _eventually(lambda i=instance: (s := status(i))["runtimeStatus"] == "Completed" and s)
+        assert found["output"] == 7
+        kinds = [event["EventType"] for event in found["historyEvents"]]
+        wanted = ["TaskCompleted"] * 3 + ["TimerCreated", "TimerFired", "SubOrchestrationInstanceCompleted"]
+        assert kinds == ["ExecutionStarted", *wanted, "ExecutionCompleted"]
 
 
 def test_given_a_running_activity_when_the_host_is_killed_then_the_next_one_finishes_the_orchestration(

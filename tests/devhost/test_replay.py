@@ -97,3 +97,14 @@ def test_given_an_unknown_activity_when_run_then_it_is_named_at_once() -> None:
 def test_given_an_unknown_orchestrator_when_started_then_it_is_named_at_once() -> None:
     with pytest.raises(AssertionError, match="typo"):
         ReplayHarness({}, {}).start("typo")
+
+
+def test_given_an_event_for_later_when_run_then_it_comes_then() -> None:
+    harness = ReplayHarness({"approval": approval}, {}, start=START)
+    instance_id = harness.start("approval")
+    harness.raise_event(instance_id, "go", {"by": "me"}, at=90)
+    harness.run(until=START + timedelta(seconds=89))
+    assert harness.status(instance_id).runtime_status == "Running"
+    harness.run()
+    assert harness.now == START + timedelta(seconds=90)
+    assert harness.status(instance_id).output == '{"by": "me"}'

@@ -13,6 +13,7 @@ import pytest
 from devhost.durable.api import ApiResponse, DurableApi
 from devhost.durable.client_binding import client_binding_json
 from devhost.durable.engine import Engine
+from devhost.durable.history import Kind
 from devhost.durable.store import Store
 
 ORIGIN = "http://127.0.0.1:7071"
@@ -130,7 +131,9 @@ def test_given_an_event_when_raised_then_codes_are_as_recorded(rig: Rig) -> None
     )
     assert rig.call("POST", "instances/x/raiseEvent/go", "{", JSON).status == 400
     assert rig.call("POST", "instances/x/raiseEvent", "{}", JSON).status == 404
-    assert rig.call("POST", "instances/x/raiseEvent/go", '{"by":"me"}', JSON).status == 202
+    assert rig.call("POST", "instances/x/raiseEvent/go", '{"by": "me"}', JSON).status == 202
+    raised = next(e for e in rig.engine.store.history("x") if e["EventType"] == Kind.EVENT_RAISED)
+    assert raised["Input"] == '{"by":"me"}'
     assert body(rig.call("GET", "instances/x"))["output"] == {"by": "me"}
     assert rig.call("POST", "instances/x/raiseEvent/go", "{}", JSON).status == 410
 

@@ -1,17 +1,20 @@
 """Blob triggers: paths without storage; polling, receipts and poison with Azurite."""
 
 import json
+import socket
+import time
 import uuid
 from base64 import b64decode
 from collections.abc import Mapping
 
 import pytest
+from azure.core.exceptions import AzureError
 from azure.functions.blob import BlobConverter
 from azure.functions.meta import Datum
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
-from devhost.azurite import ConnectionSettingError, check_connection, connection_string
+from devhost.azurite import ConnectionSettingError, check_connection, connection_string, is_needed
 from devhost.durable.store import Store
 from devhost.triggers.blob import POISON_QUEUE, BlobTrigger, parse_path
 from samples.azurite import Azurite
@@ -39,6 +42,29 @@ def test_given_a_connection_name_when_resolved_then_both_spellings_and_the_emula
     check_connection("DATA", {"DATA__blobServiceUri": "https://a.blob.core.windows.net"})
     with pytest.raises(ConnectionSettingError, match="'DATA' is not set"):
         check_connection("DATA", {})
+
+
+def test_given_one_setting_on_development_storage_when_nothing_listens_then_azurite_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listening = False
+    monkeypatch.setattr("devhost.azurite.is_listening", lambda _port: listening)
+    assert is_needed({"DATA_STORAGE": "UseDevelopmentStorage=true;"})
+    assert not is_needed({"DATA_STORAGE": "AccountName=a", "AzureWebJobsStorage": ""})
+    listening = True
+    assert not is_needed({"DATA_STORAGE": "UseDevelopmentStorage=true"})
+
+
+def test_given_a_storage_that_is_down_when_polled_then_it_says_so_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    key = connection_string("DATA", {"DATA": "UseDevelopmentStorage=true"})
+    environment = {"DATA": str(key).replace(":10000/", f":{port}/")}
+    trigger = BlobTrigger("f", parse_path("inbox"), "DATA", Store(":memory:"), _Runs(), environment)
+    began = time.monotonic()
+    with pytest.raises(AzureError):
+        trigger.poll()
+    assert time.monotonic() - began < 5
 
 
 class _Runs:
