@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from mobexport.json_text import LONG_TEXT
+from mobexport.json_text import LONG_TEXT, shown
 
 BLOCK_BYTES = 4 * 1024 * 1024
 MAX_LINE_BYTES = 16 * 1024 * 1024
@@ -25,7 +25,7 @@ class Spoiled:
     rule: str
     """`not-utf8`, `not-json` (a NUL byte, which JSON never has) or `too-long`."""
     original: str
-    """The line, bytes that are no UTF-8 as `\\xNN`; of a line that is too long, its beginning and a mark."""
+    """The line, bytes that are no UTF-8 as `\\xNN`; of a long line, its beginning and a mark."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,8 @@ def _fault(line: bytes, number: int, max_line_bytes: int) -> Spoiled | None:
     try:
         text = line.decode()
     except UnicodeDecodeError:
-        return Spoiled(number, "not-utf8", line.decode(errors="backslashreplace"))
-    return Spoiled(number, "not-json", text) if "\0" in text else None
+        return Spoiled(number, "not-utf8", shown(line.decode(errors="backslashreplace")))
+    return Spoiled(number, "not-json", shown(text)) if "\0" in text else None
 
 
 def _too_long(line: bytes, number: int, max_line_bytes: int) -> Spoiled:

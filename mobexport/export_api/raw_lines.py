@@ -43,7 +43,7 @@ def raw_blocks(
     for index, file in enumerate(files):
         for lines in text_blocks(file.chunks(), block_bytes=block_bytes, max_line_bytes=max_line_bytes):
             block.append(Part(index, lines.first_line, lines.text, lines.spoiled, lines.long))
-            size += len(lines.text)
+            size += len(lines.text) + sum(len(text) for _, text in lines.long)
             if size >= block_bytes // 2 or len(block) == _PARTS:
                 yield block
                 block, size = [], 0

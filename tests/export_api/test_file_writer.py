@@ -332,6 +332,19 @@ def test_given_tags_when_written_then_the_latest_of_each_key_and_nothing_removed
     assert written.counts == ExportCounts(9, 0, 0, 4, 3, 2, 1, {})
 
 
+def test_given_tags_that_tie_in_one_file_when_written_then_the_later_line_wins(write) -> None:
+    written = write(ndjson(tag("plan", "a"), tag("plan", "b"), tag("gone", 1), tag("gone", None)), "Tag")
+    assert written.elements == [{"deviceId": DEVICE, "appInfo": {"plan": "b"}}]
+    assert (written.counts.superseded, written.counts.removed) == (2, 1)
+
+
+def test_given_many_long_bad_lines_when_written_then_each_reject_is_cut(write) -> None:
+    written = write(b"".join([b"\xff" * 300_000 + b"\n", b"\0" * 300_000 + b"\n"]) + ndjson(event()))
+    assert written.rules == [(1, "not-utf8", None), (2, "not-json", None)]
+    assert all(len(reject["original"]) < 2000 for reject in written.rejects)
+    assert written.counts.exported == 1
+
+
 @pytest.mark.parametrize("value", ["1e3", '"a\\u00e9"', "[1, 2.50]", "12345678901234567890123", "false"])
 def test_given_a_tag_value_when_written_then_its_text_is_untouched(write, value) -> None:
     line = ndjson(tag("k", ...))[:-2] + b', "value": ' + value.encode() + b"}\n"

@@ -59,3 +59,10 @@ def test_given_long_lines_when_read_then_they_are_set_aside(sizes) -> None:
     assert [len(line) for line in block.text.split("\n")][: len(sizes)] == [
         size if size <= 50 else 0 for size in sizes
     ]
+
+
+def test_given_many_long_lines_when_read_then_a_block_holds_few_of_them() -> None:
+    line = b"z" * 300_000 + b"\n"
+    blocks = list(raw_blocks([RawFile("f", lambda: iter([line] * 100))], block_bytes=1_000_000))
+    assert sum(len(part.long) for block in blocks for part in block) == 100
+    assert max(sum(len(text) for part in block for _, text in part.long) for block in blocks) < 3_000_000
