@@ -1,36 +1,22 @@
-"""Errors that end the host with one readable message, and the exit code each one has."""
+"""Errors that end the host with one readable message, and the one that user code ends in."""
 
 from __future__ import annotations
 
 
 class HostError(Exception):
-    """The host cannot start or go on; the message is for the user, `exit_code` for scripts."""
-
-    exit_code = 1
+    """The host cannot start or go on; the message is for the user."""
 
 
 class AppError(HostError):
     """The function app cannot be imported or indexed."""
 
-    exit_code = 2
-
 
 class PortTakenError(HostError):
     """Another process listens on the port."""
 
-    exit_code = 3
-
 
 class StateLockedError(HostError):
     """Another host uses the same state folder."""
-
-    exit_code = 4
-
-
-class StorageUnreachableError(HostError):
-    """A trigger needs a storage account that does not answer."""
-
-    exit_code = 5
 
 
 class UserCodeError(Exception):

@@ -9,10 +9,12 @@ made it). Nothing here knows where records come from or go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from mobexport.duck import literal
 from mobexport.export_types.model import Field, FieldKind
+from mobexport.json_text import quote
 
 GUID = "^([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32})$"
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d"
@@ -125,6 +127,13 @@ def faults(fields: Iterable[Field], required: Iterable[Field]) -> list[tuple[str
                 (f'{token} IS NOT NULL AND "instant_{field.name}" IS NULL', f"bad-time:{field.name}")
             )
     return found
+
+
+def reject_line(place: Mapping[str, Any], fault: str, original: str) -> str:
+    """A line of a rejects file: the place, the rule, the field where one is at fault, the original."""
+    rule, _, name = fault.partition(":")
+    at_fault = {"field": name} if name else {}
+    return quote({**place, "rule": rule, **at_fault, "original": original}) + "\n"
 
 
 def first_of(conditions: Iterable[tuple[str, str]]) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from mobexport.duck import DuckLimits
 from mobexport.errors import ConfigError
 
 # A user-delegation key, and so the SAS it signs, lives 7 days; half a day is left for clock skew.
@@ -131,6 +132,11 @@ class Settings(BaseSettings):
             return self.export_api_url.rstrip("/")
         scheme = "http" if is_loopback(f"http://{self.website_hostname}") else "https"
         return f"{scheme}://{self.website_hostname}/api"
+
+    @property
+    def duck_limits(self) -> DuckLimits:
+        """What a step that writes or converts a file may use."""
+        return DuckLimits(self.duckdb_memory_mb, self.duckdb_temp_mb)
 
     @property
     def is_local(self) -> bool:

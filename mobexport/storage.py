@@ -33,6 +33,8 @@ from mobexport.errors import ConfigError, SourceChanged, Throttled, Transient
 from mobexport.settings import Settings, get_settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from azure.data.tables import TableClient, TableServiceClient
     from azure.storage.queue import QueueClient, QueueServiceClient
 
@@ -53,6 +55,7 @@ AZURITE: Final = (
 """What `UseDevelopmentStorage=true` stands for; the key is the emulator's published one."""
 
 CHUNK: Final = 4 * 1024 * 1024
+NDJSON: Final = "application/x-ndjson"
 
 
 @dataclass(frozen=True)
@@ -223,6 +226,14 @@ class DataStorage:
         except ResourceNotFoundError:
             return None
 
+    def upload_file(self, container: str, name: str, source: Path, content_type: str) -> None:
+        """Writes a local file as a blob, over what may be there from a repeated step."""
+        client = self.container(container).get_blob_client(name)
+        with source.open("rb") as data:
+            client.upload_blob(
+                data, overwrite=True, content_settings=ContentSettings(content_type=content_type)
+            )
+
     def write_json(self, container: str, name: str, value: Any, *, etag: str | None = None) -> bool:
         """Writes a small JSON blob whole: only if absent, or with `etag` only over that version.
 
@@ -241,6 +252,21 @@ class DataStorage:
                 return False
             raise
         return True
+
+
+def replace_row(table: TableClient, entity: dict[str, Any], etag: str) -> bool:
+    """Writes a row over exactly that version of it; False if somebody else was faster."""
+    from azure.data.tables import UpdateMode
+
+    try:
+        table.update_entity(
+            entity, mode=UpdateMode.REPLACE, etag=etag, match_condition=MatchConditions.IfNotModified
+        )
+    except HttpResponseError as error:
+        if error.status_code == 412:
+            return False
+        raise
+    return True
 
 
 def _create(create: Any) -> None:

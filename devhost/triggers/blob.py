@@ -7,7 +7,6 @@ import contextlib
 import json
 import logging
 import re
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,6 +17,7 @@ from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
 from devhost.azurite import blob_service, queue_service
+from devhost.triggers.background import BackgroundTrigger
 
 _log = logging.getLogger("devhost")
 ATTEMPTS = 5
@@ -83,7 +83,7 @@ def blob_metadata(
     }
 
 
-class BlobTrigger:
+class BlobTrigger(BackgroundTrigger):
     """`run(datum, metadata, reason)` runs the function and raises what it raises.
 
     A blob counts as done after a success, or after five failures, when it goes to the poison queue; a host
@@ -99,6 +99,7 @@ class BlobTrigger:
         run: Callable[[Datum, Mapping[str, Datum], str], None],
         environment: Mapping[str, str],
     ) -> None:
+        super().__init__(f"devhost-blob-{function}")
         self._function = function
         self._path = path
         self._connection = connection
@@ -108,17 +109,6 @@ class BlobTrigger:
         self._service: BlobServiceClient | None = None
         self._queues: QueueServiceClient | None = None
         self._receipts: dict[str, str] | None = None
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name=f"devhost-blob-{function}", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-
-    def join(self, timeout: float) -> None:
-        self._thread.join(timeout)
 
     def _loop(self) -> None:
         pause, is_out = _POLL_SECONDS, False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 from azure.functions.meta import Datum
 
 from devhost.timestamps import utc_now
+from devhost.triggers.background import BackgroundTrigger
 from devhost.triggers.ncrontab import Schedule, is_shorter_than_a_minute
 
 _log = logging.getLogger("devhost")
@@ -67,7 +67,7 @@ def plan_start(schedule: Schedule, status: dict[str, Any] | None, now: datetime)
     return Plan(stored, past_due=stored < now)
 
 
-class TimerTrigger:
+class TimerTrigger(BackgroundTrigger):
     """`run(datum, reason)` runs the function to its end; whatever it raises, the schedule goes on."""
 
     def __init__(
@@ -81,6 +81,7 @@ class TimerTrigger:
         monitor: bool = True,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        super().__init__(f"devhost-timer-{function}")
         self._function = function
         self._schedule = schedule
         self._store = store
@@ -88,17 +89,6 @@ class TimerTrigger:
         self._run_on_startup = run_on_startup
         self._monitor = monitor and not is_shorter_than_a_minute(schedule, clock())
         self._clock = clock
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name=f"devhost-timer-{function}", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-
-    def join(self, timeout: float) -> None:
-        self._thread.join(timeout)
 
     def status(self) -> dict[str, Any] | None:
         return self._store.timer_status(self._function) if self._monitor else None

@@ -19,7 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobexport import json_text
+from mobexport import json_text, record_sql
 from mobexport.duck import DuckLimits, connect, fetch_batches, load_rows
 from mobexport.export_api import queries
 from mobexport.export_api.raw_lines import Part, RawFile, raw_blocks
@@ -180,16 +180,11 @@ def _write_rejects(connection: DuckDBPyConnection, names: list[str], rejects: Pa
     if count:
         with rejects.open("w", encoding="utf-8", newline="") as out:
             for batch in fetch_batches(connection.execute(queries.REJECTS)):
-                out.writelines(_reject_line(names[file], line, *rest) for file, line, *rest in batch)
+                out.writelines(
+                    record_sql.reject_line({"file": names[file], "line": line}, *rest)
+                    for file, line, *rest in batch
+                )
     return count
-
-
-def _reject_line(file: str, line: int, fault: str, original: str) -> str:
-    rule, _, name = fault.partition(":")
-    reject = {"file": file, "line": line, "rule": rule}
-    if name:
-        reject["field"] = name
-    return json_text.quote({**reject, "original": original}) + "\n"
 
 
 def _unknown(names: Counter[str], export_type: ExportType) -> dict[str, int]:

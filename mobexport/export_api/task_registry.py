@@ -12,14 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-from azure.data.tables import UpdateMode
+from azure.core.exceptions import ResourceNotFoundError
 
 from mobexport.clock import stamp
 from mobexport.contract import ExportTaskResult, ListOptions, TaskState
 from mobexport.errors import NotFound
-from mobexport.storage import SECRETS_TABLE, TASKS_TABLE, DataStorage
+from mobexport.storage import SECRETS_TABLE, TASKS_TABLE, DataStorage, replace_row
 
 _NEXT = {
     TaskState.QUEUED: {TaskState.STARTED, TaskState.FAILED},
@@ -115,17 +113,8 @@ class TaskRegistry:
             task = self.get(app, task_id)
             if state in _NEXT[task.state]:
                 moved = replace(task, state=state, **fields)
-                try:
-                    self._tasks.update_entity(
-                        _to_entity(moved),
-                        mode=UpdateMode.REPLACE,
-                        etag=task.etag,
-                        match_condition=MatchConditions.IfNotModified,
-                    )
-                except HttpResponseError as error:
-                    if error.status_code == 412:
-                        continue
-                    raise
+                if not replace_row(self._tasks, _to_entity(moved), task.etag):
+                    continue
                 task = moved
             if not _NEXT[task.state]:
                 self._secrets.delete_entity(app, task_id)

@@ -20,7 +20,6 @@ from mobexport import config, export_types
 from mobexport.clock import stamp
 from mobexport.container_url import ContainerUrl, check_container_url
 from mobexport.contract import DateRangeExportTaskParameter, ExportTaskParameter, TaskState, parse
-from mobexport.duck import DuckLimits
 from mobexport.errors import NotFound, Rejected
 from mobexport.export_api.file_writer import RawFile, write_export
 from mobexport.export_api.raw_store import Plan, has_raw_data, plan_files
@@ -28,7 +27,7 @@ from mobexport.export_api.task_registry import ExportTask, TaskRegistry
 from mobexport.heavy import heavy_step
 from mobexport.ids import new_task_id
 from mobexport.settings import Settings
-from mobexport.storage import CHUNK, REJECTS_CONTAINER, DataStorage
+from mobexport.storage import CHUNK, NDJSON, REJECTS_CONTAINER, DataStorage
 
 _PLAN = "plan.json"
 
@@ -122,10 +121,10 @@ class ExportTasks:
                 target=target,
                 rejects=rejects,
                 workdir=workdir,
-                limits=DuckLimits(self._settings.duckdb_memory_mb, self._settings.duckdb_temp_mb),
+                limits=self._settings.duck_limits,
             )
             if counts.rejected:
-                self._upload_rejects(rejects, app, task_id)
+                self._storage.upload_file(REJECTS_CONTAINER, f"raw/{app}/{task_id}.ndjson", rejects, NDJSON)
             _upload(target, url, f"{task.export_type}-{task_id}.json")
         return {**counts.to_json(), "ignoredFiles": plan.ignored}
 
@@ -147,14 +146,8 @@ class ExportTasks:
             url, allowed_hosts={own}, allow_loopback=self._settings.is_local, now=datetime.now(UTC)
         )
 
-    def _upload_rejects(self, rejects: Path, app: str, task_id: str) -> None:
-        blob = self._storage.container(REJECTS_CONTAINER).get_blob_client(f"raw/{app}/{task_id}.ndjson")
-        with rejects.open("rb") as data:
-            blob.upload_blob(data, overwrite=True, content_settings=_NDJSON)
-
 
 _JSON = ContentSettings(content_type="application/json")
-_NDJSON = ContentSettings(content_type="application/x-ndjson")
 
 
 def _work_container(task_id: str) -> str:

@@ -17,7 +17,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobexport import json_text
+from mobexport import json_text, record_sql
 from mobexport.duck import DuckLimits, connect, fetch_batches, load_rows
 from mobexport.export_types.model import ExportType, Grouped
 from mobexport.pipeline import conversion_queries as queries
@@ -230,13 +230,8 @@ def _write_days(
 def _write_rejects(connection: DuckDBPyConnection, path: Path) -> Path:
     with path.open("w", encoding="utf-8", newline="") as out:
         for batch in fetch_batches(connection.execute(queries.REJECTS)):
-            out.writelines(_reject_line(*row) for row in batch)
+            out.writelines(
+                record_sql.reject_line({"element": element, "record": record}, *rest)
+                for element, record, *rest in batch
+            )
     return path
-
-
-def _reject_line(element: int, record: int, fault: str, original: str) -> str:
-    rule, _, name = fault.partition(":")
-    reject: dict[str, Any] = {"element": element, "record": record, "rule": rule}
-    if name:
-        reject["field"] = name
-    return json_text.quote({**reject, "original": original}) + "\n"

@@ -7,13 +7,9 @@ once, and pointers only move forward.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from azure.storage.blob import ContentSettings
-
 from mobexport import export_types
-from mobexport.duck import DuckLimits
 from mobexport.errors import DataError
 from mobexport.heavy import heavy_step
 from mobexport.pipeline.collecting import COMPLETE, export_folder
@@ -24,13 +20,13 @@ from mobexport.settings import Settings
 from mobexport.storage import (
     CURATED_CONTAINER,
     EXPORTS_CONTAINER,
+    NDJSON,
     REJECTS_CONTAINER,
     DataStorage,
     RawBlob,
 )
 
-_PARQUET = ContentSettings(content_type="application/vnd.apache.parquet")
-_NDJSON = ContentSettings(content_type="application/x-ndjson")
+_PARQUET = "application/vnd.apache.parquet"
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ class Processor:
                 stem=f"{row.id}-{row.attempt}-{index}",
                 out_dir=out_dir,
                 workdir=workdir,
-                limits=DuckLimits(self.settings.duckdb_memory_mb, self.settings.duckdb_temp_mb),
+                limits=self.settings.duck_limits,
             )
             return self._store(row, blob, index, conversion)
 
@@ -89,7 +85,7 @@ class Processor:
         outputs = []
         for output in conversion.outputs:
             path = day_folder(row, output.date) + output.path.name
-            self._upload(CURATED_CONTAINER, path, output.path, _PARQUET)
+            self.storage.upload_file(CURATED_CONTAINER, path, output.path, _PARQUET)
             outputs.append(
                 {
                     "path": path,
@@ -102,7 +98,7 @@ class Processor:
         rejects = None
         if conversion.rejected and conversion.rejects is not None:
             rejects = f"export/{row.request.app}/{row.id}-{row.attempt}-{index}.ndjson"
-            self._upload(REJECTS_CONTAINER, rejects, conversion.rejects, _NDJSON)
+            self.storage.upload_file(REJECTS_CONTAINER, rejects, conversion.rejects, NDJSON)
         return {
             "input": {
                 "path": blob.name,
@@ -118,12 +114,6 @@ class Processor:
             "rules": dict(conversion.rules),
             "lenient": dict(conversion.lenient),
         }
-
-    def _upload(self, container: str, name: str, source: Path, settings: ContentSettings) -> None:
-        with source.open("rb") as data:
-            self.storage.container(container).get_blob_client(name).upload_blob(
-                data, overwrite=True, content_settings=settings
-            )
 
     def commit(self, export_id: str, attempt: int) -> dict[str, Any]:
         """Writes the manifest, then the pointers, then says so in the registry; the counts."""

@@ -11,15 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
-from azure.data.tables import UpdateMode
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from mobexport.clock import stamp
 from mobexport.errors import Conflict, NotFound
 from mobexport.pipeline.requests import ExportRequest
 from mobexport.pipeline.states import State, can_move
-from mobexport.storage import EXPORTS_TABLE, DataStorage
+from mobexport.storage import EXPORTS_TABLE, DataStorage, replace_row
 
 _PARTITION = "exports"
 
@@ -101,7 +99,7 @@ class Registry:
             again = replace(
                 fresh, attempt=row.attempt + 1, created_at=row.created_at, orphans=row.orphans, etag=row.etag
             )
-            if self._replace(again):
+            if replace_row(self._table, _to_entity(again), again.etag):
                 return self.get(request.id), True
 
     def change(
@@ -119,22 +117,8 @@ class Registry:
             if changed is None or not can_move(row.state, changed.state):
                 return row
             changed = replace(changed, updated_at=stamp())
-            if self._replace(changed):
+            if replace_row(self._table, _to_entity(changed), changed.etag):
                 return changed
-
-    def _replace(self, row: ExportRow) -> bool:
-        try:
-            self._table.update_entity(
-                _to_entity(row),
-                mode=UpdateMode.REPLACE,
-                etag=row.etag,
-                match_condition=MatchConditions.IfNotModified,
-            )
-        except HttpResponseError as error:
-            if error.status_code == 412:
-                return False
-            raise
-        return True
 
     def request_cancel(self, export_id: str) -> ExportRow:
         """Sets the cancel flag of the newest attempt. Raises NotFound, or Conflict if it is too late."""
@@ -152,7 +136,7 @@ class Registry:
         while True:
             row = self.attempt(export_id, attempt)
             changed = replace(row, deliveries={**row.deliveries, target: dict(delivery)}, updated_at=stamp())
-            if self._replace(changed):
+            if replace_row(self._table, _to_entity(changed), changed.etag):
                 return
 
 

@@ -52,12 +52,18 @@ class ExportRequest:
         slug = re.sub(r"[^a-z0-9]+", "-", self.app.lower()).strip("-")[:40]
         return f"{slug}-{self.export_type.lower()}-{days}-{hashlib.sha256(made_of.encode()).hexdigest()[:10]}"
 
-    def to_json(self) -> dict[str, Any]:
+    def subject(self) -> dict[str, Any]:
+        """`{app, exportType, window, snapshotDay}`: what the export is of, as every document says it."""
         return {
             "app": self.app,
             "exportType": self.export_type,
             "window": [day.isoformat() for day in self.window] if self.window else None,
             "snapshotDay": self.snapshot_day.isoformat() if self.snapshot_day else None,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **self.subject(),
             "notify": list(self.notify),
             "strict": self.strict,
             "requestedAt": self.requested_at.isoformat(),

@@ -20,14 +20,10 @@ _PHASES = {
 
 def show_export(row: ExportRow, base_url: str) -> dict[str, Any]:
     """The export with its links; `base_url` is this app's, up to and with its route prefix."""
-    request = row.request
     link = f"{base_url}/exports/{quote(row.id, safe='')}"
     return {
         "id": row.id,
-        "app": request.app,
-        "exportType": request.export_type,
-        "window": [day.isoformat() for day in request.window] if request.window else None,
-        "snapshotDay": request.snapshot_day.isoformat() if request.snapshot_day else None,
+        **row.request.subject(),
         "state": str(row.state),
         "phase": _PHASES.get(row.state, "done"),
         "progress": dict(row.progress),

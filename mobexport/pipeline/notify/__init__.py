@@ -39,10 +39,7 @@ def make_event(row: ExportRow, event: str) -> dict[str, Any]:
         "data": {
             "exportId": row.id,
             "attempt": row.attempt,
-            "app": request.app,
-            "exportType": request.export_type,
-            "window": [day.isoformat() for day in request.window] if request.window else None,
-            "snapshotDay": request.snapshot_day.isoformat() if request.snapshot_day else None,
+            **request.subject(),
             "state": ("Empty" if empty else "Succeeded") if event == COMPLETED else str(row.state),
             "counts": dict(row.counts) if row.counts else None,
             "manifest": row.manifest,
