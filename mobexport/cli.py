@@ -157,7 +157,7 @@ def _recognise(file: Path, named: str | None) -> ExportType:
         keys = set(json.loads(first.text)) if first else set()
     except (ValueError, TypeError):
         keys = set()
-    likely = [declared for declared in export_types.all_types() if declared.inner in keys]
+    likely = [declared for declared in export_types.all_types() if declared.inner and declared.inner in keys]
     if len(likely) != 1:
         names = ", ".join(declared.name for declared in export_types.all_types())
         raise RequestError(f"{file}: cannot tell the export type; name it with --type ({names})")

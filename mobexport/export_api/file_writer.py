@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from mobexport import json_text, record_sql
 from mobexport.duck import DuckLimits, connect, fetch_batches, load_rows
+from mobexport.errors import DataError
 from mobexport.export_api import queries
 from mobexport.export_api.raw_lines import Part, RawFile, raw_blocks
-from mobexport.export_types.model import ExportType
+from mobexport.export_types.model import ExportType, Grouped, Latest
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -91,6 +92,8 @@ def write_export(
     (where one is at fault), original. `workdir` takes temporary files, no more than `limits` allow.
     Raises DataError (`TooLarge`) where the limits do not suffice, and whatever reading a file raises.
     """
+    if not isinstance(export_type.shape, Grouped | Latest):
+        raise DataError(f"export type {export_type.name} cannot be written yet", code="NotYet")
     ordered = sorted(files, key=lambda file: file.name)
     names: Counter[str] = Counter()
     with connect(workdir, limits) as connection:

@@ -20,10 +20,11 @@ from mobexport import config, export_types
 from mobexport.clock import stamp
 from mobexport.container_url import ContainerUrl, check_container_url
 from mobexport.contract import DateRangeExportTaskParameter, ExportTaskParameter, TaskState, parse
-from mobexport.errors import NotFound, Rejected
+from mobexport.errors import NotFound, Rejected, RequestError
 from mobexport.export_api.file_writer import RawFile, write_export
 from mobexport.export_api.raw_store import Plan, has_raw_data, plan_files
 from mobexport.export_api.task_registry import ExportTask, TaskRegistry
+from mobexport.export_types import Parameters
 from mobexport.heavy import heavy_step
 from mobexport.ids import new_task_id
 from mobexport.settings import Settings
@@ -53,7 +54,9 @@ class ExportTasks:
 
     def create(self, app: str, route: str, body: Any) -> ExportTask:
         """Keeps a new task, Queued. Raises RequestError (every problem named) or NotFound."""
-        export_type = export_types.by_route(route)
+        export_type, asked_by = export_types.route(route)
+        if asked_by.parameters not in (Parameters.DATES, Parameters.SNAPSHOT):
+            raise RequestError(f"{asked_by.name} is not built yet")
         self.check_app(app)
         window = None
         if export_type.historical:

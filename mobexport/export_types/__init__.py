@@ -7,23 +7,48 @@ from contextlib import contextmanager
 
 from mobexport.errors import UnknownExportType
 from mobexport.export_types.activity import ACTIVITY
+from mobexport.export_types.crash import CRASH
+from mobexport.export_types.device import DEVICE
+from mobexport.export_types.error import ERROR
 from mobexport.export_types.event import EVENT
-from mobexport.export_types.model import ExportType, Field, FieldKind, Grouped, Latest
+from mobexport.export_types.job import JOB
+from mobexport.export_types.model import (
+    Collected,
+    ExportType,
+    Field,
+    FieldKind,
+    Flat,
+    Grouped,
+    Latest,
+    Merge,
+    Parameters,
+    Route,
+)
+from mobexport.export_types.push import PUSH
+from mobexport.export_types.session import SESSION
 from mobexport.export_types.tag import TAG
+from mobexport.export_types.token import TOKEN
 
 __all__ = [
+    "Collected",
     "ExportType",
     "Field",
     "FieldKind",
+    "Flat",
     "Grouped",
     "Latest",
+    "Merge",
+    "Parameters",
+    "Route",
     "all_types",
     "by_route",
     "get",
     "registered",
+    "route",
 ]
 
-_types: dict[str, ExportType] = {declared.name.lower(): declared for declared in (ACTIVITY, EVENT, TAG)}
+_DECLARED = (ACTIVITY, CRASH, DEVICE, ERROR, EVENT, JOB, PUSH, SESSION, TAG, TOKEN)
+_types: dict[str, ExportType] = {declared.name.lower(): declared for declared in _DECLARED}
 
 
 def all_types() -> tuple[ExportType, ...]:
@@ -40,13 +65,19 @@ def get(name: str) -> ExportType:
         raise UnknownExportType(f"there is no export type {name[:40]!r}; there are: {known}") from None
 
 
-def by_route(route: str) -> ExportType:
-    """The type whose POST ends in `route`, in any case. Raises UnknownExportType."""
+def route(name: str) -> tuple[ExportType, Route]:
+    """The type whose POST ends in `name`, in any case, and that route of it. Raises UnknownExportType."""
     for declared in all_types():
-        if declared.route.lower() == route.lower():
-            return declared
-    known = ", ".join(declared.route for declared in all_types())
-    raise UnknownExportType(f"there is no route {route[:40]!r}; there are: {known}")
+        for one in declared.routes:
+            if one.name.lower() == name.lower():
+                return declared, one
+    known = ", ".join(one.name for declared in all_types() for one in declared.routes)
+    raise UnknownExportType(f"there is no route {name[:40]!r}; there are: {known}")
+
+
+def by_route(name: str) -> ExportType:
+    """The type whose POST ends in `name`, in any case. Raises UnknownExportType."""
+    return route(name)[0]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from datetime import date
 
 from mobexport import record_sql
 from mobexport.duck import literal
-from mobexport.export_types.model import ExportType, Field, FieldKind, Grouped
+from mobexport.export_types.model import ExportType, Field, FieldKind, Grouped, Latest
 
 RECORD_TYPES = ("BIGINT", "BIGINT", "VARCHAR", "VARCHAR", "BOOLEAN", "VARCHAR", "VARCHAR")
 REJECT_TYPES = ("BIGINT", "BIGINT", "VARCHAR", "VARCHAR")
@@ -68,6 +68,7 @@ FROM (
     FROM element WHERE {usable}
 )"""
     else:
+        assert isinstance(shape, Latest)
         records = f"""
 SELECT number, first_record, {head} AS head,
     '{{"{shape.key}":' || to_json(pair.key) || ',"{shape.value}":' || pair.value || '}}' AS body,

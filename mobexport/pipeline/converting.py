@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from mobexport import json_text, record_sql
 from mobexport.duck import DuckLimits, connect, fetch_batches, load_rows
-from mobexport.export_types.model import ExportType, Grouped
+from mobexport.errors import DataError
+from mobexport.export_types.model import ExportType, Grouped, Latest
 from mobexport.pipeline import conversion_queries as queries
 from mobexport.pipeline.elements import Cutting, Element, elements
 from mobexport.pipeline.exact_records import exact_records
@@ -85,6 +86,8 @@ def convert_file(
     Raises Truncated, DataError for what is no JSON array or does not fit the limits, and whatever reading
     raises; files in `out_dir` mean nothing then.
     """
+    if not isinstance(export_type.shape, Grouped | Latest):
+        raise DataError(f"export type {export_type.name} cannot be converted yet", code="NotYet")
     if not export_type.historical and snapshot_day is None:
         raise ValueError(f"{export_type.name} is a snapshot: its day must be given")
     out_dir.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 
 from mobexport import json_text
-from mobexport.export_types.model import ExportType, Grouped
+from mobexport.export_types.model import ExportType, Grouped, Latest
 
 Record = tuple[int, int, str | None, str | None, bool, str, str | None]
 """A row of the table `record`: element, record, head, body, protected, original, fault."""
@@ -57,6 +57,7 @@ def _records(export_type: ExportType, nested: str) -> list[str] | None:
     shape = export_type.shape
     if isinstance(shape, Grouped):
         return json_text.items(nested)
+    assert isinstance(shape, Latest)
     entries = json_text.members(nested)
     if entries is None:
         return None
