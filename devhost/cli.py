@@ -33,6 +33,11 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument(
         "--state", type=Path, help="folder of the state (default: .devhost in the script root)"
     )
+    start.add_argument(
+        "--no-determinism-check",
+        action="store_true",
+        help="do not replay orchestrators in the background to find those that are not deterministic",
+    )
     return parser
 
 
@@ -53,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from devhost.host import run
 
-        code = run(root, options.port, state, stop)
+        code = run(root, options.port, state, stop, check_determinism=not options.no_determinism_check)
     except HostError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         code = 1

@@ -20,6 +20,17 @@ _TRIGGER_FIRST = "httpTrigger"
 
 _running: ContextVar[str] = ContextVar("running", default="")
 """The function whose code runs here: its own log lines carry its name."""
+_muted: ContextVar[bool] = ContextVar("muted", default=False)
+
+
+@contextmanager
+def muted() -> Iterator[None]:
+    """What is logged here was logged before: an orchestrator is asked again, to check it."""
+    token = _muted.set(True)
+    try:
+        yield
+    finally:
+        _muted.reset(token)
 
 
 @contextmanager
@@ -44,6 +55,7 @@ def set_up_logging() -> None:
     """Everything from INFO on goes to standard output; chatty libraries only from WARNING on."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Formatter("%(message)s"))
+    handler.addFilter(lambda record: record.name == log.name or not _muted.get())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)

@@ -23,8 +23,11 @@ from devhost import azurite, console
 from devhost.admin_api import AdminApi
 from devhost.durable.api import DurableApi
 from devhost.durable.client_binding import client_binding_json
+from devhost.durable.determinism import DeterminismCheck
+from devhost.durable.determinism_watch import DeterminismWatch
 from devhost.durable.engine import Engine
 from devhost.durable.episode import OrchestratorCall
+from devhost.durable.sdk import remember_timestamps
 from devhost.durable.store import Store
 from devhost.durable.versions import Versioning
 from devhost.durable.worker import Worker
@@ -40,6 +43,7 @@ from devhost.triggers.timer import TimerTrigger, timer_datum
 
 _log = logging.getLogger("devhost")
 DRAIN_SECONDS = 30.0
+CHECK_SECONDS = 2.0
 _DURABLE_BASE = "/runtime/webhooks/durabletask/"
 _RPC_BASE = "/durabletask/"
 _T = TypeVar("_T")
@@ -65,7 +69,7 @@ def locked(state: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def run(root: Path, port: int, state: Path, stop: threading.Event) -> int:
+def run(root: Path, port: int, state: Path, stop: threading.Event, *, check_determinism: bool = True) -> int:
     """Run the app of a folder until `stop` is set; gives the exit code. Raises HostError when it cannot."""
     if not root.is_dir():
         raise HostError(f"there is no folder {root}")
@@ -86,7 +90,7 @@ def run(root: Path, port: int, state: Path, stop: threading.Event) -> int:
             console.say("Starting Azurite (nothing listens on port 10000) …")
             stack.callback(emulator.stop)
             emulator.start()
-        host = Host(root, state, settings, functions)
+        host = Host(root, state, settings, functions, check_determinism=check_determinism)
         stack.callback(host.store.close)
         public, rpc = listeners
         host.open(
@@ -110,7 +114,15 @@ def _is_disabled(function: Function) -> bool:
 class Host:
     """All parts of one running app."""
 
-    def __init__(self, root: Path, state: Path, settings: HostJson, functions: list[Function]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        state: Path,
+        settings: HostJson,
+        functions: list[Function],
+        *,
+        check_determinism: bool = True,
+    ) -> None:
         self._settings = settings
         self._functions = functions
         self._errors: dict[str, str] = {}
@@ -121,24 +133,36 @@ class Host:
         self.store = Store(state / "devhost.sqlite")
         orchestrations = self._of_type("orchestrationTrigger")
         self._activities = {f.durable_name.lower(): f for f in self._of_type("activityTrigger")}
+        remember_timestamps()
+        self._check = DeterminismCheck() if check_determinism else None
         strategy = _strategy(settings)
         self.engine = Engine(
             self.store,
-            {f.durable_name.lower(): _orchestrator(f) for f in orchestrations},
+            {f.durable_name.lower(): self._checked(f, _orchestrator(f)) for f in orchestrations},
             list(self._activities),
             names=[f.durable_name for f in orchestrations],
             versioning=Versioning(settings.default_version, strategy)
             if strategy
             else Versioning(settings.default_version),
         )
+        self._watch = DeterminismWatch(self._check, self.engine.known, _log.error) if self._check else None
         self._worker = Worker(
-            self.engine, self._run_activity, max_activities=settings.max_activities, warn=_log.warning
+            self.engine,
+            self._run_activity,
+            max_activities=settings.max_activities,
+            warn=_log.warning,
+            **({"episode_done": self._watch.episode_done} if self._watch else {}),
         )
         self._durable = DurableApi(self.engine, settings.hub)
         self._router: Router[Function] = Router(list(self._each("httpTrigger", self._route)))
         self._timers = {t[0]: t[1] for t in self._each("timerTrigger", self._timer)}
         self._blobs = {t[0]: t[1] for t in self._each("blobTrigger", self._blob)}
         self._refuse_the_rest()
+
+    def _checked(self, function: Function, call: OrchestratorCall) -> OrchestratorCall:
+        if self._check is None:
+            return call
+        return self._check.wrap(function.durable_name, call, function.call)
 
     def _of_type(self, kind: str) -> list[Function]:
         return [f for f in self._functions if f.trigger_type == kind]
@@ -216,6 +240,8 @@ class Host:
         console.say(console.function_list(self._functions, self._public.origin, self._settings.route_prefix))
         console.say(f"Opened local http RPC endpoint: {self._rpc.origin}{_RPC_BASE}")
         console.say(f"devhost is listening on {self._public.origin}")
+        if self._watch is not None:
+            self._watch.start()
         self._worker.start()
         triggers: list[TimerTrigger | BlobTrigger] = [*self._timers.values(), *self._blobs.values()]
         for trigger in triggers:
@@ -238,6 +264,12 @@ class Host:
             _log.warning(
                 "some functions did not end within %d s; they run again at the next start", DRAIN_SECONDS
             )
+        if self._watch is not None:
+            self._watch.stop(min(left(), CHECK_SECONDS))
+            if self._watch.left_out:
+                _log.info(
+                    "%d executions were not checked for determinism: too many at once", self._watch.left_out
+                )
         for server in (self._public, self._rpc):
             server.stop()
         self._calls.shutdown(wait=False, cancel_futures=True)

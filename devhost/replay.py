@@ -20,9 +20,11 @@ import azure.durable_functions
 from azure.functions import get_binding_registry
 from azure.functions.meta import Datum
 
+from devhost.durable.determinism import DeterminismCheck
 from devhost.durable.engine import AlreadyExistsError, Engine
 from devhost.durable.history import Event, parse_or_text
-from devhost.durable.model import ActivityCall, Instance
+from devhost.durable.model import ActivityCall
+from devhost.durable.sdk import remember_timestamps
 from devhost.durable.store import Store
 
 __all__ = ["AlreadyExistsError", "ReplayError", "ReplayHarness", "Status"]
@@ -30,8 +32,6 @@ __all__ = ["AlreadyExistsError", "ReplayError", "ReplayHarness", "Status"]
 OrchestratorFunction = Callable[[Any], Generator[Any, Any, Any]]
 START = datetime(2026, 1, 1, tzinfo=UTC)
 _MOST_EPISODES = 100_000
-_PREFIXES = 40
-"""So many earlier replays are repeated after each episode; more would make long histories slow."""
 
 
 class ReplayError(AssertionError):
@@ -77,11 +77,15 @@ class ReplayHarness:
         self._names = {name.lower(): name for name in orchestrators}
         self._activities = {name.lower(): (name, function) for name, function in activities.items()}
         self._early = timedelta(seconds=early_timers)
-        self._recorder = _Recorder()
+        remember_timestamps()
+        self._check = DeterminismCheck()
         self._store = Store(":memory:")
         self._engine = Engine(
             self._store,
-            {name.lower(): self._recorder.wrap(name, fn) for name, fn in orchestrators.items()},
+            {
+                name.lower(): self._check.wrap(name, azure.durable_functions.Orchestrator.create(function))
+                for name, function in orchestrators.items()
+            },
             list(self._activities),
             names=list(orchestrators),
             clock=lambda: self.now,
@@ -215,14 +219,12 @@ class ReplayHarness:
             self._run_episode(work)
 
     def _run_episode(self, instance_id: str) -> None:
-        self._recorder.begin()
         report = self._engine.run_episode(instance_id)
         if report is None:
             return
-        self._recorder.check(report.instance)
-        output = report.outcome.output or ""
-        if output.startswith("Non-Deterministic"):
-            raise ReplayError(f"orchestrator '{report.instance.name}' is not deterministic: {output}")
+        episode = self._check.episode(report)
+        for found in self._check.run([episode], self._engine.known) if episode else ():
+            raise ReplayError(str(found))
         if self._store.has_work(instance_id):
             self.instance_ready(instance_id)
 
@@ -257,84 +259,6 @@ class ReplayHarness:
                 return
         stack = "".join(traceback.format_tb(error.__traceback__))
         self._engine.activity_failed(call, type(error).__name__, str(error), stack)
-
-
-class _Recorder:
-    """Remembers what each orchestrator answered to each context, and asks again."""
-
-    def __init__(self) -> None:
-        self._asked: tuple[str, Callable[[str], str], str, str] | None = None
-        self._answers: dict[str, list[tuple[str, str]]] = {}
-
-    def wrap(self, name: str, function: OrchestratorFunction) -> Callable[[str], str]:
-        handle = azure.durable_functions.Orchestrator.create(function)
-
-        def call(context: str) -> str:
-            try:
-                answer = str(handle(context))
-            except Exception as error:
-                self._asked = (name, handle, context, _failure(error))
-                raise
-            self._asked = (name, handle, context, answer)
-            return answer
-
-        return call
-
-    def begin(self) -> None:
-        self._asked = None
-
-    def check(self, instance: Instance) -> None:
-        if self._asked is None:
-            return
-        name, handle, context, answer = self._asked
-        # Another execution under the same id has another history; only its own answers matter.
-        earlier = self._answers.setdefault(instance.execution_id, [])
-        if earlier and not _extends(_actions(earlier[-1][1]), _actions(answer)):
-            raise ReplayError(
-                f"orchestrator '{name}' is not deterministic: with more history it took other steps\n"
-                f"before: {earlier[-1][1]}\nnow:    {answer}"
-            )
-        earlier.append((context, answer))
-        for then, expected in earlier[-_PREFIXES:]:
-            try:
-                again = str(handle(then))
-            except Exception as error:
-                again = _failure(error)
-            if again != expected:
-                raise ReplayError(
-                    f"orchestrator '{name}' is not deterministic: the same history gave two answers\n"
-                    f"first: {expected}\nagain: {again}"
-                )
-
-
-def _failure(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
-def _actions(answer: str) -> list[Any] | None:
-    """The actions of an answer, flat; None if the orchestrator failed in a way that shows none."""
-    _, mark, state = answer.partition("$OutOfProcData$:")
-    try:
-        return [
-            _comparable(action)
-            for batch in json.loads(state if mark else answer)["actions"]
-            for action in batch
-        ]
-    except ValueError:
-        return None
-
-
-def _comparable(value: Any) -> Any:
-    """A timer may be cancelled by what came later."""
-    if isinstance(value, dict):
-        return {key: _comparable(item) for key, item in value.items() if key != "isCanceled"}
-    if isinstance(value, list):
-        return [_comparable(item) for item in value]
-    return value
-
-
-def _extends(before: list[Any] | None, now: list[Any] | None) -> bool:
-    return before is None or now is None or now[: len(before)] == before
 
 
 def _encode(value: Any) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -16,7 +15,7 @@ from devhost.durable import texts
 from devhost.durable.actions import Known
 from devhost.durable.episode import OrchestratorCall, run_episode
 from devhost.durable.history import Event
-from devhost.durable.model import PENDING, RUNNING, SUSPENDED, ActivityCall, Instance, Outcome
+from devhost.durable.model import PENDING, RUNNING, SUSPENDED, ActivityCall, EpisodeReport, Instance, Outcome
 from devhost.durable.store import Store
 from devhost.durable.versions import Versioning
 from devhost.timestamps import utc_now
@@ -54,16 +53,6 @@ class WrongStateError(Exception):
     """The instance is in a state in which this cannot be done."""
 
 
-@dataclass(frozen=True)
-class EpisodeReport:
-    """For tests and checks: what one episode saw and decided."""
-
-    instance: Instance
-    past: Sequence[Event]
-    messages: Sequence[Event]
-    outcome: Outcome
-
-
 class Engine:
     """`orchestrators` are keyed by lower-case name; `activities` holds lower-case names."""
 
@@ -84,7 +73,7 @@ class Engine:
         self._names = names or list(orchestrators)
         self._versioning = versioning or Versioning()
         known = frozenset(activities)
-        self._known = Known(lambda name: name.lower() in known, lambda name: name.lower() in orchestrators)
+        self.known = Known(lambda name: name.lower() in known, lambda name: name.lower() in orchestrators)
         self._warned: set[str] = set()
         self._warned_lock = threading.Lock()
 
@@ -161,7 +150,7 @@ class Engine:
         past = self.store.history(instance_id)
         events = [m.event for m in current]
         call = self._orchestrators.get(instance.name.lower())
-        outcome = run_episode(instance, past, events, self.clock(), call, self._known, self._names)
+        outcome = run_episode(instance, past, events, self.clock(), call, self.known, self._names)
         calls = self.store.commit_episode(instance, messages, outcome)
         if calls is not None:
             self._announce(outcome, calls, instance)

@@ -42,7 +42,7 @@ from devhost.timestamps import parse_stamp
 OrchestratorCall = Callable[[str], str]
 """Takes the context as JSON text, gives the state as JSON text, or raises as the SDK does."""
 
-_STATE_MARK = "\n\n$OutOfProcData$:"
+STATE_MARK = "\n\n$OutOfProcData$:"
 _CUSTOM_STATUS_LIMIT_KB = 16
 _TICK = timedelta(microseconds=1)
 
@@ -89,7 +89,7 @@ def call_orchestrator(call: OrchestratorCall, context: str) -> State:
     try:
         return _parse_state(json.loads(call(context)))
     except Exception as error:
-        message, mark, state_text = str(error).partition(_STATE_MARK)
+        message, mark, state_text = str(error).partition(STATE_MARK)
         if mark:
             return _parse_state(json.loads(state_text))
         stack = "".join(traceback.format_tb(error.__traceback__))

@@ -4,6 +4,7 @@ outcome.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -109,3 +110,13 @@ class Outcome:
     to_parent: Event | None = None
     next_generation: NextGeneration | None = None
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class EpisodeReport:
+    """For tests and checks: what one episode saw and decided."""
+
+    instance: Instance
+    past: Sequence[Event]
+    messages: Sequence[Event]
+    outcome: Outcome

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+NOT_DETERMINISTIC = "Non-Deterministic workflow detected: "
 CHANGED = "Was a change made to the orchestrator code after this instance had already started running?"
 
 
@@ -91,4 +92,4 @@ def already_exists(status: str) -> str:
 
 
 def not_deterministic(detail: str) -> str:
-    return f"Non-Deterministic workflow detected: {detail} {CHANGED}"
+    return f"{NOT_DETERMINISTIC}{detail} {CHANGED}"

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime
 
 from devhost.durable.engine import Engine
-from devhost.durable.model import ActivityCall
+from devhost.durable.model import ActivityCall, EpisodeReport
 from devhost.errors import UserCodeError
 
 EPISODE_THREADS = 2
@@ -30,10 +30,12 @@ class Worker:
         *,
         max_activities: int,
         warn: Callable[[str], None],
+        episode_done: Callable[[EpisodeReport], None] = lambda _: None,
     ) -> None:
         self._engine = engine
         self._run_activity = run_activity
         self._warn = warn
+        self._episode_done = episode_done
         self._episodes = ThreadPoolExecutor(EPISODE_THREADS, "episode")
         self._activities = ThreadPoolExecutor(max_activities, "activity")
         self._lock = threading.Lock()
@@ -111,7 +113,10 @@ class Worker:
         going = True
         while going:
             try:
-                ran = self._engine.run_episode(instance_id) is not None
+                report = self._engine.run_episode(instance_id)
+                ran = report is not None
+                if report is not None:
+                    self._episode_done(report)
             except Exception as error:
                 # Its messages stay; the next one, or a restart, tries again.
                 ran = False
