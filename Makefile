@@ -12,9 +12,11 @@ URL = http://127.0.0.1:$(PORT)
 DATA =
 STATE =
 HOST = devhost
+SEED =
+KILLS = 25
 WORKERS ?= 2
 
-.PHONY: help setup demo start check test test-all trace bench-cold-start format clean
+.PHONY: help setup demo start check test test-all trace bench-cold-start bench-devhost chaos format clean
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value]"
@@ -48,6 +50,9 @@ test-all: setup ## the slow tests as well
 
 bench-cold-start: setup ## what importing the app costs, beside the SDKs alone
 	@$(BIN)/python benchmarks/cold_start.py
+
+chaos: setup ## kill devhost at every commit and at random moments, check every result; SEED= KILLS=25
+	@$(BIN)/python benchmarks/chaos.py --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 format: setup ## format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix .

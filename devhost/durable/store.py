@@ -13,12 +13,29 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from devhost.durable.history import Event
 from devhost.durable.model import PENDING, TERMINAL, ActivityCall, Instance, Message, NewChild, Outcome
 from devhost.timestamps import from_micros, micros, parse_stamp
+
+
+class CommitPoint(Enum):
+    """Every place where state is committed. A process may be killed just before or after each of them."""
+
+    START = "start"
+    POST = "post"
+    EPISODE = "episode"
+    NEXT_GENERATION = "next generation"
+    END = "end"
+    TIMERS_FIRED = "timers fired"
+    ACTIVITY_DONE = "activity done"
+    PURGE = "purge"
+    TIMER_STATUS = "timer status"
+    BLOB_RECEIPT = "blob receipt"
+
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS instance (
@@ -58,6 +75,12 @@ def _instance(row: Sequence[Any]) -> Instance:
     return Instance(*values)
 
 
+def _point_of(outcome: Outcome) -> CommitPoint:
+    if outcome.next_generation is not None:
+        return CommitPoint.NEXT_GENERATION
+    return CommitPoint.END if outcome.status in TERMINAL else CommitPoint.EPISODE
+
+
 class Store:
     """Thread-safe. `path` is a file, or ":memory:" for a store that ends with the process."""
 
@@ -73,7 +96,7 @@ class Store:
             self._db.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, point: CommitPoint) -> Iterator[sqlite3.Connection]:
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -81,7 +104,11 @@ class Store:
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
+            self._commit(point)
+
+    def _commit(self, point: CommitPoint) -> None:
+        del point  # for those who watch commits: devhost.chaos
+        self._db.execute("COMMIT")
 
     def _rows(self, sql: str, *args: Any) -> list[Any]:
         with self._lock:
@@ -131,7 +158,7 @@ class Store:
         Gives the existing instance, and changes nothing, if one with this id is still going.
         """
         instance_id = started["OrchestrationInstance"]["InstanceId"]
-        with self._transaction() as db:
+        with self._transaction(CommitPoint.START) as db:
             existing = self.instance(instance_id)
             if existing is not None and not existing.is_terminal:
                 return existing
@@ -170,7 +197,7 @@ class Store:
     def purge(self, instance_ids: Sequence[str]) -> int:
         """Delete instances with all that belongs to them; gives how many there were."""
         count = 0
-        with self._transaction() as db:
+        with self._transaction(CommitPoint.PURGE) as db:
             for instance_id in instance_ids:
                 count += self.instance(instance_id) is not None
                 self._wipe(db, instance_id)
@@ -189,7 +216,7 @@ class Store:
         """Put an event from outside into the inbox of a live instance; gives the instance as it was (None:
         unknown).
         """
-        with self._transaction() as db:
+        with self._transaction(CommitPoint.POST) as db:
             instance = self.instance(instance_id)
             if instance is not None and not instance.is_terminal:
                 self._post(db, instance_id, event, None)
@@ -225,7 +252,7 @@ class Store:
         """Write one episode. Gives the activities to run, or None if the instance was replaced meanwhile
         (nothing is written).
         """
-        with self._transaction() as db:
+        with self._transaction(_point_of(outcome)) as db:
             current = self.instance(before.id)
             if current is None or current.execution_id != before.execution_id:
                 return None
@@ -305,7 +332,10 @@ class Store:
 
     def fire_due(self, now: datetime) -> list[str]:
         """Turn due timers into messages; gives the instances that got one."""
-        with self._transaction() as db:
+        due = self.next_due()
+        if due is None or due > now:
+            return []
+        with self._transaction(CommitPoint.TIMERS_FIRED) as db:
             rows = db.execute(
                 "SELECT instance_id, execution_id, timer_id, event FROM timer WHERE due <= ? ORDER BY due",
                 (micros(now),),
@@ -347,11 +377,18 @@ class Store:
         return [ActivityCall(*row) for row in rows]
 
     def complete_activity(self, call: ActivityCall, event: Event) -> bool:
-        """Write an activity's result. False: its instance ended or moved on, so the result was dropped."""
-        with self._transaction() as db:
-            db.execute("DELETE FROM activity WHERE seq = ?", (call.seq,))
+        """Write an activity's result. False: it was dropped, since its instance ended or moved on, or the
+        activity ran twice and the other run was first.
+        """
+        with self._transaction(CommitPoint.ACTIVITY_DONE) as db:
+            first = db.execute("DELETE FROM activity WHERE seq = ?", (call.seq,)).rowcount
             instance = self.instance(call.instance_id)
-            if instance is None or instance.is_terminal or instance.execution_id != call.execution_id:
+            if (
+                not first
+                or instance is None
+                or instance.is_terminal
+                or instance.execution_id != call.execution_id
+            ):
                 return False
             self._post(db, call.instance_id, event, call.execution_id)
             return True
@@ -363,7 +400,7 @@ class Store:
         return json.loads(rows[0][0]) if rows else None
 
     def save_timer_status(self, function: str, status: dict[str, Any]) -> None:
-        with self._transaction() as db:
+        with self._transaction(CommitPoint.TIMER_STATUS) as db:
             db.execute("INSERT OR REPLACE INTO timer_status VALUES (?,?)", (function, json.dumps(status)))
 
     def blob_receipts(self, function: str, container: str) -> dict[str, str]:
@@ -374,7 +411,7 @@ class Store:
         return dict(rows)
 
     def save_blob_receipt(self, function: str, container: str, blob: str, etag: str) -> None:
-        with self._transaction() as db:
+        with self._transaction(CommitPoint.BLOB_RECEIPT) as db:
             db.execute(
                 "INSERT OR REPLACE INTO blob_receipt VALUES (?,?,?,?)", (function, container, blob, etag)
             )
