@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -36,21 +35,34 @@ class AdminApi:
         parts = [part for part in path.strip("/").split("/") if part]
         match (method, [part.lower() for part in parts]):
             case ("GET" | "POST", ["host", "ping"]):
-                return web.Response(headers={"Cache-Control": "no-store, no-cache"})
+                return web.Response(headers={"Cache-Control": "no-store,no-cache", "Pragma": "no-cache"})
             case ("GET", ["host", "status"]):
-                return web.json_response(self._status())
+                return _json(self._status())
+            case ("GET", ["host", "keys" | "functionkeys"]):
+                return self._keys(path, "default")
+            case ("GET", ["host", "systemkeys"]):
+                return self._keys(path, "durabletask_extension")
             case ("GET", ["functions"]):
-                return web.json_response(
-                    [self._describe(self._functions[name]) for name in sorted(self._functions)]
-                )
+                return _json([self._describe(f) for f in self._sorted()])
             case ("GET", ["functions", name]) if name in self._functions:
-                return web.json_response(self._describe(self._functions[name]))
+                return _json(self._describe(self._functions[name]))
             case ("GET", ["functions", name, "status"]) if name in self._functions:
                 error = self._errors.get(self._functions[name].name)
-                return web.json_response({"errors": [error]} if error else {})
+                return _json({"errors": [f"Microsoft.Azure.WebJobs.Host: {error}"]} if error else {})
+            case ("GET", ["functions", name, "keys"]) if name in self._functions:
+                return self._keys(path, "default")
             case ("POST", ["functions", name]) if name in self._functions:
                 return self._start(self._functions[name], content_type, body)
         return web.Response(status=404)
+
+    def _sorted(self) -> list[Function]:
+        """As .NET sorts without regard to case: by upper case, so an underscore comes after letters."""
+        return sorted(self._functions.values(), key=lambda f: f.name.upper())
+
+    def _keys(self, path: str, name: str) -> web.Response:
+        """Nothing here asks for a key; what a caller reads as one works in a `code=`."""
+        href = f"{self._origin}/admin/{path.strip('/')}"
+        return _json({"keys": [{"name": name, "value": "local"}], "links": [{"rel": "self", "href": href}]})
 
     def _status(self) -> dict[str, Any]:
         return {
@@ -60,10 +72,9 @@ class AdminApi:
             "versionDetails": VERSION,
             "platformVersion": "",
             "instanceId": "",
-            "computerName": socket.gethostname(),
+            "computerName": "",
             "processUptime": int((time.monotonic() - self._began) * 1000),
             "functionAppContentEditingState": "Unknown",
-            "processId": os.getpid(),
         }
 
     def _describe(self, function: Function) -> dict[str, Any]:
@@ -72,12 +83,13 @@ class AdminApi:
         if function.trigger_type == "httpTrigger":
             url = "/".join(part for part in (self._origin, self._prefix, function.route) if part)
         script = os.environ.get("PYTHON_SCRIPT_FILE_NAME", "function_app.py")
+        folder = os.environ.get("AzureWebJobsScriptRoot", "")  # noqa: SIM112
         return {
             "name": function.name,
             "script_root_path_href": None,
-            "script_href": None,
+            "script_href": f"{self._origin}/admin/vfs{folder}/{script}",
             "config_href": None,
-            "test_data_href": None,
+            "test_data_href": f"{self._origin}/admin/vfs{folder}/{function.name}.dat",
             "href": f"{self._origin}/admin/functions/{function.name}",
             "invoke_url_template": url,
             "language": "python",
@@ -86,7 +98,7 @@ class AdminApi:
                 "entryPoint": function.entry_point,
                 "scriptFile": script,
                 "language": "python",
-                "functionDirectory": os.environ.get("AzureWebJobsScriptRoot", ""),  # noqa: SIM112
+                "functionDirectory": folder,
                 "bindings": list(function.bindings),
             },
             "files": None,
@@ -107,3 +119,8 @@ class AdminApi:
             return web.Response(status=400)
         self._run(function, value.get("input"))
         return web.Response(status=202)
+
+
+def _json(value: Any) -> web.Response:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return web.Response(body=text.encode(), headers={"Content-Type": "application/json; charset=utf-8"})

@@ -21,6 +21,7 @@ from azure.functions.meta import Datum
 
 from devhost import azurite, console
 from devhost.admin_api import AdminApi
+from devhost.durable import http_activity
 from devhost.durable.api import DurableApi
 from devhost.durable.client_binding import client_binding_json
 from devhost.durable.determinism import DeterminismCheck
@@ -32,11 +33,26 @@ from devhost.durable.store import Store
 from devhost.durable.versions import Versioning
 from devhost.durable.worker import Worker
 from devhost.errors import HostError, StateLockedError
-from devhost.http_server import HOST, Server, empty, open_port, raw_path, request_datum, response_from
+from devhost.http_server import (
+    HOST,
+    Server,
+    empty,
+    open_port,
+    raw_path,
+    request_datum,
+    response,
+    response_from,
+)
 from devhost.indexing import Function, load_functions
 from devhost.invoker import CALLED, Invoker
 from devhost.routing import Route, Router
-from devhost.settings import HostJson, apply_local_settings, read_host_json, resolve
+from devhost.settings import (
+    HostJson,
+    UnresolvedSettingError,
+    apply_local_settings,
+    read_host_json,
+    resolve,
+)
 from devhost.triggers.blob import BlobTrigger, parse_path
 from devhost.triggers.ncrontab import parse_schedule
 from devhost.triggers.timer import TimerTrigger, timer_datum
@@ -46,6 +62,10 @@ DRAIN_SECONDS = 30.0
 CHECK_SECONDS = 2.0
 _DURABLE_BASE = "/runtime/webhooks/durabletask/"
 _RPC_BASE = "/durabletask/"
+_LANDING_PAGE = b"""<!DOCTYPE html>
+<html><head><title>Your Functions app is up and running</title></head>
+<body><h1>Your Functions app is up and running</h1></body></html>
+"""
 _T = TypeVar("_T")
 
 
@@ -125,6 +145,8 @@ class Host:
     ) -> None:
         self._settings = settings
         self._functions = functions
+        self._state = state
+        self._hubs_lock = threading.Lock()
         self._errors: dict[str, str] = {}
         """Why a function does not run, by name: the others go on, as on the real host."""
         self._calls = ThreadPoolExecutor(64, "devhost-api")
@@ -153,7 +175,8 @@ class Host:
             warn=_log.warning,
             **({"episode_done": self._watch.episode_done} if self._watch else {}),
         )
-        self._durable = DurableApi(self.engine, settings.hub)
+        self._other_hubs: dict[str, DurableApi] = {}
+        self._durable = DurableApi(self.engine, settings.hub, self._other_hub)
         self._router: Router[Function] = Router(list(self._each("httpTrigger", self._route)))
         self._timers = {t[0]: t[1] for t in self._each("timerTrigger", self._timer)}
         self._blobs = {t[0]: t[1] for t in self._each("blobTrigger", self._blob)}
@@ -171,8 +194,11 @@ class Host:
         for function in self._of_type(kind):
             try:
                 yield build(function)
+            except UnresolvedSettingError as error:
+                self._refuse(function, f"Microsoft.Azure.WebJobs.Host: {error}")
             except ValueError as error:
-                self._refuse(function, str(error))
+                source = "Microsoft.Azure.WebJobs.Extensions: " if kind == "timerTrigger" else ""
+                self._refuse(function, f"{source}{error}")
 
     def _refuse(self, function: Function, cause: str) -> None:
         self._errors[function.name] = f"Error indexing method 'Functions.{function.name}'. {cause}"
@@ -276,10 +302,20 @@ class Host:
 
     # --- calls ----------------------------------------------------------------------------------------
 
+    def _other_hub(self, hub: str) -> DurableApi:
+        """A task hub that a call names is there from then on, with nothing that runs what it holds."""
+        with self._hubs_lock:
+            if hub.lower() not in self._other_hubs:
+                store = Store(self._state / f"hub-{hub.lower()}.sqlite")
+                self._other_hubs[hub.lower()] = DurableApi(Engine(store, {}, []), hub)
+            return self._other_hubs[hub.lower()]
+
     def _client_json(self) -> str:
         return client_binding_json(self._settings.hub, self._public.origin, self._rpc.origin + _RPC_BASE)
 
     def _run_activity(self, name: str, input_text: str | None) -> str:
+        if name == http_activity.NAME:
+            return http_activity.run(input_text or "{}")
         return self.invoker.run_activity(self._activities[name.lower()], input_text)
 
     def _run_by_hand(self, function: Function, text: str | None) -> None:
@@ -307,7 +343,7 @@ class Host:
         """What the durable client of the SDK talks to."""
         path = raw_path(request)
         return (
-            await self._serve_durable(request, path[len(_RPC_BASE) :])
+            await self._serve_durable(request, path[len(_RPC_BASE) :], rpc=True)
             if path.startswith(_RPC_BASE)
             else empty(404)
         )
@@ -315,7 +351,7 @@ class Host:
     async def serve_public(self, request: web.BaseRequest) -> web.StreamResponse:
         path = raw_path(request)
         if path == "/":
-            return web.Response(text="Your function app is up and running.\n")
+            return web.Response(body=_LANDING_PAGE, headers={"Content-Type": "text/html"})
         if path.lower().startswith(_DURABLE_BASE):
             return await self._serve_durable(request, path[len(_DURABLE_BASE) :])
         if path.lower().startswith("/admin/"):
@@ -325,7 +361,9 @@ class Host:
             )
         return await self._serve_function(request, path)
 
-    async def _serve_durable(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+    async def _serve_durable(
+        self, request: web.BaseRequest, path: str, *, rpc: bool = False
+    ) -> web.StreamResponse:
         origin = f"http://{request.headers.get('Host') or HOST}"
         answer = await asyncio.get_running_loop().run_in_executor(
             self._calls,
@@ -338,8 +376,10 @@ class Host:
             origin,
             origin + request.raw_path,
         )
-        body = answer.body.encode() if isinstance(answer.body, str) else answer.body
-        return web.Response(status=answer.status, headers=dict(answer.headers), body=body)
+        # The two addresses differ on the wire: an empty header goes out on the SDK's only, and its bodies are
+        # chunked.
+        headers = {name: value for name, value in answer.headers.items() if value or rpc}
+        return response(answer.status, headers, answer.body, chunked=rpc)
 
     async def _serve_function(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         found = self._router.find(request.method, path)

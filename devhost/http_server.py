@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -69,6 +69,16 @@ def empty(status: int) -> web.Response:
     return web.Response(status=status)
 
 
+def response(
+    status: int, headers: Mapping[str, str] | CIMultiDict[str], body: bytes | None, *, chunked: bool
+) -> web.Response:
+    """An answer whose body, if it has one, is chunked where the real host does that."""
+    made = web.Response(status=status, headers=headers, body=body)
+    if chunked and body and status not in (204, 304):
+        made.enable_chunked_encoding()
+    return made
+
+
 def raw_path(request: web.BaseRequest) -> str:
     """The path as it came over the wire, percent-encoded, without the query."""
     return request.raw_path.partition("?")[0]
@@ -122,7 +132,7 @@ def response_from(datum: Datum) -> web.Response:
     for cookie in value["cookies"] or ():
         for morsel in cookie.values():
             headers.add("Set-Cookie", morsel.OutputString())
-    return web.Response(status=int(value["status_code"].value), headers=headers, body=value["body"].value)
+    return response(int(value["status_code"].value), headers, value["body"].value, chunked=True)
 
 
 def _text_response(text: str) -> web.Response:
@@ -137,6 +147,6 @@ def _text_response(text: str) -> web.Response:
             headers = {str(k): str(v) for k, v in (value.get("headers") or {}).items()}
             headers.setdefault("Content-Type", "text/plain; charset=utf-8")
             status = int(value.get("statusCode") or value.get("status") or 200)
-            return web.Response(status=status, headers=headers, body=text.encode())
+            return response(status, headers, text.encode(), chunked=True)
         text = json.dumps(value, ensure_ascii=False, indent=2)
-    return web.Response(body=text.encode(), headers={"Content-Type": "text/plain; charset=utf-8"})
+    return response(200, {"Content-Type": "text/plain; charset=utf-8"}, text.encode(), chunked=True)

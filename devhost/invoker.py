@@ -29,6 +29,19 @@ Metadata = Mapping[str, Datum]
 
 
 @dataclass
+class RetryContext:
+    """Always of the first try: devhost has no function-level retry."""
+
+    retry_count: int = 0
+    max_retry_count: int = 0
+    rpc_exception: Any = None
+
+    @property
+    def exception(self) -> Any:
+        return self.rpc_exception
+
+
+@dataclass
 class Context:
     """What a parameter called `context` gets."""
 
@@ -40,9 +53,7 @@ class Context:
             Traceparent="", Tracestate="", Attributes={}, trace_parent="", trace_state="", attributes={}
         )
     )
-    retry_context: Any = field(
-        default_factory=lambda: SimpleNamespace(retry_count=0, max_retry_count=0, exception=None)
-    )
+    retry_context: RetryContext = field(default_factory=RetryContext)
     thread_local_storage: Any = field(default_factory=threading.local)
 
 
@@ -114,7 +125,7 @@ class Invoker:
             encoded = _converters().get("activityTrigger").encode(result, expected_type=None)
             return str(encoded.value)
         except Exception as error:
-            stack = "".join(traceback.format_exception(error)).rstrip()
+            stack = "".join(traceback.format_tb(error.__traceback__))
             raise UserCodeError(type(error).__name__, str(error), stack) from error
 
     def _arguments(self, function: Function, value: Datum, metadata: Metadata, run_id: str) -> dict[str, Any]:

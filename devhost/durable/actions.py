@@ -8,12 +8,13 @@ behaviour, including the awkward cases.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from devhost.durable import texts
+from devhost.durable import http_activity, texts
 from devhost.durable.history import Event, Kind
 from devhost.timestamps import parse_stamp, stamp
 
@@ -23,11 +24,14 @@ ACTIVITY, ACTIVITY_RETRY, SUB, SUB_RETRY, CONTINUE_AS_NEW, TIMER, WAIT_EVENT = r
 CALL_ENTITY, CALL_HTTP, SIGNAL_ENTITY = 7, 8, 9
 WHEN_ANY, WHEN_ALL = 11, 12
 
-_UNSUPPORTED = {CALL_ENTITY: "call_entity", CALL_HTTP: "call_http", SIGNAL_ENTITY: "signal_entity"}
+_UNSUPPORTED = {CALL_ENTITY: "call_entity", SIGNAL_ENTITY: "signal_entity"}
 
 
 class NotDeterministicError(Exception):
     """History and replay disagree; the text is the orchestration's output."""
+
+    state: Replay
+    """The replay up to there: what it had decided is scheduled all the same (as recorded)."""
 
 
 class UnsupportedActionError(Exception):
@@ -169,7 +173,7 @@ class Replay:
     def _confirm(self, kind: Kind, event: Event) -> None:
         event_id = event["EventId"]
         what, _ = _DECISION_OF[kind]
-        decision = self.decisions.pop(event_id, None)
+        decision = self.decisions.get(event_id)
         named = f"named '{event['Name']}'" if "Name" in event else "named"
         was = f"A previous execution of this orchestration scheduled {what} with sequence"
         if decision is None:
@@ -195,6 +199,7 @@ class Replay:
                     f"named '{decision.name}' with this sequence number. "
                 )
             )
+        del self.decisions[event_id]
 
     def _complete(self, task_id: int, *, failed: bool) -> None:
         future = self.open.pop(task_id, None)
@@ -238,6 +243,9 @@ class Replay:
             return self._activity(action)
         if kind == ACTIVITY_RETRY:
             return self._with_retry(action, self._activity)
+        if kind == CALL_HTTP:
+            request = json.dumps(action["httpRequest"], ensure_ascii=False, separators=(",", ":"))
+            return self._schedule(Decision(Kind.TASK_SCHEDULED, self.next_id, http_activity.NAME, request))
         if kind == SUB:
             return self._sub(action)
         if kind == SUB_RETRY:
@@ -347,5 +355,9 @@ def replay(actions: Sequence[Action], history: Sequence[Event], known: Known) ->
     UnsupportedActionError.
     """
     state = Replay(actions, known)
-    state.feed(history)
+    try:
+        state.feed(history)
+    except NotDeterministicError as error:
+        error.state = state
+        raise
     return state

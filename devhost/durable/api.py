@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote_plus, unquote, urlencode
 
+from devhost.durable import texts
 from devhost.durable.engine import (
     AlreadyExistsError,
     EndedError,
@@ -53,11 +54,15 @@ class ApiResponse:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 def _json(status: int, value: Any, **headers: str) -> ApiResponse:
     named = {name.replace("_", "-"): text for name, text in headers.items()}
     return ApiResponse(
         status,
-        json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(),
+        _compact(value).encode(),
         {"Content-Type": "application/json; charset=utf-8", **named},
     )
 
@@ -65,20 +70,25 @@ def _json(status: int, value: Any, **headers: str) -> ApiResponse:
 def _problem(status: int, message: str, detail: str | None = None, kind: str = "") -> ApiResponse:
     body = {"Message": message}
     if detail is not None:
-        body |= {"ExceptionMessage": detail, "ExceptionType": kind, "StackTrace": ""}
+        body |= {"ExceptionMessage": detail, "ExceptionType": kind, "StackTrace": "   at devhost"}
     return _json(status, body)
 
 
-def _invalid_json(error: ValueError) -> ApiResponse:
-    return _problem(400, "Invalid JSON content", str(error), "Newtonsoft.Json.JsonReaderException")
+def _invalid_json(text: str) -> ApiResponse:
+    return _problem(
+        400, "Invalid JSON content", texts.invalid_json(text), "Newtonsoft.Json.JsonReaderException"
+    )
 
 
 class DurableApi:
     """The routes over one engine. A start with `timeout` waits: do not call it from an event loop."""
 
-    def __init__(self, engine: Engine, hub: str) -> None:
+    def __init__(
+        self, engine: Engine, hub: str, another_hub: Callable[[str], DurableApi] | None = None
+    ) -> None:
         self._engine = engine
         self._hub = hub
+        self._another_hub = another_hub
         one = r"instances/(?P<id>[^/]+)"
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., ApiResponse]]] = [
             (method, re.compile(pattern + "/?", re.IGNORECASE), handler)
@@ -116,8 +126,13 @@ class DurableApi:
         lower = {name.lower(): value for name, value in headers.items()}
         own = _own_url(url.partition("?")[0] or f"{origin}/runtime/webhooks/durabletask/{path}", query)
         call = ApiRequest(method, path, names, lower, body, origin, own)
-        if "%2f" in path.lower() or names.get("taskhub", self._hub).lower() != self._hub.lower():
+        if "%2f" in path.lower():
             return ApiResponse(404)
+        wanted_hub = names.get("taskhub", self._hub)
+        if wanted_hub.lower() != self._hub.lower():
+            if self._another_hub is None or not re.fullmatch(r"[A-Za-z][A-Za-z0-9]{0,44}", wanted_hub):
+                return ApiResponse(404)
+            return self._another_hub(wanted_hub).handle(method, path, query, headers, body, origin, url)
         if names.get("connection", "Storage") not in _CONNECTIONS:
             setting = names["connection"]
             return _problem(
@@ -127,7 +142,7 @@ class DurableApi:
                 _INVALID,
             )
         for wanted, pattern, handler in self._routes:
-            found = pattern.fullmatch(path.strip("/"))
+            found = pattern.fullmatch(path)
             if found and wanted == method:
                 parts = {name: unquote(text) for name, text in found.groupdict().items() if text is not None}
                 return self._guarded(handler, call, parts)
@@ -156,8 +171,8 @@ class DurableApi:
         else:
             try:
                 json.loads(text)
-            except ValueError as error:
-                return _invalid_json(error)
+            except ValueError:
+                return _invalid_json(text)
         started = self._engine.start(name, text, id, call.query.get("version"))
         if "timeout" in call.query:
             return self._await(call, started, _float(call.query["timeout"]))
@@ -205,7 +220,10 @@ class DurableApi:
             )
         again = None if call.query.get("restartwithnewinstanceid", "true").lower() != "false" else id
         try:
-            started = self._engine.start(instance.name, instance.input, again, instance.version)
+            # The input goes out and in again as JSON: no input becomes null, white space is lost.
+            started = self._engine.start(
+                instance.name, _compact(parse_or_text(instance.input)), again, instance.version
+            )
         except AlreadyExistsError as error:
             return _problem(
                 409,
@@ -216,7 +234,6 @@ class DurableApi:
         return self._payload(call, started)
 
     def _rewind(self, call: ApiRequest, id: str) -> ApiResponse:  # noqa: A002
-        del call
         instance = self._engine.store.instance(id)
         if instance is None:
             return _json(404, f'No orchestration with instance ID "${id}" found.')
@@ -226,7 +243,8 @@ class DurableApi:
                 f"This orchestration has status {instance.status}, but only orchestrations in the"
                 ' "Failed" state can be rewound.',
             )
-        return _problem(501, "devhost does not support rewind: start the orchestration again (restart)")
+        self._engine.rewind(id, call.query.get("reason"))
+        return ApiResponse(202)
 
     # --- look ---------------------------------------------------------------------------------------------
 
@@ -249,6 +267,13 @@ class DurableApi:
 
     def _list(self, call: ApiRequest) -> ApiResponse:
         top = _int(call.query.get("top"), PAGE)
+        if top < 0:
+            return _problem(
+                500,
+                "Something went wrong while processing your request",
+                "An error occurred while communicating with Azure Storage",
+                "DurableTask.AzureStorage.Storage.DurableTaskStorageException",
+            )
         after = _decode(call.headers.get("x-ms-continuation-token", ""))
         found = [] if after is None else self._select(call, after=after, limit=top + 1)
         more = _encode(found[top].id) if len(found) > top else ""
@@ -257,7 +282,7 @@ class DurableApi:
         return _json(200, page, x_ms_continuation_token=more)
 
     def _select(self, call: ApiRequest, *, after: str = "", limit: int | None = None) -> list[Instance]:
-        statuses = [s for s in call.query.get("runtimestatus", "").split(",") if s in _STATUSES]
+        statuses = [s for s in _listed(call.query.get("runtimestatus")) if s in _STATUSES]
         return self._engine.store.instances(
             after=after,
             limit=limit,
@@ -275,10 +300,10 @@ class DurableApi:
         text = call.body.decode("utf-8", "replace")
         try:
             value = json.loads(text)
-        except ValueError as error:
-            return _invalid_json(error)
+        except ValueError:
+            return _invalid_json(text)
         # Stored without the sender's white space (the input of a start is stored as it came).
-        self._engine.raise_event(id, name, json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+        self._engine.raise_event(id, name, _compact(value))
         return ApiResponse(202)
 
     def _control(self, call: ApiRequest, id: str, verb: str) -> ApiResponse:  # noqa: A002
@@ -303,8 +328,9 @@ class DurableApi:
             return _json(400, "Please provide value for 'createdTimeFrom' parameter.")
         # As recorded: statuses that are not terminal are dropped, and no status left means no filter at all,
         # so that running instances go too.
-        wanted = ",".join(set(call.query.get("runtimestatus", "").split(",")) & TERMINAL)
-        chosen = [i.id for i in self._select(replace(call, query={**call.query, "runtimestatus": wanted}))]
+        wanted = ",".join(set(_listed(call.query.get("runtimestatus"))) & TERMINAL)
+        query = {**call.query, "runtimestatus": wanted, "instanceidprefix": ""}
+        chosen = [i.id for i in self._select(replace(call, query=query))]
         deleted = self._engine.store.purge(chosen)
         return _json(200, {"instancesDeleted": deleted}) if deleted else ApiResponse(404)
 
@@ -333,8 +359,12 @@ def _show(instance: Instance, *, show_input: bool) -> dict[str, Any]:
     }
 
 
+def _listed(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",")]
+
+
 def _int(text: str | None, default: int) -> int:
-    return int(text) if text is not None and text.isdigit() else default
+    return int(text) if text is not None and re.fullmatch(r"\s*[+-]?\d{1,9}\s*", text) else default
 
 
 def _float(text: str) -> float:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from devhost.durable import history as h
-from devhost.durable import texts
+from devhost.durable import http_activity, texts
 from devhost.durable.actions import Known
 from devhost.durable.episode import OrchestratorCall, run_episode
 from devhost.durable.history import Event
@@ -116,6 +116,11 @@ class Engine:
         self._refuse_unless(instance_id, (SUSPENDED,), "resume")
         self._post(instance_id, h.resumed(self.clock(), reason))
 
+    def rewind(self, instance_id: str, reason: str | None) -> None:
+        """Let a failed instance go on before its failures; failed sub-orchestrations with it."""
+        for leaf in self.store.rewind(instance_id, h.rewind_requested(self.clock(), reason)):
+            self.listener.instance_ready(leaf)
+
     def _post(self, instance_id: str, event: Event) -> None:
         instance = self.store.post(instance_id, event)
         if instance is None:
@@ -181,7 +186,10 @@ class Engine:
         self._activity_done(call, h.task_completed(self.clock(), call.task_id, result))
 
     def activity_failed(self, call: ActivityCall, exception_type: str, message: str, stack: str) -> None:
-        reason = texts.activity_reason(call.name, exception_type, message)
+        if call.name == http_activity.NAME:
+            reason = message
+        else:
+            reason = texts.activity_reason(call.name, exception_type, message)
         details = texts.activity_details(exception_type, message, stack)
         self._activity_done(call, h.task_failed(self.clock(), call.task_id, reason, details))
 

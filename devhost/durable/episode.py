@@ -154,7 +154,8 @@ def _decide(
     try:
         sim = replay(state.actions, events, known)
     except NotDeterministicError as error:
-        return _finish(instance, result, FAILED, str(error), _next_id(events), at)
+        _schedule(instance, result, error.state, at)
+        return _finish(instance, result, FAILED, str(error), error.state.next_id, at)
     except UnsupportedActionError as error:
         result.warnings.append(f"instance '{instance.id}' failed: {error}")
         return _finish(

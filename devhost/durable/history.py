@@ -50,6 +50,7 @@ MESSAGES = frozenset(
         Kind.EVENT_RAISED,
         Kind.SUSPENDED,
         Kind.RESUMED,
+        Kind.GENERIC,
     }
 )
 """Events that come from outside: false in `IsPlayed` only in the episode that delivers them."""
@@ -187,6 +188,17 @@ def resumed(at: datetime, reason: str | None) -> Event:
     return {"EventType": Kind.RESUMED.value, "Reason": reason, **_tail(at)}
 
 
+def generic(data: str | None, instead_of: Event) -> Event:
+    """The placeholder that rewinding leaves in the place of another event."""
+    kept = {key: instead_of[key] for key in ("EventId", "IsPlayed", "Timestamp")}
+    return {"Data": data, "EventType": Kind.GENERIC.value, **kept}
+
+
+def rewind_requested(at: datetime, reason: str | None) -> Event:
+    """What wakes a rewound instance."""
+    return generic(reason, _tail(at))
+
+
 def orchestrator_started(at: datetime) -> Event:
     return {"EventType": Kind.ORCHESTRATOR_STARTED.value, **_tail(at)}
 
@@ -248,6 +260,8 @@ def api_history(events: Sequence[Event], *, show_input: bool, show_output: bool)
             continue
         view = {"EventType": _API_NAMES[Kind(kind)]}
         view.update({k: v for k, v in event.items() if k not in _HIDDEN and k != "EventType"})
+        if kind == Kind.GENERIC:
+            view = {"Data": view.pop("Data"), **view}
         shown.append(_shape(view, event, begun, show_input=show_input, show_output=show_output))
     return shown
 

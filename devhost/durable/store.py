@@ -19,6 +19,7 @@ from typing import Any
 
 from devhost.durable.history import Event
 from devhost.durable.model import PENDING, TERMINAL, ActivityCall, Instance, Message, NewChild, Outcome
+from devhost.durable.rewind import rewound
 from devhost.timestamps import from_micros, micros, parse_stamp
 
 
@@ -202,6 +203,25 @@ class Store:
                 count += self.instance(instance_id) is not None
                 self._wipe(db, instance_id)
         return count
+
+    def rewind(self, instance_id: str, request: Event) -> list[str]:
+        """Blank the failures of an instance and, instead of its own, of the children it failed by; gives the
+        instances that got `request`: those whose own work failed.
+        """
+        with self._transaction() as db:
+            return self._rewind(db, instance_id, request)
+
+    def _rewind(self, db: sqlite3.Connection, instance_id: str, request: Event) -> list[str]:
+        if self.instance(instance_id) is None:
+            return []
+        events, children = rewound(self.history(instance_id))
+        db.execute("DELETE FROM history WHERE instance_id = ?", (instance_id,))
+        self._append_history(db, instance_id, events)
+        db.execute("UPDATE instance SET status = ? WHERE id = ?", (PENDING, instance_id))
+        if children:
+            return [leaf for child in children for leaf in self._rewind(db, child, request)]
+        self._post(db, instance_id, request, None)
+        return [instance_id]
 
     # --- messages -----------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 
 NOT_DETERMINISTIC = "Non-Deterministic workflow detected: "
@@ -85,6 +86,23 @@ def custom_status_too_large(kilobytes: int) -> str:
         "The UTF-16 size of the JSON-serialized payload must not exceed 16 KB."
         f" The current payload size is {kilobytes} KB."
     )
+
+
+def invalid_json(text: str) -> str:
+    """What Newtonsoft.Json says of a text that is no JSON: word for word for the commonest mistakes."""
+    body = text.lstrip()
+    if not body:
+        return "Error reading JToken from JsonReader. Path '', line 0, position 0."
+    if re.fullmatch(r"\{\s*[A-Za-z_$][\w$]*", body):
+        return (
+            "Unexpected end while parsing unquoted property name."
+            f" Path '', line {text.count(chr(10)) + 1}, position {len(text) - text.rfind(chr(10)) - 1}."
+        )
+    if body[0] not in "{[\"'-0123456789tfnuNI/":
+        return (
+            f"Unexpected character encountered while parsing value: {body[0]}. Path '', line 0, position 0."
+        )
+    return f"Unexpected end of content while loading JSON. Path '', line 1, position {len(text)}."
 
 
 def already_exists(status: str) -> str:

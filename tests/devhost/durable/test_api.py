@@ -205,15 +205,48 @@ def test_given_a_restart_when_called_then_codes_are_as_recorded(rig: Rig) -> Non
     assert (again.status, body(again)["id"] == "x") == (202, False)
 
 
-def test_given_rewind_and_entities_when_called_then_the_answer_is_clear(rig: Rig) -> None:
+def test_given_rewind_when_called_then_codes_are_as_recorded(rig: Rig) -> None:
     assert rig.call("POST", "instances/x/rewind").body == (
         b'"No orchestration with instance ID \\"$x\\" found."'
     )
     rig.start("x")
     assert rig.call("POST", "instances/x/rewind").status == 412
     rig.start("y", "fails")
-    assert "does not support rewind" in body(rig.call("POST", "instances/y/rewind"))["Message"]
+    assert rig.call("POST", "instances/y/rewind", reason="again").status == 202
+    data = [e["Data"] for e in rig.engine.store.history("y") if e["EventType"] == Kind.GENERIC]
+    assert data == [None, "again"]
+    assert body(rig.call("GET", "instances/y"))["runtimeStatus"] == "Failed"
+
+
+def test_given_entities_when_called_then_the_answer_is_clear(rig: Rig) -> None:
     assert "does not support entities" in body(rig.call("GET", "entities/counter/a"))["Message"]
+
+
+def test_given_another_hub_when_named_then_it_is_there_and_nothing_runs_in_it(rig: Rig) -> None:
+    other = DurableApi(Engine(Store(":memory:"), {}, []), "other")
+    rig.api = DurableApi(rig.engine, "probe", lambda _: other)
+    assert rig.call("GET", "instances/h", taskHub="other").status == 404
+    started = rig.call("POST", "orchestrators/approval/h", taskHub="other")
+    assert "taskHub=other" in body(started)["statusQueryGetUri"]
+    assert body(rig.call("GET", "instances/h", taskHub="other"))["runtimeStatus"] == "Pending"
+    assert rig.call("GET", "instances/h").status == 404
+    assert rig.call("GET", "instances/h", taskHub="../other").status == 404
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{bad", "Unexpected end while parsing unquoted property name. Path '', line 1, position 4."),
+        ("plain", "Unexpected character encountered while parsing value: p. Path '', line 0, position 0."),
+    ],
+)
+def test_given_no_json_when_started_then_the_text_is_newtonsofts(rig: Rig, text: str, message: str) -> None:
+    assert body(rig.call("POST", "orchestrators/approval/x", text))["ExceptionMessage"] == message
+
+
+def test_given_a_negative_page_when_listed_then_storage_refuses_it(rig: Rig) -> None:
+    assert rig.call("GET", "instances", top="-1").status == 500
+    assert rig.call("GET", "//instances").status == 404
 
 
 @pytest.mark.parametrize(
