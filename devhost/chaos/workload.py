@@ -18,8 +18,9 @@ EXPECTED: dict[str, Any] = {
     "approval": [1, 2],
     "rounds": "round 3",
     "retries": 6,
+    "mended": 8,
 }
-_KEYS = {"fan": 4, "timers": 2, "parent": 10, "approval": 1, "rounds": 4, "retries": 1}
+_KEYS = {"fan": 4, "timers": 2, "parent": 10, "approval": 1, "rounds": 4, "retries": 1, "mended": 1}
 _EVENTS = ("first", "second")
 
 
@@ -83,6 +84,8 @@ class Client:
         order.exists = True
         if status["runtimeStatus"] in ("Pending", "Running"):
             self._raise_next(order)
+        elif order.kind == "mended" and status["runtimeStatus"] == "Failed":
+            self._call("POST", f"instances/{order.id}/rewind?reason=mended", b"")
         elif order.purge:
             order.result = status["output"]
             order.asked_to_purge = True
@@ -112,7 +115,7 @@ class Client:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             with error:
-                if error.code not in (404, 409, 410):
+                if error.code not in (404, 409, 410, 412):
                     raise
             return None
         except (OSError, HTTPException) as error:

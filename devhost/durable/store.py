@@ -34,6 +34,7 @@ class CommitPoint(Enum):
     TIMERS_FIRED = "timers fired"
     ACTIVITY_DONE = "activity done"
     PURGE = "purge"
+    REWIND = "rewind"
     TIMER_STATUS = "timer status"
     BLOB_RECEIPT = "blob receipt"
 
@@ -208,7 +209,7 @@ class Store:
         """Blank the failures of an instance and, instead of its own, of the children it failed by; gives the
         instances that got `request`: those whose own work failed.
         """
-        with self._transaction() as db:
+        with self._transaction(CommitPoint.REWIND) as db:
             return self._rewind(db, instance_id, request)
 
     def _rewind(self, db: sqlite3.Connection, instance_id: str, request: Event) -> list[str]:

@@ -105,6 +105,18 @@ def retries(context):
     return {"value": result["value"], "keys": [result["key"]]}
 
 
+@app.orchestration_trigger(context_name="context")
+def mended(context):
+    """Fails by its child, and goes on when it is rewound."""
+    result = yield context.call_sub_orchestrator("breaking")
+    return {"value": result["value"], "keys": [result["key"]]}
+
+
+@app.orchestration_trigger(context_name="context")
+def breaking(context):
+    return (yield context.call_activity("broken", _work(context, "broken", 4)))
+
+
 @app.activity_trigger(input_name="work")
 def double(work: dict) -> dict:
     _ran("activity", work["key"])
@@ -117,6 +129,16 @@ def flaky(work: dict) -> dict:
     _ran("activity", work["key"])
     runs = Path(os.environ["CHAOS_RUNS"]).read_text("utf-8").splitlines().count(f"activity {work['key']}")
     if runs < 3:
+        raise ValueError(f"run {runs}")
+    return {"value": 2 * work["n"], "key": work["key"]}
+
+
+@app.activity_trigger(input_name="work")
+def broken(work: dict) -> dict:
+    """Fails the first time, over all processes."""
+    _ran("activity", work["key"])
+    runs = Path(os.environ["CHAOS_RUNS"]).read_text("utf-8").splitlines().count(f"activity {work['key']}")
+    if runs < 2:
         raise ValueError(f"run {runs}")
     return {"value": 2 * work["n"], "key": work["key"]}
 
