@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import json
 import os
 import threading
 import traceback
@@ -26,6 +27,11 @@ from devhost.indexing import Function
 _converters: Callable[[], Any] = get_binding_registry
 CALLED = "This function was programmatically called via the host APIs."
 Metadata = Mapping[str, Datum]
+
+
+def _rewritten(result: str) -> str:
+    """The host reads a result and writes it again: without white space and escapes it does not need."""
+    return json.dumps(json.loads(result), ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass
@@ -123,7 +129,7 @@ class Invoker:
             text = "null" if input_text is None else input_text
             result = self.invoke(function, Datum(text, "string"), {}, CALLED)
             encoded = _converters().get("activityTrigger").encode(result, expected_type=None)
-            return str(encoded.value)
+            return _rewritten(str(encoded.value))
         except Exception as error:
             stack = "".join(traceback.format_tb(error.__traceback__))
             raise UserCodeError(type(error).__name__, str(error), stack) from error

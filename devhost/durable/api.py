@@ -9,6 +9,7 @@ import base64
 import json
 import re
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -222,7 +223,11 @@ class DurableApi:
         try:
             # The input goes out and in again as JSON: no input becomes null, white space is lost.
             started = self._engine.start(
-                instance.name, _compact(parse_or_text(instance.input)), again, instance.version
+                instance.name,
+                _compact(parse_or_text(instance.input)),
+                again,
+                instance.version,
+                execution_id=uuid.uuid4().hex,  # without dashes here, as recorded
             )
         except AlreadyExistsError as error:
             return _problem(

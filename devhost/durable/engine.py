@@ -80,7 +80,12 @@ class Engine:
     # --- for clients --------------------------------------------------------------------------------------
 
     def start(
-        self, name: str, input_text: str | None, instance_id: str | None = None, version: str | None = None
+        self,
+        name: str,
+        input_text: str | None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        execution_id: str | None = None,
     ) -> str:
         """Start an orchestration; gives its id. `input_text` is JSON text, stored as it is. An unknown
         name is accepted here, and
@@ -89,7 +94,7 @@ class Engine:
         started = h.execution_started(
             self.clock(),
             instance_id=instance_id,
-            execution_id=str(uuid.uuid4()),
+            execution_id=execution_id or str(uuid.uuid4()),
             name=name,
             version=version if version is not None else self._versioning.default,
             input_text=input_text,

@@ -126,7 +126,9 @@ def task_scheduled(at: datetime, event_id: int, name: str) -> Event:
 
 
 def task_completed(at: datetime, task_id: int, result: str) -> Event:
-    return {"EventType": Kind.TASK_COMPLETED.value, "TaskScheduledId": task_id, "Result": result, **_tail(at)}
+    """`result` is JSON text; that of None is no result."""
+    shown = None if result == "null" else result
+    return {"EventType": Kind.TASK_COMPLETED.value, "TaskScheduledId": task_id, "Result": shown, **_tail(at)}
 
 
 def task_failed(at: datetime, task_id: int, reason: str | None, details: str | None) -> Event:

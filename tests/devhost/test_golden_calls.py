@@ -7,15 +7,17 @@ every difference that is on purpose. See `golden/README.md`.
 from __future__ import annotations
 
 import copy
+import fcntl
 import http.client
 import json
 import os
+import pickle
 import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -308,7 +310,7 @@ def _wanted(run: str, call: dict[str, Any]) -> Answer:
     return _any_order(copy.deepcopy({"headers": call["answer_headers"], **parts}), call)
 
 
-def _drive(run: str, folder: Path) -> list[Compared]:
+def _drive(run: str, folder: Path) -> tuple[list[Compared], dict[tuple[str, int], dict[str, Any]]]:
     """Make the calls of a recording in their order.
 
     Where the driver slept or polled before it looked, look until the answer is the recorded one, for as long
@@ -339,12 +341,95 @@ def _drive(run: str, folder: Path) -> list[Compared]:
                     break
                 time.sleep(0.1)
             results.append(Compared(run, number, call, wanted, got, places))
-        return results
+        return results, executions(host.trace.read_text("utf-8").splitlines(), host.masks)
     finally:
         host.stop()
 
 
+# --- contexts -------------------------------------------------------------------------------------------
+
+_MARKS = (12, 13)
+"""OrchestratorStarted and OrchestratorCompleted: where an episode begins and ends."""
+_MESSAGES = (0, 3, 5, 6, 8, 9, 11, 15, 17, 19, 20)
+
+
+def executions(lines: Iterable[str], masks: Masks) -> dict[tuple[str, int], dict[str, Any]]:
+    """By instance and number of its execution: how often the SDK was called, and its last context, masked.
+
+    Earlier contexts are beginnings of the last one.
+    """
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    numbers: dict[str, dict[str, int]] = {}
+    for line in lines:
+        record = json.loads(line)
+        if record["kind"] != "in":
+            continue
+        context = json.loads(record["text"])
+        started = next(e for e in context["history"] if e["EventType"] == 0)
+        instance = mask_text(context["instanceId"], masks)
+        known = numbers.setdefault(instance, {})
+        number = known.setdefault(started["OrchestrationInstance"]["ExecutionId"], len(known))
+        masked = mask(context, masks)
+        for event in masked["history"]:
+            if event.get("Details"):
+                event["Details"] = "…"
+            if event.get("Result"):
+                event["Result"] = _masked_result(event["Result"], masks)
+        calls = found[instance, number]["calls"] + 1 if (instance, number) in found else 1
+        found[instance, number] = {"calls": calls, "context": masked}
+    return found
+
+
+def _masked_result(text: str, masks: Masks) -> list[Any] | str:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return [style(text, value), mask(value, masks)]
+
+
+def _unbatched(context: dict[str, Any]) -> dict[str, Any]:
+    """The context without the marks of episodes, messages that follow each other in any order: how many
+    messages one episode takes depends on the moment."""
+    events: list[Any] = []
+    group: list[Any] = []
+    for event in context["history"]:
+        if event["EventType"] in _MESSAGES:
+            group.append({**event, "IsPlayed": None})
+        elif event["EventType"] not in _MARKS:
+            events += [*sorted(group, key=json.dumps), event]
+            group = []
+    return {**context, "isReplaying": None, "history": [*events, *sorted(group, key=json.dumps)]}
+
+
 # --- the tests ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Runs:
+    compared: list[Compared]
+    contexts: dict[str, dict[tuple[str, int], dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Runs:
+    """All recordings driven side by side, once, however many test processes there are."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if hasattr(request.config, "workerinput") else own
+    with (shared / "golden.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept = shared / "golden.pickle"
+        if not kept.exists():
+            folders = {run: tmp_path_factory.mktemp(run) for run in APP_OF}
+            with ThreadPoolExecutor(len(APP_OF)) as pool:
+                results = dict(zip(APP_OF, pool.map(lambda r: _drive(r, folders[r]), APP_OF), strict=True))
+            made = Runs(
+                [one for compared, _ in results.values() for one in compared],
+                {run: contexts for run, (_, contexts) in results.items()},
+            )
+            kept.write_bytes(pickle.dumps((made.compared, made.contexts)))
+        compared, contexts = pickle.loads(kept.read_bytes())
+    return Runs(compared, contexts)
 
 
 def _rows(one: Compared, place: str) -> list[dict[str, Any]]:
@@ -365,14 +450,9 @@ def _show(one: Compared) -> str:
 
 
 def test_given_the_recorded_calls_when_made_here_then_they_agree_but_for_the_listed_differences(
-    tmp_path: Path,
+    runs: Runs,
 ) -> None:
-    for run in APP_OF:
-        (tmp_path / run).mkdir()
-    with ThreadPoolExecutor(len(APP_OF)) as pool:
-        compared = [
-            one for results in pool.map(lambda run: _drive(run, tmp_path / run), APP_OF) for one in results
-        ]
+    compared = runs.compared
     disagree = [one for one in compared if one.places]
     unlisted = [one for one in disagree if not all(_rows(one, place) for place in one.places)]
     seen = {(one.run, one.number) for one in disagree}
@@ -387,6 +467,31 @@ def test_given_the_recorded_calls_when_made_here_then_they_agree_but_for_the_lis
     print(f"{len(compared) - len(disagree)} of {len(compared)} recorded calls agree")
     assert not unlisted, "\n".join(map(_show, unlisted))
     assert not gone, f"listed as different, and no longer so: {gone}"
+
+
+def test_given_the_recorded_contexts_when_the_calls_are_made_here_then_the_sdk_is_told_the_same(
+    runs: Runs,
+) -> None:
+    exact, batched, other = [], [], []
+    for run, contexts in runs.contexts.items():
+        for line in (GOLDEN / "contexts" / f"{run}.ndjson").read_text("utf-8").splitlines():
+            recorded = json.loads(line)
+            name = f"{run} {recorded['instance']} {recorded['execution']}"
+            found = contexts.get((recorded["instance"], recorded["execution"]))
+            if found is None:
+                other.append(f"{name}: not run here")
+                continue
+            pair = recorded["context"], found["context"]
+            if not list(differences(*pair, "json")):
+                exact.append(name)
+            elif not (places := list(differences(*map(_unbatched, pair), "json"))):
+                batched.append(name)
+            else:
+                other.append(f"{name}: {places[:6]}")
+    print(f"{len(exact)} contexts agree, {len(batched)} but for what one episode took, {len(other)} do not")
+    listed = {name for row in DIFFERENCES for name in row.get("contexts", ())}
+    unlisted = [text for text in other if text.partition(":")[0] not in listed]
+    assert not unlisted, "\n".join(unlisted)
 
 
 def test_given_the_listed_differences_when_the_docs_are_read_then_each_stands_there() -> None:
