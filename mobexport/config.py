@@ -1,4 +1,4 @@
-"""`exports.toml`: apps, notification targets and where their export jobs are created.
+"""`exports.toml`: apps, callers, notification targets and where export jobs are created.
 
 Secrets stand here by the name of a setting, never by value. The file is optional on a developer's
 machine, where any app with raw data counts as configured.
@@ -14,13 +14,29 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AnyHttpUrl,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from mobexport.errors import ConfigError, NotFound
 from mobexport.settings import Settings, get_settings, is_loopback
 
 APP_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 """Names of apps are folder names, table keys and URL segments at once."""
+
+
+ClientId = Annotated[
+    str,
+    StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"),
+]
+"""Client id of an Entra application or managed identity: a GUID, compared in any case."""
 
 
 class _Table(BaseModel):
@@ -68,6 +84,13 @@ class QueueTarget(_Table):
 Target = Annotated[WebhookTarget | QueueTarget, Field(discriminator="kind")]
 
 
+class Containers(_Table):
+    """`[containers]`: where export files may be written, beside the app's own data account."""
+
+    hosts: tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]{1,5})?$")], ...] = ()
+    """Hosts of storage accounts, with the port where it is not the default one; no patterns."""
+
+
 class Source(_Table):
     """`[source]`: the path below which the Export API keeps these apps."""
 
@@ -80,6 +103,9 @@ class ExportsConfig(_Table):
     """The whole of `exports.toml`."""
 
     source: Source = Source()
+    containers: Containers = Containers()
+    callers: dict[ClientId, Literal["*"] | tuple[str, ...]] = {}
+    """Who may call the Export API: client id of an Entra application → the apps it may export, or all."""
     apps: dict[str, App] = {}
     targets: dict[str, Target] = {}
 
@@ -91,7 +117,16 @@ class ExportsConfig(_Table):
             for target in app.notify:
                 if target not in self.targets:
                     raise ValueError(f'apps."{name}".notify: there is no [targets.{target}]')
+        for caller, allowed in self.callers.items():
+            for name in () if allowed == "*" else allowed:
+                if name not in self.apps:
+                    raise ValueError(f'callers."{caller}": there is no [apps."{name}"]')
         return self
+
+    def may_export(self, client_id: str, app: str) -> bool:
+        """Whether that caller of the Export API may export that app."""
+        allowed = self.callers.get(client_id.lower(), ())
+        return allowed == "*" or app in allowed
 
     def target(self, name: str) -> WebhookTarget | QueueTarget:
         """The target of that name. Raises ConfigError if it is gone."""

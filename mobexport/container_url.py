@@ -12,11 +12,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from mobexport.config import ExportsConfig
 from mobexport.errors import Problem, RequestError
-from mobexport.settings import is_loopback
+from mobexport.settings import Settings, is_loopback
 
 _CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9]+(?:-[a-z0-9]+)*")
 _HOST = re.compile(r"[a-z0-9.-]+")
+# A day, or a UTC time to the minute, the second or a part of it: what the storage service itself reads.
+_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,7})?)?Z)?")
+# They choose an operation or another resource, and are no part of a SAS.
+_OPERATIONS = frozenset({"comp", "restype", "snapshot", "versionid", "sharesnapshot", "blockid", "timeout"})
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,22 @@ def check_container_url(
     return ContainerUrl(url, host, segments[0], _check_sas(_sas(parts.query), now))
 
 
+def check_configured_url(
+    url: str, settings: Settings, exports_config: ExportsConfig, own_endpoint: str, now: datetime
+) -> ContainerUrl:
+    """`check_container_url` with the hosts of this app: its own data account's and the configured ones.
+
+    `own_endpoint` is the data account's blob endpoint. Raises RequestError.
+    """
+    own = urlsplit(own_endpoint).netloc.lower()
+    return check_container_url(
+        url,
+        allowed_hosts={own, *exports_config.containers.hosts},
+        allow_loopback=settings.is_local,
+        now=now,
+    )
+
+
 def _split(url: str) -> SplitResult:
     # urlsplit drops tabs and newlines silently: what is checked must be what is called.
     if any(ord(char) <= 32 or ord(char) >= 127 or char == "\\" for char in url):
@@ -81,9 +102,12 @@ def _split(url: str) -> SplitResult:
 
 def _sas(query: str) -> Mapping[str, str]:
     pairs = parse_qsl(query, keep_blank_values=True)
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
+    names = [name.lower() for name, _ in pairs]
+    if len(set(names)) != len(names):
         raise _refused("repeats a field of its SAS")
+    if not _OPERATIONS.isdisjoint(names):
+        raise _refused("must carry a SAS in its query and nothing else")
+    fields = dict(pairs)
     if not fields.get("sig"):
         raise _refused("has no SAS (the part after the question mark, with sig=)")
     return fields
@@ -97,21 +121,26 @@ def _check_sas(sas: Mapping[str, str], now: datetime) -> bool:
             raise _refused("needs an account SAS for the blob service (ss=b) and its objects (srt=o)")
     elif sas.get("sr") != "c":
         raise _refused("needs a SAS of the container (sr=c), not of a blob or folder")
-    if "si" in sas:
-        # A stored access policy keeps rights and expiry at the account: neither shows here.
-        return True
-    rights = sas.get("sp", "")
-    if not {"c", "w"} & set(rights):
+    # A stored access policy keeps at the account what does not show here.
+    policy = not account_sas and bool(sas.get("si"))
+    if ("sp" in sas or not policy) and not {"c", "w"} & set(sas.get("sp", "")):
         raise _refused("needs a SAS with the right to create or write blobs (sp with c or w)")
-    expiry = _instant(sas.get("se", ""))
-    if expiry is None:
-        raise _refused("needs a SAS with an expiry (se=) that is a UTC time")
-    if expiry <= now:
-        raise _refused("has a SAS that expired; make a new one")
-    return "w" in rights
+    if "se" in sas or not policy:
+        expiry = _instant(sas.get("se", ""))
+        if expiry is None:
+            raise _refused("needs a SAS with an expiry (se=) that is a UTC time")
+        if expiry <= now:
+            raise _refused("has a SAS that expired; make a new one")
+    if "st" in sas:
+        start = _instant(sas["st"])
+        if start is None or start > now:
+            raise _refused("has a SAS that is not valid yet; leave its start (st=) out, or set it back")
+    return "sp" not in sas or "w" in sas["sp"]
 
 
 def _instant(text: str) -> datetime | None:
+    if not _TIME.fullmatch(text):
+        return None
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:

@@ -7,28 +7,23 @@ same step is still running.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-
-from azure.core.exceptions import HttpResponseError
-from azure.storage.blob import ContainerClient, ContentSettings
 
 from mobexport import config, export_types
-from mobexport.clock import stamp
-from mobexport.container_url import ContainerUrl, check_container_url
+from mobexport.clock import now, stamp
+from mobexport.container_url import ContainerUrl, check_configured_url
 from mobexport.contract import DateRangeExportTaskParameter, ExportTaskParameter, TaskState, parse
 from mobexport.errors import NotFound, Rejected, RequestError
 from mobexport.export_api.file_writer import RawFile, write_export
 from mobexport.export_api.raw_store import Plan, has_raw_data, plan_files
+from mobexport.export_api.target import write_file
 from mobexport.export_api.task_registry import ExportTask, TaskRegistry
 from mobexport.export_types import Parameters
 from mobexport.heavy import heavy_step
 from mobexport.ids import new_task_id
 from mobexport.settings import Settings
-from mobexport.storage import CHUNK, NDJSON, REJECTS_CONTAINER, DataStorage
+from mobexport.storage import NDJSON, REJECTS_CONTAINER, DataStorage
 
 _PLAN = "plan.json"
 
@@ -128,7 +123,7 @@ class ExportTasks:
             )
             if counts.rejected:
                 self._storage.upload_file(REJECTS_CONTAINER, f"raw/{app}/{task_id}.ndjson", rejects, NDJSON)
-            _upload(target, url, f"{task.export_type}-{task_id}.json")
+            write_file(target, url, f"{task.export_type}-{task_id}.json", "application/json")
         return {**counts.to_json(), "ignoredFiles": plan.ignored}
 
     def finish(self, app: str, task_id: str, outcome: Mapping[str, Any]) -> str:
@@ -144,40 +139,8 @@ class ExportTasks:
         return str(task.state)
 
     def _check_url(self, url: str) -> ContainerUrl:
-        own = urlsplit(self._storage.blobs.url).netloc.lower()
-        return check_container_url(
-            url, allowed_hosts={own}, allow_loopback=self._settings.is_local, now=datetime.now(UTC)
-        )
-
-
-_JSON = ContentSettings(content_type="application/json")
+        return check_configured_url(url, self._settings, self._config, self._storage.blobs.url, now())
 
 
 def _work_container(task_id: str) -> str:
     return f"work-{task_id}"
-
-
-def _upload(source: Path, url: ContainerUrl, name: str) -> None:
-    """Raises Rejected with the reason if the container refuses the file for good."""
-    container = ContainerClient.from_container_url(
-        url.url, retry_total=2, max_block_size=CHUNK, max_single_put_size=CHUNK
-    )
-    try:
-        with source.open("rb") as data, container, container.get_blob_client(name) as blob:
-            blob.upload_blob(data, overwrite=True, content_settings=_JSON)
-    except HttpResponseError as error:
-        if error.status_code == 403 and not url.can_overwrite and _exists_already(error):
-            return
-        if error.status_code is not None and 400 <= error.status_code < 500 and error.status_code != 429:
-            reason = error.error_code or error.status_code  # type: ignore[attr-defined]
-            raise Rejected(
-                f"container {url.container!r} refused the file ({reason}): does it exist, and is the SAS"
-                " unexpired and allowed to write?",
-                status=error.status_code,
-            ) from None
-        raise
-
-
-def _exists_already(error: HttpResponseError) -> bool:
-    """With a create-only SAS a repeated commit is refused: the file of the first one is whole."""
-    return getattr(error, "error_code", "") == "AuthorizationPermissionMismatch"
