@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from mobexport.clock import now, stamp
 from mobexport.config import get_config
 from mobexport.errors import DataError, MobexportError, RemoteError, Unavailable
+from mobexport.export_api.authentication import check_caller
 from mobexport.export_api.tasks import ExportTasks
 from mobexport.pipeline import notify
 from mobexport.pipeline.collecting import Collector
@@ -36,6 +37,11 @@ def registry() -> Registry:
 def export_tasks() -> ExportTasks:
     """The server half."""
     return ExportTasks(get_settings(), get_config(), get_storage())
+
+
+def admit_caller(authorization: str | None, app: str) -> None:
+    """Returns if that caller of the Export API may export that app. Raises what says why not."""
+    check_caller(get_settings(), get_config(), authorization, app)
 
 
 def collector() -> Collector:

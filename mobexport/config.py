@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from mobexport.errors import ConfigError, NotFound
-from mobexport.settings import Settings, get_settings, is_loopback
+from mobexport.settings import GUID, Settings, get_settings, is_loopback
 
 APP_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 """Names of apps are folder names, table keys and URL segments at once."""
@@ -34,7 +34,7 @@ APP_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 
 ClientId = Annotated[
     str,
-    StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"),
+    StringConstraints(to_lower=True, pattern=rf"^{GUID}$"),
 ]
 """Client id of an Entra application or managed identity: a GUID, compared in any case."""
 

@@ -121,6 +121,15 @@ def parse(model: type[_Model], body: Any) -> _Model:
     raise RequestError("; ".join(f"{field}: {message}" for field, message in problems), problems=problems)
 
 
+def check_api_version(query: Mapping[str, str]) -> None:
+    """Raises RequestError unless the query, its names in any case, asks for this version of the API."""
+    given = {name.lower(): value for name, value in query.items()}
+    if given.get("api-version") != API_VERSION:
+        raise RequestError(
+            f"the query must have api-version={API_VERSION}", code="InvalidApiVersionParameter"
+        )
+
+
 def parse_list_options(query: Mapping[str, str]) -> ListOptions:
     """The list call's options; names of query options are read in any case.
 

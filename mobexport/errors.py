@@ -3,8 +3,11 @@
     MobexportError                 code, kind, retryable, message for the user
     ├── ConfigError                a setting or exports.toml is wrong: nothing to retry
     ├── RequestError               the caller's request is wrong (HTTP 400)
+    │   ├── Unauthorized           no good token (401)
+    │   ├── Forbidden              a good token of somebody who may not do this (403)
     │   ├── NotFound               no such export, task or app (404)
     │   ├── Conflict               it exists in a state that forbids this (409)
+    │   ├── TooManyRequests        try again, not before `retry_after` seconds (429)
     │   └── UnknownExportType      names the types there are
     ├── Unavailable                this half is off or not ready here (503)
     ├── RemoteError                the Export API, a webhook, or storage answered badly
@@ -69,6 +72,22 @@ class RequestError(MobexportError):
         self.problems = tuple(problems)
 
 
+class Unauthorized(RequestError):
+    """No good token; `challenge` is the answer's WWW-Authenticate header."""
+
+    code = "AuthenticationFailed"
+    status = 401
+
+    def __init__(self, message: str, *, challenge: str = "Bearer") -> None:
+        super().__init__(message)
+        self.challenge = challenge
+
+
+class Forbidden(RequestError):
+    code = "AuthorizationFailed"
+    status = 403
+
+
 class NotFound(RequestError):
     code = "NotFound"
     status = 404
@@ -77,6 +96,17 @@ class NotFound(RequestError):
 class Conflict(RequestError):
     code = "Conflict"
     status = 409
+
+
+class TooManyRequests(RequestError):
+    """The caller must wait; `retry_after` is in seconds."""
+
+    code = "TooManyRequests"
+    status = 429
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class UnknownExportType(RequestError):

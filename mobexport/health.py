@@ -12,7 +12,7 @@ from typing import Any
 
 from mobexport.config import get_config
 from mobexport.errors import MobexportError
-from mobexport.export_api.authentication import check_caller_admitted
+from mobexport.export_api.authentication import check_serving
 from mobexport.redact import redact
 from mobexport.settings import get_settings
 from mobexport.storage import EXPORTS_TABLE, get_storage
@@ -46,7 +46,7 @@ def _check() -> dict[str, Any]:
 def _export_api() -> None:
     settings = get_settings()
     if settings.role != "pipeline":
-        check_caller_admitted(settings)
+        check_serving(settings, get_config())
 
 
 def _outcome(check: Callable[[], Any]) -> str:

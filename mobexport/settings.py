@@ -22,6 +22,7 @@ from mobexport.errors import ConfigError
 # A user-delegation key, and so the SAS it signs, lives 7 days; half a day is left for clock skew.
 MAX_SAS_LIFETIME = timedelta(days=6, hours=12)
 SAS_MARGIN = timedelta(hours=2)
+GUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 _CLOCK = re.compile(r"(?:(?P<d>\d+)\.)?(?P<h>\d{1,2}):(?P<m>\d{2}):(?P<s>\d{2})")
 
 
@@ -76,6 +77,12 @@ class Settings(BaseSettings):
     """Token scope for the Export API; empty: no token, for a loopback URL only."""
     export_api_auth: Literal["entra", "none"] = "entra"
     """How the Export API checks its callers; `none` counts only in local development."""
+    export_api_tenant_id: str = Field("", pattern=rf"^(?:{GUID})?$")
+    """Tenant (directory) of Entra ID that the callers' tokens must be of."""
+    export_api_audience: str = ""
+    """What the tokens must be for: `aud`, several separated by commas."""
+    export_api_authority: str = "https://login.microsoftonline.com"
+    """Where Entra ID is, without the tenant; another one in sovereign clouds."""
 
     poll_first_seconds: float = Field(5.0, gt=0, le=3600)
     """Wait before the second poll of an export job; doubles from there."""
@@ -118,6 +125,10 @@ class Settings(BaseSettings):
                 f"TOTAL_DEADLINE: must not exceed {longest} ([d.]hh:mm:ss), since the container's SAS"
                 " cannot live longer than 6.5 days"
             )
+        if not self.export_api_authority.startswith("https://") and not (
+            self.is_local and is_loopback(self.export_api_authority)
+        ):
+            raise ValueError("EXPORT_API_AUTHORITY: must begin with https://")
         if not self.export_api_scope and self.role != "export-api" and not is_loopback(self.api_url):
             raise ValueError(
                 "EXPORT_API_SCOPE: set the scope of the Export API's tokens; calls without a token are"
@@ -132,6 +143,11 @@ class Settings(BaseSettings):
             return self.export_api_url.rstrip("/")
         scheme = "http" if is_loopback(f"http://{self.website_hostname}") else "https"
         return f"{scheme}://{self.website_hostname}/api"
+
+    @property
+    def export_api_audiences(self) -> tuple[str, ...]:
+        """The values of `aud` that count."""
+        return tuple(part for item in self.export_api_audience.split(",") if (part := item.strip()))
 
     @property
     def duck_limits(self) -> DuckLimits:

@@ -15,7 +15,7 @@ import azure.functions as func
 
 from durable import Blueprint, Client, start_once
 from mobexport import durable_names as names
-from triggers.http import as_known, base_url, read_json, respond, status_of
+from triggers.http import as_known, base_url, headers_of, read_json, respond, status_of
 
 blueprint = Blueprint()
 
@@ -54,10 +54,10 @@ async def get_export_task(req: func.HttpRequest, client: Any) -> func.HttpRespon
     from mobexport.contract import TaskState
 
     def find() -> Any:
+        _check(req)
         return app.export_tasks().registry.get(req.route_params["app"], req.route_params["taskId"])
 
     try:
-        _check(req)
         task = await asyncio.to_thread(find)
         if task.state is TaskState.QUEUED and task.date_created < stamp(
             now() - timedelta(seconds=_STALE_SECONDS)
@@ -75,11 +75,11 @@ async def create_export_task(req: func.HttpRequest, client: Any) -> func.HttpRes
     from mobexport import app
 
     def create() -> Any:
+        _check(req)
         params = req.route_params
         return app.export_tasks().create(params["app"], params["taskType"], read_json(req))
 
     try:
-        _check(req)
         task = await asyncio.to_thread(create)
         await _start(client, task.app, task.id)
         query = urlsplit(req.url).query
@@ -103,18 +103,12 @@ def _checked(req: func.HttpRequest, answer: Callable[[], func.HttpResponse]) -> 
 
 
 def _check(req: func.HttpRequest) -> None:
-    """The caller, then the version of the API."""
-    from mobexport.contract import API_VERSION
-    from mobexport.errors import RequestError
-    from mobexport.export_api.authentication import check_caller_admitted
-    from mobexport.settings import get_settings
+    """The caller, then the version of the API. May wait for Entra ID's keys: never on the event loop."""
+    from mobexport import app
+    from mobexport.contract import check_api_version
 
-    check_caller_admitted(get_settings())
-    given = {name.lower(): value for name, value in req.params.items()}
-    if given.get("api-version") != API_VERSION:
-        raise RequestError(
-            f"the query must have api-version={API_VERSION}", code="InvalidApiVersionParameter"
-        )
+    app.admit_caller(req.headers.get("Authorization"), req.route_params["app"])
+    check_api_version(req.params)
 
 
 def _error(error: Exception) -> func.HttpResponse:
@@ -122,7 +116,7 @@ def _error(error: Exception) -> func.HttpResponse:
     from mobexport.redact import redact
 
     known = as_known(error)
-    return respond(status_of(known), error_body(known.own_code, redact(known.message)))
+    return respond(status_of(known), error_body(known.own_code, redact(known.message)), headers_of(known))
 
 
 def _next_link(url: str, skip: int) -> str:

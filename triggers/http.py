@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import traceback
 from typing import Any
 
@@ -15,6 +16,8 @@ from mobexport.redact import redact
 _log = logging.getLogger(__name__)
 
 MAX_BODY = 1024 * 1024
+# Seconds to wait where a failure that may pass does not say how long.
+_RETRY_AFTER = 5
 
 
 def read_json(req: func.HttpRequest) -> Any:
@@ -43,6 +46,19 @@ def status_of(error: MobexportError) -> int:
     return 500
 
 
+def headers_of(error: MobexportError) -> dict[str, str]:
+    """Headers that go with an error: how to authenticate, and how many seconds to wait."""
+    headers = {}
+    if challenge := getattr(error, "challenge", None):
+        headers["WWW-Authenticate"] = str(challenge)
+    wait = getattr(error, "retry_after", None)
+    if wait is None and error.retryable:
+        wait = _RETRY_AFTER
+    if wait is not None:
+        headers["Retry-After"] = str(math.ceil(wait))
+    return headers
+
+
 def problem(error: MobexportError) -> func.HttpResponse:
     """Problem details (RFC 9457); `problems` names every field that is wrong."""
     status = status_of(error)
@@ -55,7 +71,10 @@ def problem(error: MobexportError) -> func.HttpResponse:
     if isinstance(error, RequestError) and error.problems:
         body["problems"] = [item.to_json() for item in error.problems]
     return func.HttpResponse(
-        json.dumps(body, ensure_ascii=False), status_code=status, mimetype="application/problem+json"
+        json.dumps(body, ensure_ascii=False),
+        status_code=status,
+        headers=headers_of(error),
+        mimetype="application/problem+json",
     )
 
 

@@ -1,0 +1,343 @@
+"""Tokens of callers: both versions that are good, and every way one can be wrong."""
+
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jwt
+import pytest
+from entra_tenant import AUDIENCE, CLIENT, TENANT, EntraTenant
+
+from mobexport.config import ExportsConfig
+from mobexport.errors import ConfigError, Forbidden, Transient, Unauthorized, Unavailable
+from mobexport.export_api import entra
+from mobexport.export_api.authentication import check_caller, check_serving
+from mobexport.export_api.signing_keys import KEEP_SECONDS, PAUSE_SECONDS, SigningKeys, fetch_issuer
+from mobexport.settings import Settings, read_settings
+
+ROOT = Path(__file__).parent.parent.parent
+LOCAL = {"DATA_STORAGE": "UseDevelopmentStorage=true", "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+OTHER = "0d0d0d0d-1111-4222-8333-444444444444"
+CONFIG = ExportsConfig.model_validate(
+    {"apps": {"shop": {}, "bank": {}}, "callers": {CLIENT.upper(): ["shop"], OTHER: "*"}}
+)
+
+
+@pytest.fixture(scope="module")
+def tenant() -> Iterator[EntraTenant]:
+    with EntraTenant() as running:
+        yield running
+
+
+@pytest.fixture
+def settings(tenant: EntraTenant) -> Settings:
+    entra.token_checker.cache_clear()
+    return read_settings({**LOCAL, **tenant.settings})
+
+
+@pytest.fixture
+def admit(settings: Settings) -> Callable[..., None]:
+    def call(authorization: str | None, app: str = "shop") -> None:
+        check_caller(settings, CONFIG, authorization, app)
+
+    return call
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_given_a_good_token_when_checked_then_admitted(tenant, admit, version: str) -> None:
+    admit(f"Bearer {tenant.token(version)}")
+    admit(f"bearer  {tenant.token(version)}")
+    client = {"appid" if version == "1.0" else "azp": OTHER}
+    admit(f"Bearer {tenant.token(version, **client)}", "bank")
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda t: t.claims(exp=1), "expired"),
+        (lambda t: t.claims(nbf=2**40), "not valid yet"),
+        (lambda t: t.claims(iat=2**40), "not valid yet"),
+        (lambda t: t.claims(exp=None), "lacks a claim"),
+        (lambda t: t.claims(nbf=None), "lacks a claim"),
+        (lambda t: t.claims(aud="https://management.azure.com"), "another audience"),
+        (lambda t: t.claims(aud=None), "lacks a claim"),
+        (lambda t: t.claims(iss="https://evil.example/"), "another issuer"),
+        (lambda t: t.claims(iss=t.issuer("1.0")), "another issuer"),
+        (lambda t: t.claims("1.0", iss=t.issuer("2.0")), "another issuer"),
+        (lambda t: t.claims(iss=None), "lacks a claim"),
+        (lambda t: t.claims(tid=OTHER), "another tenant"),
+        (lambda t: t.claims(tid=None), "lacks a claim"),
+        (lambda t: t.claims(azp=None), "which application"),
+        (lambda t: t.claims(azp=7), "which application"),
+        (lambda t: t.claims(azp=None, appid=CLIENT), "which application"),
+        (lambda t: t.claims("1.0", appid=None, azp=CLIENT), "which application"),
+        (lambda t: t.claims(ver=None), "no access token of Entra"),
+        (lambda t: t.claims(ver="3.0"), "no access token of Entra"),
+        (lambda t: t.claims(ver=["2.0"]), "no access token of Entra"),
+    ],
+)
+def test_given_wrong_claims_under_the_right_key_when_checked_then_401_with_the_reason(
+    tenant, admit, make, says: str
+) -> None:
+    with pytest.raises(Unauthorized, match=says) as refused:
+        admit(f"Bearer {tenant.sign(make(tenant))}")
+    assert refused.value.status == 401
+    assert f'{tenant.url}/{TENANT}"' in refused.value.challenge
+    assert 'error="invalid_token"' in refused.value.challenge
+
+
+@pytest.mark.parametrize(
+    ("authorization", "says"),
+    [
+        (None, "needs a bearer token"),
+        ("", "needs a bearer token"),
+        ("Basic dXNlcjpwYXNz", "must be `Bearer`"),
+        ("Bearer", "must be `Bearer`"),
+        ("Bearer a b", "must be `Bearer`"),
+        ("Bearer garbage", "no JSON Web Token"),
+        ("Bearer a.b.c", "no JSON Web Token"),
+        ("Bearer " + "a" * 20_000, "too long"),
+        ("SharedAccessSignature sig=x", "must be `Bearer`"),
+    ],
+)
+def test_given_no_token_when_checked_then_401(admit, authorization: str | None, says: str) -> None:
+    with pytest.raises(Unauthorized, match=says) as refused:
+        admit(authorization)
+    # RFC 6750: a call without credentials is told how to get some, not that they were wrong.
+    assert ("error=" in refused.value.challenge) == bool(authorization)
+
+
+def _part(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def test_given_a_token_without_a_signature_when_checked_then_401(tenant, admit) -> None:
+    for algorithm in ("none", "None", "NONE"):
+        token = f"{_part({'alg': algorithm, 'kid': 'key-1', 'typ': 'JWT'})}.{_part(tenant.claims())}."
+        with pytest.raises(Unauthorized, match="not signed with RS256"):
+            admit(f"Bearer {token}")
+
+
+def test_given_hs256_with_the_public_key_when_checked_then_401(tenant, admit) -> None:
+    kid = next(iter(tenant.keys))
+    text = f"{_part({'alg': 'HS256', 'kid': kid, 'typ': 'JWT'})}.{_part(tenant.claims())}"
+    digest = hmac.new(tenant.public_pem(), text.encode(), hashlib.sha256).digest()
+    token = f"{text}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
+    # It is what a library that took the algorithm from the header would believe.
+    assert jwt.decode(token, options={"verify_signature": False})["azp"] == CLIENT
+    with pytest.raises(Unauthorized, match="not signed with RS256"):
+        admit(f"Bearer {token}")
+
+
+def test_given_another_key_or_changed_claims_when_checked_then_401(tenant, admit) -> None:
+    kid = next(iter(tenant.keys))
+    stranger = EntraTenant()
+    with pytest.raises(Unauthorized, match="signature is wrong"):
+        admit(f"Bearer {stranger.sign(tenant.claims(), kid=kid)}")
+    header, _, signature = tenant.token().split(".")
+    forged = f"{header}.{_part(tenant.claims(azp=OTHER))}.{signature}"
+    with pytest.raises(Unauthorized, match="signature is wrong"):
+        admit(f"Bearer {forged}")
+    for kid in ("made-up", "other", "bad"):
+        with pytest.raises(Unauthorized, match="key that its tenant does not have"):
+            admit(f"Bearer {tenant.sign(tenant.claims(), kid=kid)}")
+    with pytest.raises(Unauthorized, match="does not name its key"):
+        admit(f"Bearer {jwt.encode(tenant.claims(), tenant.keys['key-1'], algorithm='RS256')}")
+
+
+@pytest.mark.parametrize(
+    ("client", "app"),
+    [(CLIENT, "bank"), (CLIENT, "unknown"), ("0e0e0e0e-1111-4222-8333-444444444444", "shop")],
+)
+def test_given_a_good_token_of_another_caller_when_checked_then_403(tenant, admit, client, app) -> None:
+    with pytest.raises(Forbidden, match=r"\[callers\]") as refused:
+        admit(f"Bearer {tenant.token(azp=client)}", app)
+    assert refused.value.status == 403
+    assert client in refused.value.message
+
+
+def test_given_any_refusal_when_raised_then_it_never_repeats_the_token(tenant, admit, caplog) -> None:
+    caplog.set_level(logging.DEBUG)
+    token = tenant.token(exp=1)
+    with pytest.raises(Unauthorized) as refused:
+        admit(f"Bearer {token}")
+    for part in token.split("."):
+        assert part not in str(refused.value) + refused.value.challenge + caplog.text
+
+
+def test_given_a_clock_that_is_a_little_off_when_checked_then_admitted(tenant, admit) -> None:
+    now = tenant.claims()["iat"]
+    admit(f"Bearer {tenant.token(exp=now - 20, nbf=now - 3600)}")
+    admit(f"Bearer {tenant.token(nbf=now + 40, iat=now + 40)}")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def own() -> Iterator[EntraTenant]:
+    with EntraTenant() as running:
+        yield running
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def keys(own: EntraTenant, clock: Clock) -> SigningKeys:
+    return SigningKeys(f"{own.url}/{TENANT}/v2.0/.well-known/openid-configuration", clock)
+
+
+def test_given_known_keys_when_asked_again_then_they_are_not_fetched_again(own, keys, clock) -> None:
+    for _ in range(5):
+        assert keys.find("key-1")[1] is not None
+    assert len(own.requests) == 2
+    clock.now += KEEP_SECONDS + 1
+    keys.find("key-1")
+    assert len(own.requests) == 4
+
+
+def test_given_a_rotation_when_a_new_key_is_named_then_fetched_and_the_old_one_is_gone(
+    own, keys, clock
+) -> None:
+    keys.find("key-1")
+    own.rotate("key-2")
+    clock.now += PAUSE_SECONDS
+    assert keys.find("key-2")[1] is not None
+    assert keys.find("key-1")[1] is None
+
+
+def test_given_made_up_keys_when_named_again_and_again_then_one_fetch_a_minute(own, keys, clock) -> None:
+    keys.find("key-1")
+    for second in range(120):
+        clock.now += 1
+        assert keys.find(f"made-up-{second}")[1] is None
+    assert len(own.requests) == 2 + 2 * 2
+
+
+def test_given_the_key_server_down_when_asked_then_503_with_the_wait_and_no_hammering(
+    own, keys, clock
+) -> None:
+    own.down = True
+    with pytest.raises(Transient) as failed:
+        keys.find("key-1")
+    assert failed.value.retry_after == PAUSE_SECONDS
+    clock.now += 20
+    with pytest.raises(Transient) as failed:
+        keys.find("key-1")
+    assert failed.value.retry_after == PAUSE_SECONDS - 20
+    assert len(own.requests) == 1
+    own.down = False
+    clock.now += 40
+    assert keys.find("key-1")[1] is not None
+
+
+def test_given_known_keys_when_the_key_server_is_down_then_they_stay_good_and_new_ones_wait(
+    own, keys, clock
+) -> None:
+    keys.find("key-1")
+    own.down = True
+    clock.now += KEEP_SECONDS + 1
+    assert keys.find("key-1")[1] is not None
+    with pytest.raises(Transient):
+        keys.find("key-2")
+    assert keys.find("key-1")[1] is not None
+
+
+def test_given_the_key_server_down_when_a_token_is_checked_then_unavailable_and_not_unauthorized(
+    own,
+) -> None:
+    own.down = True
+    settings = read_settings({**LOCAL, **own.settings})
+    with pytest.raises(Transient) as failed:
+        check_caller(settings, CONFIG, f"Bearer {own.token()}", "shop")
+    assert failed.value.retryable
+    assert failed.value.retry_after == PAUSE_SECONDS
+
+
+def test_given_metadata_that_points_to_plain_http_when_fetched_then_refused(own, monkeypatch) -> None:
+    monkeypatch.setattr(own, "_answer", lambda path: {"issuer": "x", "jwks_uri": "http://keys.example/"})
+    with pytest.raises(Transient, match="not https"):
+        fetch_issuer(f"{own.url}/metadata")
+
+
+@pytest.mark.parametrize(
+    ("changes", "config", "says"),
+    [
+        ({"ROLE": "pipeline", "EXPORT_API_SCOPE": "x"}, CONFIG, "ROLE"),
+        ({"EXPORT_API_TENANT_ID": ""}, CONFIG, "EXPORT_API_TENANT_ID"),
+        ({"EXPORT_API_AUDIENCE": ""}, CONFIG, "EXPORT_API_AUDIENCE"),
+        ({}, ExportsConfig(), r"\[callers\]"),
+        ({"EXPORT_API_AUTH": "none", "WEBSITE_INSTANCE_ID": "1"}, CONFIG, "EXPORT_API_AUTH"),
+        ({"EXPORT_API_AUTH": "none", "AZURE_FUNCTIONS_ENVIRONMENT": "Staging"}, CONFIG, "EXPORT_API_AUTH"),
+        (
+            {"EXPORT_API_AUTH": "none", "WEBSITE_HOSTNAME": "x.azurewebsites.net", "EXPORT_API_SCOPE": "x"},
+            CONFIG,
+            "EXPORT_API_AUTH",
+        ),
+    ],
+)
+def test_given_settings_that_do_not_add_up_when_called_then_503_naming_them(changes, config, says) -> None:
+    entra_settings = {
+        "EXPORT_API_TENANT_ID": TENANT,
+        "EXPORT_API_AUDIENCE": AUDIENCE,
+        "EXPORT_API_AUTHORITY": "https://login.example.com",
+    }
+    settings = read_settings({**LOCAL, **entra_settings, **changes})
+    for call in (
+        lambda: check_serving(settings, config),
+        lambda: check_caller(settings, config, "Bearer x", "shop"),
+    ):
+        with pytest.raises(Unavailable, match=says):
+            call()
+
+
+def test_given_authentication_off_in_local_development_when_called_then_no_library_is_imported() -> None:
+    settings = {**LOCAL, "EXPORT_API_AUTH": "none"}
+    code = (
+        "import sys\n"
+        "from mobexport.config import ExportsConfig\n"
+        "from mobexport.export_api.authentication import check_caller\n"
+        "from mobexport.settings import read_settings\n"
+        f"check_caller(read_settings({settings!r}), ExportsConfig(), None, 'a')\n"
+        "print([name for name in ('jwt', 'cryptography') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"EXPORT_API_TENANT_ID": "contoso"}, "EXPORT_API_TENANT_ID"),
+        ({"EXPORT_API_AUTHORITY": "http://login.example.com"}, "EXPORT_API_AUTHORITY"),
+        (
+            {"EXPORT_API_AUTHORITY": "http://127.0.0.1:1", "AZURE_FUNCTIONS_ENVIRONMENT": "Production"},
+            "EXPORT_API_AUTHORITY",
+        ),
+    ],
+)
+def test_given_a_wrong_setting_when_read_then_named(changes: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        read_settings({**LOCAL, **changes})
+
+
+@pytest.mark.parametrize(
+    "callers", [{"me": "*"}, {CLIENT: ["unknown"]}, {CLIENT: "shop"}, {CLIENT: True}, {CLIENT + "0": "*"}]
+)
+def test_given_wrong_callers_when_validated_then_refused(callers: dict) -> None:
+    with pytest.raises(ValueError, match="callers"):
+        ExportsConfig.model_validate({"apps": {"shop": {}}, "callers": callers})
