@@ -16,7 +16,7 @@ SEED =
 KILLS = 25
 WORKERS ?= 2
 
-.PHONY: help setup demo start check test test-all trace bench-cold-start bench-devhost chaos format clean
+.PHONY: help setup demo start check test test-all trace bench-cold-start bench-devhost chaos bench-paging format clean
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value]"
@@ -53,6 +53,9 @@ bench-cold-start: setup ## what importing the app costs, beside the SDKs alone
 
 chaos: setup ## kill devhost at every commit and at random moments, check every result; SEED= KILLS=25
 	@$(BIN)/python benchmarks/chaos.py --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+bench-paging: setup ## how long a page of 10,000 export tasks takes
+	@$(BIN)/python -m benchmarks.paging
 
 format: setup ## format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix .

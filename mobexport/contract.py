@@ -7,21 +7,58 @@ written in camelCase and read in any case, since an early revision of the specif
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from mobexport.errors import Problem, RequestError
+from mobexport.export_types.model import Parameters
 
 API_VERSION: Final = "2014-12-01"
 MAX_TOP: Final = 40
 DEFAULT_TOP: Final = 20
-MAX_DESCRIPTION: Final = 1024
+MAX_DESCRIPTION: Final = 8192
+"""Characters; a cell of a table holds 32,767 UTF-16 units."""
+MAX_CONTAINER_URL: Final = 8192
+MAX_CAMPAIGNS: Final = 1000
+MAX_DAYS: Final = 3660
+"""Days in one date range: each is a folder to look into."""
+FIRST_DAY: Final = date(1970, 1, 1)
 ORDER_FIELDS: Final = ("taskId", "errorDetails", "dateCreated", "taskStatus")
+
+
+# RFC 3339, section 5.6; "T" and "Z" in any case.
+_DATE_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+
+ExportFormat = Literal["JsonBlob", "CsvBlob"]
+CampaignType = Literal["Announcement", "DataPush", "NativePush", "Poll"]
+
+
+def _whole_number(value: Any) -> Any:
+    # JSON has one kind of number: 7.0 is 7. Text and truth values are none.
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError("must be a whole number")
+
+
+CampaignId = Annotated[int, BeforeValidator(_whole_number), Field(ge=-(2**63), lt=2**63)]
 
 
 class TaskState(StrEnum):
@@ -46,10 +83,28 @@ class _Wire(BaseModel):
 class ExportTaskParameter(_Wire):
     """Body of a snapshot's POST."""
 
-    container_url: str = Field(repr=False, max_length=8192)
+    container_url: str = Field(repr=False, max_length=MAX_CONTAINER_URL)
     """URL of a container with a SAS that may write; a secret."""
-    export_format: Literal["JsonBlob"]
+    export_format: ExportFormat
     description: str | None = Field(default=None, max_length=MAX_DESCRIPTION)
+
+    @field_validator("container_url")
+    @classmethod
+    def _usable(cls, value: str, info: ValidationInfo) -> str:
+        if info.context:
+            try:
+                info.context(value)
+            except RequestError as error:
+                raise PydanticCustomError(error.own_code, "{rule}", {"rule": error.problems[0][1]}) from None
+        return value
+
+    @field_validator("description")
+    @classmethod
+    def _text(cls, value: str | None) -> str | None:
+        # UTF-8 cannot say half of a surrogate pair, so it could not come back as it went in.
+        if value and any("\ud800" <= char <= "\udfff" for char in value):
+            raise ValueError("must be Unicode text, without halves of surrogate pairs")
+        return value
 
 
 class DateRangeExportTaskParameter(ExportTaskParameter):
@@ -61,15 +116,74 @@ class DateRangeExportTaskParameter(ExportTaskParameter):
     @field_validator("start_date", "end_date", mode="before")
     @classmethod
     def _full_date(cls, value: Any) -> Any:
-        if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
-            raise ValueError("must be a date such as 2025-03-23")
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+            try:
+                if (day := date.fromisoformat(value)) >= FIRST_DAY:
+                    return day
+            except ValueError:
+                pass
+        raise ValueError(f"must be a date such as 2025-03-23, not before {FIRST_DAY}")
+
+    @field_validator("end_date")
+    @classmethod
+    def _ordered(cls, value: date, info: ValidationInfo) -> date:
+        start = info.data.get("start_date")
+        if start and start > value:
+            raise ValueError("startDate must not be after endDate")
+        if start and (value - start).days >= MAX_DAYS:
+            raise ValueError(f"must be less than {MAX_DAYS} days after startDate")
         return value
 
-    @model_validator(mode="after")
-    def _ordered(self) -> DateRangeExportTaskParameter:
-        if self.start_date > self.end_date:
-            raise ValueError("startDate must not be after endDate")
-        return self
+
+class _Feedback(ExportTaskParameter):
+    campaign_type: CampaignType
+
+
+class FeedbackByDateRangeParameter(_Feedback):
+    """Body of feedbackByDate: both instants included."""
+
+    campaign_window_start: datetime
+    campaign_window_end: datetime
+
+    @field_validator("campaign_window_start", "campaign_window_end", mode="before")
+    @classmethod
+    def _instant(cls, value: Any) -> Any:
+        if isinstance(value, str) and _DATE_TIME.fullmatch(value):
+            try:
+                return datetime.fromisoformat(value.upper()).astimezone(UTC)
+            except (ValueError, OverflowError):
+                pass
+        raise ValueError("must be a time with an offset, such as 2025-03-23T00:00:00Z")
+
+    @field_validator("campaign_window_end")
+    @classmethod
+    def _ordered(cls, value: datetime, info: ValidationInfo) -> datetime:
+        start = info.data.get("campaign_window_start")
+        if start and start > value:
+            raise ValueError("campaignWindowStart must not be after campaignWindowEnd")
+        return value
+
+
+class FeedbackByCampaignParameter(_Feedback):
+    """Body of feedbackByCampaign."""
+
+    campaign_ids: tuple[CampaignId, ...]
+
+    @field_validator("campaign_ids", mode="before")
+    @classmethod
+    def _some(cls, value: Any) -> Any:
+        if not isinstance(value, list) or not 1 <= len(value) <= MAX_CAMPAIGNS:
+            raise ValueError(f"must be a list of 1 to {MAX_CAMPAIGNS} whole numbers")
+        return value
+
+
+PARAMETERS: Final[Mapping[Parameters, type[ExportTaskParameter]]] = {
+    Parameters.SNAPSHOT: ExportTaskParameter,
+    Parameters.DATES: DateRangeExportTaskParameter,
+    Parameters.FEEDBACK_DATES: FeedbackByDateRangeParameter,
+    Parameters.FEEDBACK_CAMPAIGNS: FeedbackByCampaignParameter,
+}
+"""The body of a route by the name of its parameters."""
 
 
 class ExportTaskResult(_Wire):
@@ -96,29 +210,56 @@ class ListOptions(_Wire):
     order_by: str = "taskId"
     descending: bool = False
 
+    def next(self) -> ListOptions:
+        """The options of the page behind this one."""
+        return self.model_copy(update={"skip": self.skip + self.top})
+
+    def to_query(self) -> dict[str, str]:
+        """As the query of the list call."""
+        direction = "desc" if self.descending else "asc"
+        return {"$skip": str(self.skip), "$top": str(self.top), "$orderby": f"{self.order_by} {direction}"}
+
 
 _Model = TypeVar("_Model", bound=_Wire)
 
 
-def parse(model: type[_Model], body: Any) -> _Model:
+def parse(
+    model: type[_Model], body: Any, check_container_url: Callable[[str], object] | None = None
+) -> _Model:
     """The body as that model; names in any case, unknown ones tolerated.
 
-    Raises RequestError that lists every problem by the field's name on the wire.
+    `check_container_url` raises RequestError for a container URL that must not be used. Raises RequestError
+    that lists every problem by the field's name on the wire.
     """
     if not isinstance(body, Mapping):
         raise RequestError(
             "the body must be a JSON object", problems=[Problem("body", "must be a JSON object")]
         )
     known = {to_camel(name).lower(): to_camel(name) for name in model.model_fields}
-    fields = {known[key.lower()]: value for key, value in body.items() if key.lower() in known}
+    fields: dict[str, Any] = {}
+    problems: list[Problem] = []
+    codes: set[str] = set()
+    for key, value in body.items():
+        name = known.get(key.lower())
+        if name in fields:
+            problems.append(Problem(name, "is given twice, in two spellings"))
+        elif name:
+            fields[name] = value
     try:
-        return model.model_validate(fields)
+        found = model.model_validate(fields, context=check_container_url)
+        if not problems:
+            return found
     except ValidationError as error:
-        problems = [
-            Problem(".".join(map(str, item["loc"])) or "body", str(item["msg"]).removeprefix("Value error, "))
-            for item in error.errors(include_input=False, include_url=False)
-        ]
-    raise RequestError("; ".join(f"{field}: {message}" for field, message in problems), problems=problems)
+        for item in error.errors(include_input=False, include_url=False):
+            codes.add(item["type"])
+            message = str(item["msg"]).removeprefix("Value error, ")
+            problems.append(Problem(".".join(map(str, item["loc"])) or "body", message))
+    only = codes.pop() if len(problems) == 1 and codes else ""
+    raise RequestError(
+        "; ".join(f"{field}: {message}" for field, message in problems),
+        code=only if only[:1].isupper() else None,
+        problems=problems,
+    )
 
 
 def check_api_version(query: Mapping[str, str]) -> None:

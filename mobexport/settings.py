@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     export_api_authority: str = "https://login.microsoftonline.com"
     """Where Entra ID is, without the tenant; another one in sovereign clouds."""
 
+    export_api_max_tasks: int = Field(200, ge=1, le=10_000)
+    """How many tasks of one app may be unfinished; beyond, a new one is answered 429."""
+
     poll_first_seconds: float = Field(5.0, gt=0, le=3600)
     """Wait before the second poll of an export job; doubles from there."""
     poll_max_seconds: float = Field(300.0, gt=0, le=86400)

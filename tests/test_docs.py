@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic.alias_generators import to_camel
 
 from mobexport import export_types
+from mobexport.contract import PARAMETERS
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -23,6 +25,16 @@ def test_given_the_data_layout_when_compared_then_the_columns_are_the_declared_o
     for declared in export_types.all_types():
         columns = ", ".join(["app", *(field.name for field in declared.columns)])
         assert f"| {declared.name} | {columns} |" in text
+
+
+def test_given_the_export_api_page_when_compared_then_its_routes_are_the_declared_ones() -> None:
+    text = (ROOT / "docs" / "export-api.md").read_text("utf-8")
+    common = set(PARAMETERS[export_types.Parameters.SNAPSHOT].model_fields)
+    for declared in export_types.all_types():
+        for route in declared.routes:
+            own = [to_camel(name) for name in PARAMETERS[route.parameters].model_fields if name not in common]
+            row = rf"\| {declared.name} \| `{route.name}`[^|]*\| {', '.join(f'`{name}`' for name in own)} ?\|"
+            assert re.search(row, text), route.name
 
 
 def test_given_the_readme_when_read_then_its_make_targets_exist() -> None:

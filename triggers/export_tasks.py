@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import azure.functions as func
 
@@ -39,7 +39,7 @@ def list_export_tasks(req: func.HttpRequest) -> func.HttpResponse:
         page, more = tasks.registry.page(req.route_params["app"], options)
         body: dict[str, Any] = {"value": [task.to_result().to_json() for task in page]}
         if more:
-            body["nextLink"] = _next_link(req.url, options.skip + options.top)
+            body["nextLink"] = _link(req.url, **options.next().to_query())
         return respond(200, body)
 
     return _checked(req, answer)
@@ -82,8 +82,7 @@ async def create_export_task(req: func.HttpRequest, client: Any) -> func.HttpRes
     try:
         task = await asyncio.to_thread(create)
         await _start(client, task.app, task.id)
-        query = urlsplit(req.url).query
-        location = f"{base_url(req, 'exportTasks')}/exportTasks/{task.id}?{query}"
+        location = _link(f"{base_url(req, 'exportTasks')}/exportTasks/{task.id}")
         return respond(202, task.to_result().to_json(), {"Location": location})
     except Exception as error:  # noqa: BLE001 - every failure becomes an answer
         return _error(error)
@@ -119,7 +118,10 @@ def _error(error: Exception) -> func.HttpResponse:
     return respond(status_of(known), error_body(known.own_code, redact(known.message)), headers_of(known))
 
 
-def _next_link(url: str, skip: int) -> str:
+def _link(url: str, **query: str) -> str:
+    """An URL of this API: of the query only what the contract knows, since a caller's may hold secrets."""
+    from mobexport.contract import API_VERSION
+
     parts = urlsplit(url)
-    query = [(name, value) for name, value in parse_qsl(parts.query) if name.lower() != "$skip"]
-    return urlunsplit(parts._replace(query=urlencode([*query, ("$skip", str(skip))], safe="$")))
+    known = urlencode({"api-version": API_VERSION, **query}, safe="$")
+    return urlunsplit(parts._replace(query=known, fragment=""))

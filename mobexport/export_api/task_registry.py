@@ -1,22 +1,26 @@
 """Export tasks as rows of an Azure Table, and their container URLs as rows of another.
 
 The row is the task: list, paging and restarts work from it. The container URL is kept apart, in a table
-that is never listed, and deleted when the task ends.
+that no call shows, and deleted when the task ends.
 """
 
 from __future__ import annotations
 
+import heapq
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import timedelta
 from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from mobexport.clock import stamp
+from mobexport.clock import now, stamp
 from mobexport.contract import ExportTaskResult, ListOptions, TaskState
-from mobexport.errors import NotFound
+from mobexport.errors import NotFound, Throttled
+from mobexport.export_api.selection import EVERYTHING, Selection
+from mobexport.export_api.task_index import END_OF_TASKS, TaskIndex, numbers
+from mobexport.ids import created_at, is_task_id, new_task_id
 from mobexport.storage import SECRETS_TABLE, TASKS_TABLE, DataStorage, replace_row
 
 _NEXT = {
@@ -25,8 +29,13 @@ _NEXT = {
     TaskState.SUCCEEDED: set[TaskState](),
     TaskState.FAILED: set[TaskState](),
 }
+_BY_CREATION = ("taskId", "dateCreated")
+_CELLS = {"taskStatus": "state", "errorDetails": "errorDetails"}
 # A table cell holds 64 KiB of UTF-16; error texts are cut well before.
 _MAX_TEXT = 4000
+_TRIES = 50
+# A container URL older than this without a task was left by a crash just before its task was kept.
+_ORPHANED = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,9 @@ class ExportTask:
     export_type: str
     state: TaskState
     date_created: str
-    window: tuple[date, date] | None = None
+    """The instant in the id, so that tasks have one order by both."""
+    selection: Selection = EVERYTHING
+    export_format: str = "JsonBlob"
     description: str | None = None
     date_started: str | None = None
     date_completed: str | None = None
@@ -65,36 +76,103 @@ class TaskRegistry:
     def __init__(self, storage: DataStorage) -> None:
         self._tasks = storage.table(TASKS_TABLE)
         self._secrets = storage.table(SECRETS_TABLE)
+        self._index = TaskIndex(self._tasks)
 
-    def add(self, task: ExportTask, container_url: str) -> None:
-        """Keeps a new task; its container URL first, so that no task is without one."""
-        self._secrets.create_entity(
-            {"PartitionKey": task.app, "RowKey": task.id, "containerUrl": container_url}
-        )
-        self._tasks.create_entity(_to_entity(task))
+    def add(
+        self,
+        app: str,
+        export_type: str,
+        selection: Selection,
+        container_url: str,
+        *,
+        export_format: str = "JsonBlob",
+        description: str | None = None,
+    ) -> ExportTask:
+        """Keeps a new task, Queued; its container URL first, so that no task is without one."""
+        for _ in range(_TRIES):
+            head = self._index.head(app)
+            task_id = new_task_id(after=head.last_id)
+            task = ExportTask(
+                app=app,
+                id=task_id,
+                export_type=export_type,
+                state=TaskState.QUEUED,
+                date_created=stamp(created_at(task_id)),
+                selection=selection,
+                export_format=export_format,
+                description=description,
+            )
+            self._secrets.create_entity(
+                {"PartitionKey": app, "RowKey": task_id, "containerUrl": container_url}
+            )
+            if self._index.append(head, _to_entity(task)):
+                return task
+            self._secrets.delete_entity(app, task_id)
+        raise Throttled(f"too many tasks of app {app!r} are created at once; try again", retry_after=1)
 
     def get(self, app: str, task_id: str) -> ExportTask:
         """Raises NotFound."""
         try:
-            return _from_entity(self._tasks.get_entity(app, task_id))
+            if is_task_id(task_id):
+                return _from_entity(self._tasks.get_entity(app, task_id))
         except ResourceNotFoundError:
-            raise NotFound(f"app {app!r} has no export task {task_id!r}") from None
+            pass
+        raise NotFound(f"app {app!r} has no export task {task_id[:64]!r}")
 
     def page(self, app: str, options: ListOptions) -> tuple[list[ExportTask], bool]:
-        """One page of an app's tasks, and whether more follow it."""
-        rows = [
-            _from_entity(row)
-            for row in self._tasks.query_entities("PartitionKey eq @app", parameters={"app": app})
-        ]
-        keys = {
-            "taskId": lambda task: task.id,
-            "dateCreated": lambda task: (task.date_created, task.id),
-            "taskStatus": lambda task: (task.state, task.id),
-            "errorDetails": lambda task: (task.error_details or "", task.id),
-        }
-        rows.sort(key=keys[options.order_by], reverse=options.descending)
-        end = options.skip + options.top
-        return rows[options.skip : end], end < len(rows)
+        """One page of an app's tasks, and whether more follow it.
+
+        By taskId or dateCreated (one order) it costs the same wherever it is; by the other fields every
+        task of the app is looked at, of which at most `skip + top` keys are in memory at once.
+        """
+        count = self._index.head(app).count
+        more = options.skip + options.top < count
+        if options.skip >= count:
+            return [], False
+        if options.order_by in _BY_CREATION:
+            first, last = numbers(count, options.skip, options.top, descending=options.descending)
+            ids = self._index.ids(app, first, last)
+            between = self._tasks.query_entities(
+                "PartitionKey eq @app and RowKey ge @first and RowKey le @last",
+                parameters={"app": app, "first": ids[0], "last": ids[-1]},
+            )
+            found = [_from_entity(row) for row in between]
+            return found[::-1] if options.descending else found, more
+        cell = _CELLS[options.order_by]
+        rows = self._tasks.query_entities(
+            "PartitionKey eq @app and RowKey lt @end",
+            parameters={"app": app, "end": END_OF_TASKS},
+            select=["RowKey", cell],
+        )
+        keys = ((str(row.get(cell) or ""), str(row["RowKey"])) for row in rows)
+        pick: Callable[..., list[tuple[str, str]]] = heapq.nlargest if options.descending else heapq.nsmallest
+        chosen = pick(options.skip + options.top, keys)[options.skip :]
+        return [self.get(app, task_id) for _, task_id in chosen], more
+
+    def unfinished(self, app: str, limit: int) -> int:
+        """How many tasks of the app have not ended, counted up to `limit`.
+
+        Also removes container URLs whose task was never kept.
+        """
+        rows = self._secrets.query_entities(
+            "PartitionKey eq @app", parameters={"app": app}, select=["RowKey"], results_per_page=limit
+        )
+        found = 0
+        for task_id in (str(row["RowKey"]) for row in rows):
+            if created_at(task_id) < now() - _ORPHANED and not self._exists(app, task_id):
+                self._secrets.delete_entity(app, task_id)
+                continue
+            found += 1
+            if found >= limit:
+                break
+        return found
+
+    def _exists(self, app: str, task_id: str) -> bool:
+        try:
+            self.get(app, task_id)
+        except NotFound:
+            return False
+        return True
 
     def container_url(self, app: str, task_id: str) -> str | None:
         """The secret of a task that has not ended, else None."""
@@ -148,15 +226,15 @@ def _to_entity(task: ExportTask) -> dict[str, Any]:
         "dateCompleted": task.date_completed,
         "description": task.description,
         "errorDetails": task.error_details,
-        "startDate": task.window[0].isoformat() if task.window else None,
-        "endDate": task.window[1].isoformat() if task.window else None,
+        "exportFormat": task.export_format,
+        "selection": json.dumps(task.selection.to_json()),
         "counts": None if task.counts is None else json.dumps(dict(task.counts)),
     }
     return {name: value for name, value in entity.items() if value is not None}
 
 
 def _from_entity(row: Mapping[str, Any]) -> ExportTask:
-    start, end, counts = row.get("startDate"), row.get("endDate"), row.get("counts")
+    counts = row.get("counts")
     return ExportTask(
         app=str(row["PartitionKey"]),
         id=str(row["RowKey"]),
@@ -165,7 +243,8 @@ def _from_entity(row: Mapping[str, Any]) -> ExportTask:
         date_created=str(row["dateCreated"]),
         date_started=row.get("dateStarted"),
         date_completed=row.get("dateCompleted"),
-        window=(date.fromisoformat(str(start)), date.fromisoformat(str(end))) if start and end else None,
+        selection=Selection.from_json(json.loads(str(row["selection"]))),
+        export_format=str(row["exportFormat"]),
         description=row.get("description"),
         error_details=row.get("errorDetails"),
         counts=json.loads(str(counts)) if counts else None,

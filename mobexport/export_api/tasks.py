@@ -11,21 +11,22 @@ from functools import partial
 from typing import Any
 
 from mobexport import config, export_types
-from mobexport.clock import now, stamp
+from mobexport.clock import now
 from mobexport.container_url import ContainerUrl, check_configured_url
-from mobexport.contract import DateRangeExportTaskParameter, ExportTaskParameter, TaskState, parse
-from mobexport.errors import NotFound, Rejected, RequestError
+from mobexport.contract import PARAMETERS, TaskState, parse
+from mobexport.errors import DataError, NotFound, Rejected, TooManyRequests, UnknownExportType
 from mobexport.export_api.file_writer import RawFile, write_export
 from mobexport.export_api.raw_store import Plan, has_raw_data, plan_files
+from mobexport.export_api.selection import Selection
 from mobexport.export_api.target import write_file
 from mobexport.export_api.task_registry import ExportTask, TaskRegistry
-from mobexport.export_types import Parameters
 from mobexport.heavy import heavy_step
-from mobexport.ids import new_task_id
 from mobexport.settings import Settings
 from mobexport.storage import NDJSON, REJECTS_CONTAINER, DataStorage
 
 _PLAN = "plan.json"
+# Seconds that a caller with too many tasks is asked to wait.
+_BUSY_SECONDS = 60
 
 
 class ExportTasks:
@@ -48,30 +49,29 @@ class ExportTasks:
             raise NotFound(f"app {app!r} has no raw data in container {self._settings.raw_container!r}")
 
     def create(self, app: str, route: str, body: Any) -> ExportTask:
-        """Keeps a new task, Queued. Raises RequestError (every problem named) or NotFound."""
-        export_type, asked_by = export_types.route(route)
-        if asked_by.parameters not in (Parameters.DATES, Parameters.SNAPSHOT):
-            raise RequestError(f"{asked_by.name} is not built yet")
+        """Keeps a new task, Queued.
+
+        Raises NotFound (no such app or route), RequestError (every problem named) or TooManyRequests.
+        """
         self.check_app(app)
-        window = None
-        if export_type.historical:
-            dated = parse(DateRangeExportTaskParameter, body)
-            window = (dated.start_date, dated.end_date)
-            asked: ExportTaskParameter = dated
-        else:
-            asked = parse(ExportTaskParameter, body)
-        self._check_url(asked.container_url)
-        task = ExportTask(
-            app=app,
-            id=new_task_id(),
-            export_type=export_type.name,
-            state=TaskState.QUEUED,
-            date_created=stamp(),
-            window=window,
-            description=asked.description,
+        try:
+            export_type, asked = export_types.route(route)
+        except UnknownExportType as error:
+            raise NotFound(error.message) from None
+        parameters = parse(PARAMETERS[asked.parameters], body, self._check_url)
+        if self.registry.unfinished(app, limit := self._settings.export_api_max_tasks) >= limit:
+            raise TooManyRequests(
+                f"app {app!r} has {limit} export tasks that have not ended; wait until some have",
+                retry_after=_BUSY_SECONDS,
+            )
+        return self.registry.add(
+            app,
+            export_type.name,
+            Selection.of(parameters),
+            parameters.container_url,
+            export_format=parameters.export_format,
+            description=parameters.description,
         )
-        self.registry.add(task, asked.container_url)
-        return task
 
     def plan(self, app: str, task_id: str) -> dict[str, Any]:
         """Fixes the input of a task; a repetition finds the plan of the first time."""
@@ -83,7 +83,7 @@ class ExportTasks:
                 self._settings.raw_container,
                 app,
                 export_types.get(task.export_type),
-                task.window,
+                task.selection.days,
                 self._settings.raw_slack_days,
             )
             self._storage.write_json(container, _PLAN, plan.to_json())
@@ -96,6 +96,7 @@ class ExportTasks:
         if task.state is not TaskState.STARTED:
             # A repetition after the task had ended: the container URL is gone, and so is the need.
             return dict(task.counts or {})
+        _check_writable(task)
         secret = self.registry.container_url(app, task_id)
         if secret is None:
             raise Rejected("the task's container URL is gone", code="ContainerUrlGone")
@@ -115,7 +116,7 @@ class ExportTasks:
             counts = write_export(
                 export_types.get(task.export_type),
                 files,
-                window=task.window,
+                window=task.selection.days,
                 target=target,
                 rejects=rejects,
                 workdir=workdir,
@@ -140,6 +141,15 @@ class ExportTasks:
 
     def _check_url(self, url: str) -> ContainerUrl:
         return check_configured_url(url, self._settings, self._config, self._storage.blobs.url, now())
+
+
+def _check_writable(task: ExportTask) -> None:
+    """Raises DataError for what the file writer cannot do yet: better no file than a wrong one."""
+    if task.export_format != "JsonBlob" or task.selection.campaign_type is not None:
+        raise DataError(
+            f"{task.export_type} as {task.export_format} cannot be written by this version",
+            code="NotBuiltYet",
+        )
 
 
 def _work_container(task_id: str) -> str:

@@ -1,0 +1,93 @@
+"""The place of each task among its app's tasks, so that any page is one look and two range queries.
+
+Azure Tables give rows by ascending key only, and know neither a count nor a row by its number. So beside
+each task `(app, task id)` stands a row `(app, ~number)` with its id, numbered from 1 by creation without
+gaps, and `(app, ~head)` has how many there are and the last id. All three are written in one transaction
+(entity group transaction of one partition), conditional on the head that was read: a crash leaves none or
+all of them, and ids ascend with the numbers on every instance, whatever its clock says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from azure.core import MatchConditions
+from azure.core.exceptions import ResourceNotFoundError
+from azure.data.tables import TableTransactionError, UpdateMode
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableClient
+
+_HEAD: Final = "~head"
+END_OF_TASKS: Final = "~"
+"""Greater than any task id, less than any key of the index."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the index of an app ends with."""
+
+    app: str
+    count: int = 0
+    last_id: str | None = None
+    etag: str | None = None
+    """None: there is no task yet."""
+
+
+class TaskIndex:
+    """The index rows of `exporttasks`."""
+
+    def __init__(self, table: TableClient) -> None:
+        self._table = table
+
+    def head(self, app: str) -> Head:
+        """How many tasks the app has."""
+        try:
+            row = self._table.get_entity(app, _HEAD)
+        except ResourceNotFoundError:
+            return Head(app)
+        return Head(app, int(row["count"]), str(row["lastId"]), str(row.metadata["etag"]))
+
+    def append(self, head: Head, task: Mapping[str, Any]) -> bool:
+        """Keeps a task's row as the one behind `head`; its id must be greater than the last one.
+
+        False if somebody else appended first: read the head again.
+        """
+        number = head.count + 1
+        place = {"PartitionKey": head.app, "RowKey": _key(number), "taskId": task["RowKey"]}
+        end = {"PartitionKey": head.app, "RowKey": _HEAD, "count": number, "lastId": task["RowKey"]}
+        condition = {
+            "mode": UpdateMode.REPLACE,
+            "etag": head.etag,
+            "match_condition": MatchConditions.IfNotModified,
+        }
+        moved: Any = ("create", end) if head.etag is None else ("update", end, condition)
+        try:
+            self._table.submit_transaction([("create", dict(task)), ("create", place), moved])
+        except TableTransactionError as error:
+            if error.status_code in (409, 412):
+                return False
+            raise
+        return True
+
+    def ids(self, app: str, first: int, last: int) -> list[str]:
+        """Ids of the tasks with the numbers `first` to `last`, ascending."""
+        rows = self._table.query_entities(
+            "PartitionKey eq @app and RowKey ge @first and RowKey le @last",
+            parameters={"app": app, "first": _key(first), "last": _key(last)},
+            select=["taskId"],
+        )
+        return [str(row["taskId"]) for row in rows]
+
+
+def numbers(count: int, skip: int, top: int, *, descending: bool) -> tuple[int, int]:
+    """First and last number of a page, ascending; the last is less than the first for an empty page."""
+    if descending:
+        return max(count - skip - top + 1, 1), count - skip
+    return skip + 1, min(skip + top, count)
+
+
+def _key(number: int) -> str:
+    return f"~{number:010d}"
