@@ -1,7 +1,6 @@
-"""Lines of bytes made into bounded blocks of text that DuckDB can take, with exact numbers.
+"""Lines of bytes made into bounded blocks that DuckDB can take, with exact numbers.
 
-Both halves use it: raw files are lines, and elements of export files are made into lines. Buffers are
-copied and checked as a whole; single lines are looked at only in a buffer that has a fault.
+Buffers are copied and checked as a whole; single lines are looked at only in a buffer that has a fault.
 """
 
 from __future__ import annotations
@@ -35,11 +34,16 @@ class TextBlock:
     first_line: int
     """Number of the first line, from 1."""
     lines: int
-    text: str
-    """The lines, joined by newlines; spoiled and long ones are empty."""
+    data: bytes
+    """The lines, joined by newlines, in UTF-8 without NUL; spoiled and long ones are empty."""
     spoiled: tuple[Spoiled, ...] = ()
     long: tuple[tuple[int, str], ...] = ()
-    """Long lines with their numbers: good text, but not for DuckDB. Empty in `text`."""
+    """Long lines with their numbers: good text, but not for DuckDB. Empty in `data`."""
+
+    @property
+    def size(self) -> int:
+        """Bytes, those of long lines included."""
+        return len(self.data) + sum(len(text) for _, text in self.long)
 
 
 def text_blocks(
@@ -107,13 +111,17 @@ def _pieces(chunks: Iterable[bytes], block_bytes: int, max_line_bytes: int) -> I
 
 def _block(data: bytes, first_line: int, max_line_bytes: int, *, too_long: bool) -> TextBlock:
     if too_long:
-        return TextBlock(first_line, 1, "", (_too_long(data, first_line, max_line_bytes),))
+        return TextBlock(first_line, 1, b"", (_too_long(data, first_line, max_line_bytes),))
     count = data.count(b"\n") + 1
     if b"\0" not in data and not _may_have_long_lines(data, min(LONG_TEXT, max_line_bytes)):
+        if data.isascii():
+            return TextBlock(first_line, count, data)
         try:
-            return TextBlock(first_line, count, data.decode())
+            data.decode()
         except UnicodeDecodeError:
             pass
+        else:
+            return TextBlock(first_line, count, data)
     lines = data.split(b"\n")
     spoiled, long = [], []
     for at, line in enumerate(lines):
@@ -123,7 +131,7 @@ def _block(data: bytes, first_line: int, max_line_bytes: int, *, too_long: bool)
         elif len(line) > LONG_TEXT and line.strip():
             long.append((first_line + at, line.decode()))
             lines[at] = b""
-    return TextBlock(first_line, count, b"\n".join(lines).decode(), tuple(spoiled), tuple(long))
+    return TextBlock(first_line, count, b"\n".join(lines), tuple(spoiled), tuple(long))
 
 
 def _may_have_long_lines(data: bytes, limit: int) -> bool:

@@ -63,13 +63,13 @@ def test_given_the_declarations_when_compared_then_every_route_has_a_body_and_th
 def test_given_the_bodies_of_the_contract_when_read_then_what_they_select() -> None:
     assert Selection.of(parse(ExportTaskParameter, SNAPSHOT)) == EVERYTHING
     days = (date(2025, 3, 23), date(2025, 3, 24))
-    assert Selection.of(parse(DateRangeExportTaskParameter, DATES)) == Selection(days=days)
+    assert Selection.of(parse(DateRangeExportTaskParameter, DATES)) == Selection(days)
     instants = (datetime(2025, 3, 23, tzinfo=UTC), datetime(2025, 3, 24, 0, 0, 0, 500_000, UTC))
     assert Selection.of(parse(FeedbackByDateRangeParameter, WINDOW)) == Selection(
-        instants=instants, campaign_type="Announcement"
+        instants, {"campaignType": ("Announcement",)}
     )
     assert Selection.of(parse(FeedbackByCampaignParameter, CAMPAIGNS)) == Selection(
-        campaign_type="Announcement", campaign_ids=(1, 3)
+        only={"campaignType": ("Announcement",), "campaignId": (1, 3)}
     )
 
 

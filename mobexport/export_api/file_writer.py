@@ -12,74 +12,41 @@ JSON by RFC 8259 (`NaN`, trailing commas), and halves of surrogate pairs, which 
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import date
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mobexport import json_text, record_sql
-from mobexport.duck import DuckLimits, connect, fetch_batches, load_rows
-from mobexport.errors import DataError
-from mobexport.export_api import queries
-from mobexport.export_api.raw_lines import Part, RawFile, raw_blocks
-from mobexport.export_types.model import ExportType, Grouped, Latest
+from mobexport import record_sql
+from mobexport.duck import DuckLimits, connect, fetch_batches
+from mobexport.export_api import rendering
+from mobexport.export_api.assembling import Assembly
+from mobexport.export_api.counts import ExportCounts, Tally, ranked
+from mobexport.export_api.loading import REJECTS, Loading, Workers
+from mobexport.export_api.parquet_rows import row_ranges
+from mobexport.export_api.raw_lines import PARQUET, RawFile, raw_blocks
+from mobexport.export_api.selection import ExportFormat, Selection, Window
+from mobexport.export_types.model import ExportType
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["ExportCounts", "RawFile", "write_export"]
+__all__ = ["ExportCounts", "ExportFormat", "RawFile", "Selection", "write_export"]
 
-_NAMES_KEPT = 50
-_OTHER_NAMES = "*"
-
-_Long = tuple[str, str, int, int]
-"""A stand-in, the long text, and the file and line where it stands."""
-
-
-@dataclass(frozen=True)
-class ExportCounts:
-    """Where every raw record went: `read = rejected + outside_window + superseded + removed + exported`."""
-
-    read: int
-    rejected: int
-    outside_window: int
-    superseded: int
-    """Snapshots: records that a later one of their device and key replaces."""
-    removed: int
-    """Snapshots: latest records that remove their key."""
-    exported: int
-    """Innermost records in the file."""
-    elements: int
-    """Elements of the file's array."""
-    unknown_fields: Mapping[str, int] = field(default_factory=dict)
-    """Fields that no declaration has, with the usable records that had them; beyond 50 names under `*`."""
-
-    def balances(self) -> bool:
-        """Whether nothing was lost or counted twice."""
-        gone = self.rejected + self.outside_window + self.superseded + self.removed
-        return self.read == gone + self.exported
-
-    def to_json(self) -> dict[str, Any]:
-        """The counts under camelCase names, as they are kept with a task."""
-        return {
-            "read": self.read,
-            "rejected": self.rejected,
-            "outsideWindow": self.outside_window,
-            "superseded": self.superseded,
-            "removed": self.removed,
-            "exported": self.exported,
-            "elements": self.elements,
-            "unknownFields": dict(self.unknown_fields),
-        }
+BLOCK_BYTES = 8 * 1024 * 1024
 
 
 def write_export(
     export_type: ExportType,
     files: Iterable[RawFile],
     *,
-    window: tuple[date, date] | None,
+    window: Window | None = None,
+    selection: Selection | None = None,
+    output: ExportFormat = ExportFormat.JSON,
     target: Path,
     rejects: Path,
     workdir: Path,
@@ -87,119 +54,143 @@ def write_export(
 ) -> ExportCounts:
     """Writes the export file to `target`, and raw lines that cannot be used to `rejects` (if there are any).
 
-    `window`: first and last UTC day, both included; None for snapshots. `target` is one JSON array, UTF-8,
-    one element a line; `[]` when nothing is exported. `rejects` is NDJSON: file, line (from 1), rule, field
-    (where one is at fault), original. `workdir` takes temporary files, no more than `limits` allow.
-    Raises DataError (`TooLarge`) where the limits do not suffice, and whatever reading a file raises.
+    `window` is short for a selection that says no more. `target` is one JSON array, UTF-8, one element a
+    line, `[]` when nothing is exported; or CSV by RFC 4180 with a header, one row per innermost record.
+    `rejects` is NDJSON: file, line (from 1), rule, field (where one is at fault), original. `workdir` takes
+    temporary files, no more than `limits` allow. Raises DataError (`TooLarge`) where the limits do not
+    suffice, for files that are no intact gzip or Parquet, and whatever reading a file raises.
     """
-    if not isinstance(export_type.shape, Grouped | Latest):
-        raise DataError(f"export type {export_type.name} cannot be written yet", code="NotYet")
     ordered = sorted(files, key=lambda file: file.name)
-    names: Counter[str] = Counter()
-    with connect(workdir, limits) as connection:
-        for statement in queries.TABLES:
-            connection.execute(statement)
-        parse = queries.parse(export_type, window)
-        read = outside = 0
-        for block in raw_blocks(ordered):
-            lines, long = _load(connection, block, export_type)
-            read += lines
-            connection.execute(parse)
-            connection.execute(queries.KEEP)
-            for aside in long:
-                connection.execute(queries.LENGTHEN, aside)
-            connection.execute(queries.REJECT)
-            outside += _numbers(connection, queries.OUTSIDE)[0]
-            names.update(dict(connection.execute(queries.NAMES).fetchall()))
-        superseded, removed = _numbers(connection, queries.superseded(export_type))
-        elements, exported = _write_elements(connection, export_type, target)
+    assembly = Assembly(export_type, output, selection or Selection(window))
+    with connect(workdir, replace(limits, threads=1)) as connection:
+        connection.execute(REJECTS)
+        loaders = make_loaders(connection, workdir, assembly)
+        with Workers(connection, limits.threads) as workers:
+            load(workers, connection, workdir, loaders, list(enumerate(ordered)))
+            tally = _write(workers, connection, workdir, assembly, loaders, target)
         rejected = _write_rejects(connection, [file.name for file in ordered], rejects)
-    unknown = _unknown(names, export_type)
-    return ExportCounts(read, rejected, outside, superseded, removed, exported, elements, unknown)
+    names: Counter[str] = Counter()
+    for loader in loaders.values():
+        names += loader.names
+    return ExportCounts(
+        sum(loader.read for loader in loaders.values()),
+        rejected,
+        tally.outside + sum(loader.outside for loader in loaders.values()),
+        tally.superseded,
+        tally.removed,
+        tally.exported,
+        tally.elements,
+        ranked(names),
+    )
 
 
-def _load(
-    connection: DuckDBPyConnection, block: list[Part], export_type: ExportType
-) -> tuple[int, list[_Long]]:
-    """Fills `flat` with the JSON lines of a block and `reject` with the others.
-
-    How many there were, and the texts that go beside DuckDB.
-    """
-    connection.execute("DELETE FROM flat")
-    parts = [value for part in block for value in (part.file, part.first_line, part.text)]
-    connection.execute(queries.split(export_type, len(block)), parts)
-    connection.execute(queries.FLATTEN)
-    faulty = [(part.file, bad.line, bad.rule, bad.original) for part in block for bad in part.spoiled]
-    doubtful = [(part.file, line, text) for part in block for line, text in part.long]
-    read = _numbers(connection, "SELECT count(*) FROM line")[0] + len(faulty) + len(doubtful)
-    doubtful += connection.execute(queries.DOUBTFUL).fetchall()
-    exact, aside = [], []
-    for file, line, text in doubtful:
-        try:
-            flat, long = _read_exactly(export_type, text)
-        except json_text.NotJson as verdict:
-            faulty.append((file, line, verdict.rule, json_text.shown(text)))
-        else:
-            exact.append((file, line, flat, True, json_text.shown(text)))
-            aside += [(json_text.stand_in(name, value), value, file, line) for name, value in long.items()]
-    load_rows(connection, "reject", queries.REJECT_TYPES, faulty)
-    load_rows(connection, "flat", queries.FLAT_TYPES, exact)
-    return read, aside
+def make_loaders(connection: DuckDBPyConnection, workdir: Path, assembly: Assembly) -> dict[str, Loading]:
+    """What reads each kind of raw data that the type needs; its own kind is the first."""
+    declared, joined = assembly.export_type, assembly.export_type.joined
+    found = {
+        declared.kind: Loading(
+            connection, workdir, declared, assembly.output, assembly.selection, table="kept"
+        )
+    }
+    if joined:
+        found[joined.kind] = Loading(
+            connection, workdir, joined, ExportFormat.JSON, Selection(), table="kept_joined"
+        )
+    return found
 
 
-def _read_exactly(export_type: ExportType, text: str) -> tuple[str, dict[str, str]]:
-    found = json_text.members(text)
-    if json_text.has_lone_surrogate(text):
-        raise json_text.NotJson("lone-surrogate")
-    if found is None:
-        return "null", {}
-    return json_text.protect(found, export_type.raw_json_names, export_type.other_names)
+def load(
+    workers: Workers,
+    connection: DuckDBPyConnection,
+    workdir: Path,
+    loaders: dict[str, Loading],
+    files: Sequence[tuple[int, RawFile]],
+) -> None:
+    """Reads whole files, each with its number among all."""
+    own = next(iter(loaders))
+    for (kind, is_parquet), found in groupby(
+        files, key=lambda one: (one[1].kind or own, one[1].name.endswith(PARQUET))
+    ):
+        loader = loaders[kind]
+        if not is_parquet:
+            lines = ((number, file.lines()) for number, file in found)
+            workers.run(loader.lines(parts) for parts in raw_blocks(lines, block_bytes=BLOCK_BYTES))
+            continue
+        for number, file in found:
+            local = workdir / "rows.parquet"
+            with local.open("wb") as out:
+                out.writelines(file.chunks())
+            try:
+                ranges = row_ranges(connection, local, file.name)
+                workers.run(loader.parquet(number, local, file.name, rows) for rows in ranges)
+            finally:
+                local.unlink()
 
 
-def _write_elements(connection: DuckDBPyConnection, export_type: ExportType, target: Path) -> tuple[int, int]:
-    """How many elements and records were written; neither an element nor the file is ever whole in memory."""
-    close = queries.brackets(export_type)
-    elements = records = 0
-    last = None
-    with target.open("w", encoding="utf-8", newline="") as out:
-        for batch in fetch_batches(connection.execute(queries.ordered(export_type))):
-            parts = []
-            for head, body in batch:
-                if head == last:
-                    parts.append(",")
-                else:
-                    parts.append(f"{close},\n{head}" if elements else f"[\n{head}")
-                    elements += 1
-                    last = head
-                parts.append(body)
-            records += len(batch)
-            out.write("".join(parts))
-        out.write(f"{close}\n]\n" if elements else "[]")
-    return elements, records
+def _write(
+    workers: Workers,
+    connection: DuckDBPyConnection,
+    workdir: Path,
+    assembly: Assembly,
+    loaders: dict[str, Loading],
+    target: Path,
+) -> Tally:
+    """Writes the file run by run; a run is rendered while the ones before it are written."""
+    total = Tally()
+    planned = rendering.runs(sizes(connection, loaders))
+    with target.open("wb") as out:
+        for rendered in _rendered(workers, workdir, assembly, list(loaders.values()), planned):
+            if rendered.tally.elements:
+                out.write((assembly.separator if total.elements else assembly.opening).encode())
+                shutil.copyfileobj(rendered.text, out, 1024 * 1024)
+            rendered.text.close()
+            total.add(rendered.tally)
+        out.write((assembly.ending if total.elements else assembly.empty).encode())
+    return total
+
+
+def _rendered(
+    workers: Workers, workdir: Path, assembly: Assembly, loaders: list[Loading], planned: list[rendering.Run]
+) -> Iterator[rendering.Rendered]:
+    """The runs in their order, as many at work as there are workers."""
+    waiting: list[tuple[Future[None], list[rendering.Rendered]]] = []
+    for run in planned:
+        box: list[rendering.Rendered] = []
+
+        def task(
+            _: int, cursor: DuckDBPyConnection, run: rendering.Run = run, box: list[rendering.Rendered] = box
+        ) -> None:
+            sources = [loader.kept(run.first, run.last) for loader in loaders]
+            rendered = rendering.render(cursor, assembly, sources, workdir, run.size)
+            rendered.text.seek(0)
+            box.append(rendered)
+
+        waiting.append((workers.submit(task), box))
+        if len(waiting) > workers.count:
+            future, ready = waiting.pop(0)
+            future.result()
+            yield ready[0]
+    for future, ready in waiting:
+        future.result()
+        yield ready[0]
+
+
+def sizes(connection: DuckDBPyConnection, loaders: dict[str, Loading]) -> list[tuple[int, int]]:
+    """(bucket, bytes of text) of all that was kept."""
+    found: Counter[int] = Counter()
+    for loader in loaders.values():
+        found.update(dict(connection.execute(loader.sizes()).fetchall()))
+    return sorted(found.items())
 
 
 def _write_rejects(connection: DuckDBPyConnection, names: list[str], rejects: Path) -> int:
-    count = _numbers(connection, "SELECT count(*) FROM reject")[0]
+    count = int(connection.execute("SELECT count(*) FROM reject").fetchall()[0][0])
     if count:
+        query = "SELECT part, line, fault, original FROM reject ORDER BY part, line"
         with rejects.open("w", encoding="utf-8", newline="") as out:
-            for batch in fetch_batches(connection.execute(queries.REJECTS)):
+            for batch in fetch_batches(connection.execute(query)):
                 out.writelines(
-                    record_sql.reject_line({"file": names[file], "line": line}, *rest)
-                    for file, line, *rest in batch
+                    record_sql.reject_line({"file": names[part], "line": line}, *rest)
+                    for part, line, *rest in batch
                 )
     return count
-
-
-def _unknown(names: Counter[str], export_type: ExportType) -> dict[str, int]:
-    for declared in export_type.fields:
-        names.pop(declared.name, None)
-    ranked = sorted(names.items(), key=lambda item: (-item[1], item[0]))
-    unknown = dict(ranked[:_NAMES_KEPT])
-    if others := sum(count for _, count in ranked[_NAMES_KEPT:]):
-        unknown[_OTHER_NAMES] = others
-    return unknown
-
-
-def _numbers(connection: DuckDBPyConnection, query: str) -> tuple[int, ...]:
-    row = connection.execute(query).fetchone()
-    return tuple(int(value) for value in row or ())

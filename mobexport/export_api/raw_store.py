@@ -1,22 +1,23 @@
 """Which raw files an export reads: the layout of the raw container.
 
-`{app}/{kind}/{YYYY-MM-DD}/{any name}.ndjson`, never changed by us. The folder only prunes the scan; the
-record's own time decides. Source: design section 3.
+`{app}/{kind}/{YYYY-MM-DD}/{any name}.ndjson|.ndjson.gz|.parquet`, never changed by us. The folder only
+prunes the scan; the record's own time decides. Source: design section 3.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
-from mobexport.errors import DataError
+from mobexport.export_api.raw_lines import GZIP, PARQUET
+from mobexport.export_api.selection import Window
 from mobexport.export_types.model import ExportType
 from mobexport.storage import DataStorage, RawBlob
 
 _NAME = re.compile(r"(?P<day>\d{4}-\d{2}-\d{2})/(?P<file>.+)")
-_NOT_YET = (".ndjson.gz", ".parquet")
+FORMATS = (".ndjson", GZIP, PARQUET)
 
 
 @dataclass(frozen=True)
@@ -40,33 +41,36 @@ def plan_files(
     container: str,
     app: str,
     export_type: ExportType,
-    window: tuple[date, date] | None,
+    window: Window | None,
     slack_days: int,
 ) -> Plan:
-    """The raw files of a task with their ETags, by name.
+    """The raw files of a task with their ETags, by name: all kinds that the type reads.
 
-    Historical exports look into the folders of the window's days and `slack_days` on either side;
-    snapshots scan the whole history of their kind. Raises DataError for a file format that this
-    version cannot read.
+    With a window, the folders of its days and `slack_days` on either side; without one the whole history.
     """
-    root = f"{app}/{export_type.kind}/"
-    if window is None:
-        found = list(storage.list_blobs(container, root))
-    else:
-        first, last = window[0] - timedelta(days=slack_days), window[1] + timedelta(days=slack_days)
-        days = (first + timedelta(days=n) for n in range((last - first).days + 1))
-        found = [blob for day in days for blob in storage.list_blobs(container, f"{root}{day}/")]
+    found: list[RawBlob] = []
+    for kind in export_type.kinds:
+        root = f"{app}/{kind}/"
+        for folder in _folders(window, slack_days):
+            found += storage.list_blobs(container, root + folder)
     chosen: list[RawBlob] = []
     ignored = 0
     for blob in sorted(found, key=lambda item: item.name):
-        name = _NAME.fullmatch(blob.name[len(root) :])
-        if name and name["file"].endswith(".ndjson"):
+        name = _NAME.fullmatch(blob.name.split("/", 2)[2])
+        if name and name["file"].endswith(FORMATS):
             chosen.append(blob)
-        elif name and name["file"].endswith(_NOT_YET):
-            raise DataError(f"{container}/{blob.name}: only plain .ndjson can be read by this version")
         else:
             ignored += 1
     return Plan(tuple(chosen), ignored)
+
+
+def _folders(window: Window | None, slack_days: int) -> list[str]:
+    if window is None:
+        return [""]
+    first, last = (end.astimezone(UTC).date() if isinstance(end, datetime) else end for end in window)
+    start = max(first.toordinal() - slack_days, date.min.toordinal())
+    end = min(last.toordinal() + slack_days, date.max.toordinal())
+    return [f"{date.fromordinal(day)}/" for day in range(start, end + 1)]
 
 
 def has_raw_data(storage: DataStorage, container: str, app: str) -> bool:

@@ -1,10 +1,11 @@
-"""Which records a task asks for, and as what: the part of a request body that the export itself needs."""
+"""What a request selects of the records of its type; changes when a request can ask for something new."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from enum import StrEnum
 from typing import Any, Final
 
 from mobexport.contract import (
@@ -13,57 +14,95 @@ from mobexport.contract import (
     FeedbackByCampaignParameter,
     FeedbackByDateRangeParameter,
 )
+from mobexport.duck import literal
+from mobexport.export_types.model import ExportType, FieldKind
+
+Window = tuple[date, date] | tuple[datetime, datetime]
+
+
+class ExportFormat(StrEnum):
+    """`exportFormat` of a request."""
+
+    JSON = "JsonBlob"
+    CSV = "CsvBlob"
+
+    @property
+    def extension(self) -> str:
+        """Ending of the file's name."""
+        return "csv" if self is ExportFormat.CSV else "json"
+
+    @property
+    def content_type(self) -> str:
+        """Content type of the file."""
+        return "text/csv; charset=utf-8" if self is ExportFormat.CSV else "application/json"
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Conditions that a record must meet, all of them; None where the body has no such condition."""
+    """Records that are not selected count as outside; nothing given selects all."""
 
-    days: tuple[date, date] | None = None
-    """UTC days of the type's time field, both included."""
-    instants: tuple[datetime, datetime] | None = None
-    """Bounds of the type's time field, in UTC, both included."""
-    campaign_type: str | None = None
-    """Value of the field `campaignType`."""
-    campaign_ids: tuple[int, ...] | None = None
-    """Values of the field `campaignId`, each once, ascending."""
+    window: Window | None = None
+    """First and last UTC day, or instant (with a time zone), of the time field; both included."""
+    only: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)
+    """For fields by name, the values that are selected: `{"campaignType": ("Poll",), "campaignId": (7,)}`."""
 
     @classmethod
     def of(cls, body: ExportTaskParameter) -> Selection:
-        """What a checked request body selects."""
+        """What a checked request body selects; campaign ids ascending, each once."""
         match body:
             case DateRangeExportTaskParameter():
-                return cls(days=(body.start_date, body.end_date))
+                return cls((body.start_date, body.end_date))
             case FeedbackByDateRangeParameter():
-                instants = (body.campaign_window_start, body.campaign_window_end)
-                return cls(instants=instants, campaign_type=body.campaign_type)
+                window = (body.campaign_window_start, body.campaign_window_end)
+                return cls(window, {"campaignType": (body.campaign_type,)})
             case FeedbackByCampaignParameter():
                 ids = tuple(sorted(set(body.campaign_ids)))
-                return cls(campaign_type=body.campaign_type, campaign_ids=ids)
+                return cls(only={"campaignType": (body.campaign_type,), "campaignId": ids})
             case _:
                 return cls()
 
     def to_json(self) -> dict[str, Any]:
-        """The conditions there are."""
-        value = {
-            "days": self.days and [day.isoformat() for day in self.days],
-            "instants": self.instants and [at.isoformat() for at in self.instants],
-            "campaignType": self.campaign_type,
-            "campaignIds": self.campaign_ids and list(self.campaign_ids),
-        }
-        return {name: item for name, item in value.items() if item is not None}
+        """For a step's input; days as `YYYY-MM-DD`, instants in RFC 3339."""
+        window = [end.isoformat() for end in self.window] if self.window else None
+        return {"window": window, "only": {name: list(values) for name, values in self.only.items()}}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Selection:
-        days, instants, ids = (value.get(name) for name in ("days", "instants", "campaignIds"))
-        return cls(
-            days=(date.fromisoformat(days[0]), date.fromisoformat(days[1])) if days else None,
-            instants=(datetime.fromisoformat(instants[0]), datetime.fromisoformat(instants[1]))
-            if instants
-            else None,
-            campaign_type=value.get("campaignType"),
-            campaign_ids=tuple(ids) if ids else None,
-        )
+        """What `to_json` made."""
+        window: Window | None = None
+        if value["window"]:
+            first, last = value["window"]
+            if "T" in first:
+                window = datetime.fromisoformat(first), datetime.fromisoformat(last)
+            else:
+                window = date.fromisoformat(first), date.fromisoformat(last)
+        return cls(window, {name: tuple(values) for name, values in value["only"].items()})
+
+    def in_window(self, instant: str) -> str:
+        """The window as a condition on the SQL expression of a TIMESTAMP in UTC."""
+        if not self.window:
+            return "true"
+        first, last = self.window
+        if isinstance(first, datetime) and isinstance(last, datetime):
+            ends = [
+                literal(end.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")) for end in (first, last)
+            ]
+            return f"{instant} BETWEEN TIMESTAMP {ends[0]} AND TIMESTAMP {ends[1]}"
+        return f"{instant}::DATE BETWEEN DATE '{first:%Y-%m-%d}' AND DATE '{last:%Y-%m-%d}'"
+
+    def among(self, export_type: ExportType) -> str:
+        """`only` as a condition on columns `v_{name}`. Raises KeyError for a field not of the group."""
+        conditions = []
+        for name, values in self.only.items():
+            if name not in export_type.group:
+                raise KeyError(name)
+            if export_type.field(name).kind is FieldKind.INTEGER:
+                allowed = ", ".join(str(int(value)) for value in values)
+                conditions.append(f'try_cast("v_{name}" AS BIGINT) IN ({allowed})')
+            else:
+                allowed = ", ".join(literal(str(value)) for value in values)
+                conditions.append(f'"v_{name}" IN ({allowed})')
+        return " AND ".join(conditions) or "true"
 
 
 EVERYTHING: Final = Selection()

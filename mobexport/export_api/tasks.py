@@ -14,10 +14,10 @@ from mobexport import config, export_types
 from mobexport.clock import now
 from mobexport.container_url import ContainerUrl, check_configured_url
 from mobexport.contract import PARAMETERS, TaskState, parse
-from mobexport.errors import DataError, NotFound, Rejected, TooManyRequests, UnknownExportType
+from mobexport.errors import NotFound, Rejected, TooManyRequests, UnknownExportType
 from mobexport.export_api.file_writer import RawFile, write_export
 from mobexport.export_api.raw_store import Plan, has_raw_data, plan_files
-from mobexport.export_api.selection import Selection
+from mobexport.export_api.selection import ExportFormat, Selection
 from mobexport.export_api.target import write_file
 from mobexport.export_api.task_registry import ExportTask, TaskRegistry
 from mobexport.heavy import heavy_step
@@ -83,7 +83,7 @@ class ExportTasks:
                 self._settings.raw_container,
                 app,
                 export_types.get(task.export_type),
-                task.selection.days,
+                task.selection.window,
                 self._settings.raw_slack_days,
             )
             self._storage.write_json(container, _PLAN, plan.to_json())
@@ -96,7 +96,6 @@ class ExportTasks:
         if task.state is not TaskState.STARTED:
             # A repetition after the task had ended: the container URL is gone, and so is the need.
             return dict(task.counts or {})
-        _check_writable(task)
         secret = self.registry.container_url(app, task_id)
         if secret is None:
             raise Rejected("the task's container URL is gone", code="ContainerUrlGone")
@@ -107,16 +106,19 @@ class ExportTasks:
             RawFile(
                 blob.name.removeprefix(prefix),
                 partial(self._storage.read_chunks, self._settings.raw_container, blob),
+                blob.name.split("/")[1],
             )
             for blob in plan.blobs
         ]
+        output = ExportFormat(task.export_format)
         with heavy_step() as folder:
             target, rejects, workdir = (folder / name for name in ("target", "rejects", "work"))
             workdir.mkdir()
             counts = write_export(
                 export_types.get(task.export_type),
                 files,
-                window=task.selection.days,
+                selection=task.selection,
+                output=output,
                 target=target,
                 rejects=rejects,
                 workdir=workdir,
@@ -124,7 +126,8 @@ class ExportTasks:
             )
             if counts.rejected:
                 self._storage.upload_file(REJECTS_CONTAINER, f"raw/{app}/{task_id}.ndjson", rejects, NDJSON)
-            write_file(target, url, f"{task.export_type}-{task_id}.json", "application/json")
+            name = f"{task.export_type}-{task_id}.{output.extension}"
+            write_file(target, url, name, output.content_type)
         return {**counts.to_json(), "ignoredFiles": plan.ignored}
 
     def finish(self, app: str, task_id: str, outcome: Mapping[str, Any]) -> str:
@@ -141,15 +144,6 @@ class ExportTasks:
 
     def _check_url(self, url: str) -> ContainerUrl:
         return check_configured_url(url, self._settings, self._config, self._storage.blobs.url, now())
-
-
-def _check_writable(task: ExportTask) -> None:
-    """Raises DataError for what the file writer cannot do yet: better no file than a wrong one."""
-    if task.export_format != "JsonBlob" or task.selection.campaign_type is not None:
-        raise DataError(
-            f"{task.export_type} as {task.export_format} cannot be written by this version",
-            code="NotBuiltYet",
-        )
 
 
 def _work_container(task_id: str) -> str:

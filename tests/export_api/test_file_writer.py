@@ -1,7 +1,7 @@
 """What an export file contains, and where every raw line went: hostile lines, ties, windows, values."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -377,16 +377,11 @@ def test_given_many_blocks_when_files_are_listed_and_cut_otherwise_then_the_same
     assert once.counts.rejected == 12
     backwards = dict(reversed(contents.items()))
     assert write(backwards, chunk=13, threads=3).data == once.data
-    monkeypatch.setattr("mobexport.export_api.file_writer.raw_blocks", _small_blocks)
+    monkeypatch.setattr("mobexport.export_api.file_writer.BLOCK_BYTES", 700)
+    monkeypatch.setattr("mobexport.export_api.rendering.RUN_BYTES", 5000)
     again = write(backwards, chunk=999)
     assert again.data == once.data
     assert again.rejects == once.rejects
-
-
-def _small_blocks(files: Iterable[RawFile]) -> Iterator[Any]:
-    from mobexport.export_api.raw_lines import raw_blocks
-
-    return raw_blocks(files, block_bytes=700)
 
 
 def test_given_too_small_limits_when_written_then_a_data_error_that_names_them(write) -> None:

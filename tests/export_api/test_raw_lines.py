@@ -1,10 +1,12 @@
 """Blocks of raw lines: exact numbers and texts, whatever the sizes of chunks, blocks and lines."""
 
+from collections.abc import Iterator
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobexport import text_blocks
-from mobexport.export_api.raw_lines import RawFile, raw_blocks
+from mobexport.export_api.raw_lines import raw_blocks
 
 LINES = st.lists(
     st.sampled_from([b"", b"a", b"\r", b"bb\r", b"ccc", b"x" * 9, b"x" * 11, b"x" * 12 + b"\r", b"y" * 60]),
@@ -29,20 +31,21 @@ def test_given_any_files_and_sizes_when_read_then_each_line_once_at_its_place(fi
             elif line.strip():
                 expected[index, number] = line.decode()
     found = {}
-    reader = [
-        RawFile("f", lambda data=data: (data[at : at + chunk] for at in range(0, len(data), chunk)))
-        for data in contents
-    ]
+    reader = [(number, _chunks(data, chunk)) for number, data in enumerate(contents)]
     for parts in raw_blocks(reader, block_bytes=block, max_line_bytes=11):
         for part in parts:
-            for number, line in enumerate(part.text.split("\n"), start=part.first_line):
+            for number, line in enumerate(part.block.data.split(b"\n"), start=part.block.first_line):
                 if line.strip():
-                    assert (part.file, number) not in found
-                    found[part.file, number] = line
-            for bad in part.spoiled:
-                assert (part.file, bad.line) not in found
-                found[part.file, bad.line] = bad.rule
+                    assert (part.part, number) not in found
+                    found[part.part, number] = line.decode()
+            for bad in part.block.spoiled:
+                assert (part.part, bad.line) not in found
+                found[part.part, bad.line] = bad.rule
     assert found == expected
+
+
+def _chunks(data: bytes, size: int) -> Iterator[bytes]:
+    return (data[at : at + size] for at in range(0, len(data), size))
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
@@ -56,13 +59,13 @@ def test_given_long_lines_when_read_then_they_are_set_aside(sizes) -> None:
     assert [(number, len(text)) for number, text in block.long] == [
         (number, size) for number, size in enumerate(sizes, start=1) if size > 50
     ]
-    assert [len(line) for line in block.text.split("\n")][: len(sizes)] == [
+    assert [len(line) for line in block.data.split(b"\n")][: len(sizes)] == [
         size if size <= 50 else 0 for size in sizes
     ]
 
 
 def test_given_many_long_lines_when_read_then_a_block_holds_few_of_them() -> None:
     line = b"z" * 300_000 + b"\n"
-    blocks = list(raw_blocks([RawFile("f", lambda: iter([line] * 100))], block_bytes=1_000_000))
-    assert sum(len(part.long) for block in blocks for part in block) == 100
-    assert max(sum(len(text) for part in block for _, text in part.long) for block in blocks) < 3_000_000
+    blocks = list(raw_blocks([(0, iter([line] * 100))], block_bytes=1_000_000))
+    assert sum(len(part.block.long) for block in blocks for part in block) == 100
+    assert max(sum(part.block.size for part in block) for block in blocks) < 3_000_000

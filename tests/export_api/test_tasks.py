@@ -1,7 +1,9 @@
 """A task from its creation to its file, over a real account."""
 
+import gzip
 import json
 
+import duckdb
 import pytest
 
 from mobexport.contract import ListOptions, TaskState
@@ -103,11 +105,30 @@ def test_given_a_container_that_is_gone_when_written_then_rejected_with_the_reas
     assert tasks.registry.container_url(app, task.id) is None
 
 
-def test_given_a_format_that_is_not_built_yet_when_planned_then_said_so(tasks, app, put_raw, landing) -> None:
+def test_given_gzip_that_is_none_when_written_then_the_reason_names_the_file(
+    tasks, app, put_raw, landing
+) -> None:
     put_raw("events/2025-03-23/part-0.ndjson.gz", b"x")
     task = tasks.create(app, "events", body(landing))
-    with pytest.raises(DataError, match=r"only plain \.ndjson"):
-        tasks.plan(app, task.id)
+    tasks.plan(app, task.id)
+    with pytest.raises(DataError, match=r"part-0\.ndjson\.gz .*replace it"):
+        tasks.write(app, task.id)
+
+
+def test_given_files_of_every_format_when_served_then_all_are_read(
+    tasks, storage, app, put_raw, landing, tmp_path
+) -> None:
+    line = b'{"deviceId":"d1","name":"%s","timestamp":"2025-03-23T10:00:00Z"}\n'
+    put_raw("events/2025-03-22/a.ndjson", line % b"plain")
+    put_raw("events/2025-03-23/b.ndjson.gz", gzip.compress(line % b"gzip"))
+    duckdb.execute(f"""COPY (SELECT 'd1' AS "deviceId", 'parquet' AS name,
+        TIMESTAMPTZ '2025-03-23 10:00:00Z' AS timestamp) TO '{tmp_path}/c' (FORMAT parquet)""")
+    put_raw("events/2025-03-24/c.parquet", (tmp_path / "c").read_bytes())
+    put_raw("events/2025-03-26/d.ndjson", line % b"not looked at")
+    task = tasks.create(app, "events", body(landing))
+    run(tasks, app, task.id)
+    text = storage.container(f"landing-{app}").download_blob(f"Event-{task.id}.json").readall()
+    assert [event["name"] for event in json.loads(text)[0]["events"]] == ["plain", "gzip", "parquet"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from mobexport import export_types
 from mobexport.duck import DuckLimits
 from mobexport.errors import UnknownExportType
 from mobexport.export_api.file_writer import RawFile, write_export
-from mobexport.export_types import ExportType, Field, FieldKind, Grouped, Latest
+from mobexport.export_types import ExportType, Field, FieldKind, Grouped
 from mobexport.pipeline.converting import convert_file
 
 DAY = date(2025, 3, 23)
@@ -94,10 +94,7 @@ def test_given_the_declarations_when_imported_then_nothing_heavy_comes_along() -
     assert done.stdout.strip() == "[]"
 
 
-WRITABLE = [one for one in export_types.all_types() if isinstance(one.shape, Grouped | Latest)]
-
-
-@pytest.mark.parametrize("declared", WRITABLE, ids=lambda declared: declared.name)
+@pytest.mark.parametrize("declared", export_types.all_types(), ids=lambda declared: declared.name)
 def test_given_a_declaration_when_its_samples_are_written_then_none_is_rejected(
     declared: ExportType, tmp_path: Path
 ) -> None:

@@ -1,0 +1,46 @@
+"""Takes gzip apart as it comes: several members, bounded memory, faults by the file's name.
+
+Source: RFC 1952; members may follow each other, and zeros may pad the end (as tar and tapes leave them).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+
+from mobexport.errors import DataError, Truncated
+
+_OUT_BYTES = 1024 * 1024
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+def gunzip(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
+    """What the gzip file `name` holds, in chunks of 1 MiB at most.
+
+    Raises Truncated if it ends within a member, and DataError if it is no gzip or its checksum is wrong.
+    """
+    member: zlib._Decompress | None = None
+    begun = False
+    try:
+        for chunk in chunks:
+            data = chunk
+            while data:
+                if member is None:
+                    data = data.lstrip(b"\0") if begun else data
+                    if not data:
+                        break
+                    member, begun = zlib.decompressobj(_GZIP), True
+                if out := member.decompress(data, _OUT_BYTES):
+                    yield out
+                data = member.unconsumed_tail
+                if member.eof:
+                    data, member = member.unused_data, None
+        while member is not None and not member.eof:
+            if not (out := member.decompress(member.unconsumed_tail, _OUT_BYTES)):
+                break
+            yield out
+    except zlib.error as error:
+        reason = str(error).rpartition(": ")[2]
+        raise DataError(f"{name} is no intact gzip file ({reason}): replace it", code="BadGzip") from None
+    if not begun or (member is not None and not member.eof):
+        raise Truncated(f"{name} ends within its gzip data: replace it by the whole file")

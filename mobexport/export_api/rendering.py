@@ -1,0 +1,93 @@
+"""Makes the text of some buckets of kept records, and counts what became of them.
+
+A run of buckets is one unit of work: its memory is DuckDB's, its text goes to a file that stays in memory
+while it is small.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from mobexport.duck import fetch_batches
+from mobexport.export_api.assembling import Assembly
+from mobexport.export_api.counts import Tally
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+BUCKETS = 256
+"""The finest buckets there are: the first byte of the MD5."""
+RUN_BYTES = 12 * 1024 * 1024
+_IN_MEMORY = 32 * 1024 * 1024
+_CHUNKED = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Run:
+    """Consecutive buckets."""
+
+    first: int
+    last: int
+    size: int = 0
+    """Bytes of text, about."""
+
+
+@dataclass
+class Rendered:
+    """The text of a run: no separator in front, the last element closed; empty if there are no elements."""
+
+    text: IO[bytes]
+    tally: Tally
+
+    def chunks(self, size: int = 1024 * 1024) -> Iterator[bytes]:
+        """The text from its start."""
+        self.text.seek(0)
+        while chunk := self.text.read(size):
+            yield chunk
+
+
+def runs(sizes: Sequence[tuple[int, int]], most: int | None = None) -> list[Run]:
+    """Runs that hold all buckets given as (bucket, bytes), in order, of `most` bytes if possible."""
+    found: list[Run] = []
+    for bucket, size in sorted(sizes):
+        if found and found[-1].size + size <= (most or RUN_BYTES):
+            found[-1] = Run(found[-1].first, bucket, found[-1].size + size)
+        else:
+            found.append(Run(bucket, bucket, size))
+    return found
+
+
+def render(
+    cursor: DuckDBPyConnection, assembly: Assembly, sources: Sequence[str], workdir: Path, size: int
+) -> Rendered:
+    """The text of the records in `sources`: relations of kept records, and of those of a joined type."""
+    source = sources[0]
+    if assembly.export_type.joined:
+        for statement in assembly.join(sources[1]):
+            cursor.execute(statement)
+    for statement in assembly.prepare(source):
+        cursor.execute(statement)
+    tally = Tally()
+    _, tally.superseded, tally.removed, tally.outside, tally.exported, tally.elements = _numbers(
+        cursor, assembly.counts(source)
+    )
+    if assembly.export_type.joined:
+        _, superseded, removed, outside = _numbers(cursor, assembly.joined_counts())
+        tally.add(Tally(superseded, removed, outside))
+    text = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(workdir))  # noqa: SIM115 - the caller reads and closes it
+    chunked = size <= _CHUNKED
+    for batch in fetch_batches(
+        cursor.execute(assembly.texts(source, chunked=chunked)), 16 if chunked else 2048
+    ):
+        text.write("".join(row[0] for row in batch).encode())
+    if tally.elements:
+        text.write(assembly.closing.encode())
+    return Rendered(text, tally)
+
+
+def _numbers(cursor: DuckDBPyConnection, query: str) -> tuple[int, ...]:
+    return tuple(int(value) for value in cursor.execute(query).fetchall()[0])

@@ -1,0 +1,268 @@
+"""Every type and format against the oracle: whatever lines come, the bytes and counts of the rules."""
+
+import gzip
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mobexport import export_types
+from mobexport.duck import DuckLimits
+from mobexport.export_api.file_writer import ExportFormat, RawFile, Selection, write_export
+
+spec = importlib.util.spec_from_file_location("oracle", Path(__file__).with_name("oracle.py"))
+assert spec
+assert spec.loader
+oracle = importlib.util.module_from_spec(spec)
+sys.modules["oracle"] = oracle
+spec.loader.exec_module(oracle)
+Line, RawText = oracle.Line, oracle.RawText
+
+SCHEMA = json.loads((Path(__file__).parents[1] / "data/export-files.schema.json").read_text("utf-8"))["$defs"]
+WINDOW = (date(2025, 3, 1), date(2025, 3, 2))
+TYPES = ["Activity", "Crash", "Device", "Error", "Event", "Job", "Push", "Session", "Tag", "Token"]
+FIELDS = {
+    "Activity": "deviceId! sessionId name! timestamp!t extras:o",
+    "Event": "deviceId! sessionId name! timestamp!t infoId locationId extras:o",
+    "Error": "deviceId! sessionId jobId name! timestamp!t infoId extras:o",
+    "Crash": "deviceId! sessionId crashId! name! timestamp!t infoId extras:o",
+    "Session": "sessionId! deviceId! start!t end:t infoId locationId",
+    "Job": "jobId! deviceId! name! start!t end:t infoId extras:o",
+    "Push": "deviceId! campaignType!c campaignId!i timestamp!t status!f",
+    "Token": "deviceId! timestamp!t token! type! valid!b",
+    "Tag": "deviceId! timestamp!t key! value:j",
+    "Device": "deviceId! timestamp!t meta:m info:n location:l",
+}
+OBJECTS = [
+    "{}", '{"a":1}', '{"a":1e3}', '{"b":null,"a":-0,"b":0.10}', '{"\\u00e9":"\\/ é 😀"}',
+    '{"n":123456789012345678901}',
+    '{"x":"NaN, Infinity","deep":[[{"extras":{}}]]}', '{"s":"a  b","q":"\\"\\\\"}', '{"a,b":"c\\r\\nd"}',
+]  # fmt: skip
+ANY = [*OBJECTS, "1", "1.50", "true", '"text"', '""', "[1,[]]", "12345678901234567890123", "-1E-7"]
+TEXTS = ["n", "é\n", "\\", 'k"', " x", "a,b", "😀", "\t.", "x" * 40, "\x7f", "null"]
+IDS = ["d1", "d2", "d3", "dé", 'd"4', "9f1c3e0a-6a0b-4c1e-9d6a-0b1f2c3d4e5f"]
+BAD_LINES = [
+    b"{", b"[]", b"5", b'{"a":NaN}', b"nope", b"\x00", b'\xff{"deviceId":"d"}', b'"x"',
+    b'{"a":"\\ud83d"}', b"{}}",
+    b'{"deviceId":"d"}', b"\x01", b"null",
+]  # fmt: skip
+WRONG: dict[str, list[str]] = {
+    "s": ["5", "{}", "1e15", "[1]", "true"],
+    "t": ['"soon"', "1742724000", '"2025-03-01"', '"2025-02-30T00:00:00Z"'],
+    "o": ['"{}"', "1", "[]"], "i": ['"7"', "1.0", "1e3", "1234567890123456789", "-0"], "b": ["1", '"true"'],
+    "c": ['"Fax"', "1"], "f": ['"Seen"', '"queued"'],
+    "m": ["1", '"x"', '{"firstSeen":"1"}', '{"lastSeen":1.5}'],
+    "n": ["[]", '{"phoneModel":1}'], "l": ['{"region":{}}'],
+}  # fmt: skip
+
+
+@st.composite
+def times(draw: st.DrawFn) -> tuple[datetime, str]:
+    """An instant around the window and one of the ways to write it; few of them, so that ties are common."""
+    micro = draw(st.sampled_from([0, 0, 5_000, 999_999]))
+    seconds = draw(st.sampled_from([-1, 0, 1, 3600, 86_400, 2 * 86_400 - 1, 2 * 86_400]))
+    at = datetime(2025, 3, 1, tzinfo=UTC) + timedelta(seconds=seconds, microseconds=micro)
+    offset = draw(st.sampled_from([None, None, 0, 90, -345]))
+    local = at if offset is None else at.astimezone(timezone(timedelta(minutes=offset)))
+    fraction = [f".{micro:06}", f".{micro:06}9"]
+    if micro % 1000 == 0:
+        fraction.append(f".{micro // 1000:03}")
+    text = local.strftime("%Y-%m-%dT%H:%M:%S") + draw(st.sampled_from(fraction))
+    if offset is None:
+        return at, text + draw(st.sampled_from("ZZz"))
+    sign = "-" if offset < 0 else "+"
+    return at, f"{text}{sign}{abs(offset) // 60:02}:{abs(offset) % 60:02}"
+
+
+def members(draw: st.DrawFn, kind: str) -> tuple[dict[str, Any], str, list[str]]:
+    """An object of a device: its values, its text, and names in it that nobody declared."""
+    choices: dict[str, list[Any]] = {
+        "m": [("firstSeen", 5), ("firstSeen", 17), ("lastSeen", 3), ("lastSeen", 99), ("lastInfo", 0),
+              ("nativePushEnabled", True), ("nativePushEnabled", False)],
+        "n": [("phoneModel", "Pixel, 4"), ("phoneModel", ""), ("androidAPILevel", 33), ("locale", "é"),
+              ("timeZoneOffset", -90)],
+        "l": [("countrycode", "in"), ("region", 'K"A')],
+    }  # fmt: skip
+    values = dict(draw(st.lists(st.sampled_from(choices[kind]), max_size=4)))
+    unknown = draw(st.sampled_from([[], [], [], ["colour"]]))
+    pairs = [f"{json.dumps(name)}:{json.dumps(value)}" for name, value in values.items()]
+    pairs += [f'"{name}":[1.50]' for name in unknown]
+    outer = {"m": "meta", "n": "info", "l": "location"}[kind]
+    return values, "{" + ",".join(pairs) + "}", [f"{outer}.{name}" for name in unknown]
+
+
+@st.composite
+def raw_lines(draw: st.DrawFn, type_: str, files: list[str]) -> Line:
+    file = draw(st.sampled_from(files))
+    if draw(st.integers(0, 12)) == 0:
+        return Line(file, draw(st.sampled_from(BAD_LINES)), rejected=True)
+    values: dict[str, Any] = {}
+    unknown: list[str] = []
+    pairs: list[tuple[str, str]] = []
+    rejected = False
+    wrong = draw(st.integers(0, 60))
+    for n, field in enumerate(FIELDS[type_].split()):
+        name, required, kind = field.rstrip("!"), "!" in field, "s"
+        for mark in "!:":
+            if mark in field and not field.endswith("!"):
+                name, kind = field.split(mark)
+        if (n == wrong and kind != "j") or (required and draw(st.integers(0, 60)) == 0):
+            pairs.append(
+                (name, draw(st.sampled_from([*WRONG[kind], *(["null", '""', '" \\t"'] if required else [])])))
+            )
+            rejected = True
+            continue
+        if not required and draw(st.integers(0, 2)) == 0:
+            if draw(st.booleans()):
+                pairs.append((name, "null"))
+            continue
+        if kind == "t":
+            values[name], time = draw(times())
+            text = json.dumps(time)
+        elif kind in "oj":
+            values[name] = RawText(draw(st.sampled_from(OBJECTS if kind == "o" else ANY)))
+            text = str(values[name])
+        elif kind in "mnl":
+            values[name], text, more = members(draw, kind)
+            unknown += more
+        else:
+            values[name] = draw(st.sampled_from({
+                "s": IDS if name.endswith("Id") else TEXTS, "c": ["Poll", "DataPush"], "i": [1, 7, -3],
+                "f": ["None", "Queued", "ContentExited"], "b": [True, False],
+            }[kind]))  # fmt: skip
+            text = json.dumps(values[name], ensure_ascii=draw(st.booleans()))
+        pairs.append((name, text))
+    if draw(st.integers(0, 3)) == 0:
+        pairs.append(("more", draw(st.sampled_from(["1", "null", '{"a":[1.50]}', '"x"', '{"extras":{}}']))))
+        unknown.append("more")
+    if draw(st.integers(0, 15)) == 0 and pairs:
+        pairs = [(pairs[0][0], '"an earlier one"'), *pairs]
+    else:
+        pairs = draw(st.permutations(pairs)) if draw(st.booleans()) else pairs
+    colon, comma = draw(st.sampled_from([(":", ","), (":", ","), (": ", ", "), ("\t:", " ,\r")]))
+    text = "{" + comma.join(f'"{name}"{colon}{value}' for name, value in pairs) + "}"
+    if rejected:
+        values, unknown = {}, []
+    return Line(file, text.encode(), values, tuple(unknown), rejected)
+
+
+def laid_out(lines: list[Line], endings: Callable[[], bytes]) -> dict[str, bytes]:
+    """Files of the lines; numbers the lines."""
+    contents: dict[str, bytes] = {}
+    for line in lines:
+        before = contents.get(line.file, b"")
+        line.number = before.count(b"\n") + 1
+        contents[line.file] = before + line.text + endings()
+    return contents
+
+
+def packed(name: str, data: bytes, cut: int) -> bytes:
+    """The bytes of the file: gzip files have two members."""
+    if not name.endswith(".gz"):
+        return data
+    at = min(cut * 7, len(data))
+    return gzip.compress(data[:at], 1) + gzip.compress(data[at:], 6)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[str, list[Line], dict[str, bytes], Selection]:
+    """A type, lines of it, the files that hold them, and what is asked for."""
+    type_ = draw(st.sampled_from(TYPES))
+    files = ["x/1.ndjson", "x/10.ndjson.gz", "x/2.ndjson", "é.ndjson"]
+    lines = draw(st.lists(raw_lines(type_, files), max_size=25))
+    if type_ == "Device":
+        lines += draw(st.lists(raw_lines("Tag", ["tags/1.ndjson"]), max_size=10))
+    contents = laid_out(lines, lambda: draw(st.sampled_from([b"\n", b"\n", b"\r\n", b"\n\n", b"\n \n"])))
+    cut = draw(st.integers(0, 99))
+    selection = Selection(WINDOW if type_ in oracle.HISTORICAL else None)
+    if type_ == "Push":
+        selection = Selection(
+            draw(
+                st.sampled_from(
+                    [None, (datetime(2025, 3, 1, tzinfo=UTC), datetime(2025, 3, 1, 1, tzinfo=UTC))]
+                )
+            ),
+            {"campaignType": ("Poll",), "campaignId": draw(st.sampled_from([(1,), (1, 7), (-3,)]))},
+        )
+    return type_, lines, {name: packed(name, data, cut) for name, data in contents.items()}, selection
+
+
+def expected(type_: str, lines: list[Line], selection: Selection, *, csv: bool) -> Any:
+    def only(values: dict[str, Any]) -> bool:
+        if type_ != "Push":
+            return True
+        first, last = selection.window or (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+        return (
+            values["campaignType"] in selection.only["campaignType"]
+            and values["campaignId"] in selection.only["campaignId"]
+            and first <= values["timestamp"] <= last
+        )
+
+    window = None if type_ == "Push" else selection.window
+    return oracle.expect(type_, lines, only, window, csv)
+
+
+def raw_files(contents: dict[str, bytes], chunk: int, own: str) -> list[RawFile]:
+    return [
+        RawFile(
+            name,
+            lambda data=data: (data[at : at + chunk] for at in range(0, len(data), chunk)),
+            "tags" if name.startswith("tags/") else own,
+        )
+        for name, data in contents.items()
+    ]
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+@given(case=cases(), chunk=st.integers(1, 99), csv=st.booleans())
+def test_given_any_raw_lines_when_written_then_the_bytes_and_counts_of_the_rules(case, chunk, csv) -> None:
+    check(case, chunk, csv)
+
+
+@settings(
+    max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+@given(case=cases(), chunk=st.integers(1, 99), csv=st.booleans())
+def test_given_some_raw_lines_when_written_then_the_bytes_and_counts_of_the_rules(case, chunk, csv) -> None:
+    check(case, chunk, csv)
+
+
+def check(case: Any, chunk: int, csv: bool) -> None:
+    type_, lines, contents, selection = case
+    declared = export_types.get(type_)
+    wanted = expected(type_, lines, selection, csv=csv)
+    with TemporaryDirectory() as folder:
+        target, rejects = Path(folder, "target"), Path(folder, "rejects")
+        counts = write_export(
+            declared,
+            raw_files(contents, chunk, declared.kind),
+            selection=selection,
+            output=ExportFormat.CSV if csv else ExportFormat.JSON,
+            target=target,
+            rejects=rejects,
+            workdir=Path(folder, "work"),
+            limits=DuckLimits(threads=2),
+        )
+        assert target.read_bytes().decode() == wanted.data.decode()
+        assert counts.to_json() == wanted.counts
+        assert counts.balances()
+        found = rejects.read_text("utf-8").splitlines() if rejects.exists() else []
+        assert [(one["file"], one["line"]) for one in map(json.loads, found)] == wanted.rejects
+        if not csv:
+            schema = {**SCHEMA, "propertyBag": {"type": "object"}, "guid": {"type": "string"}}
+            judge = jsonschema.Draft202012Validator(
+                {"$defs": schema, "$ref": f"#/$defs/{type_.lower()}Export"}
+            )
+            assert not list(judge.iter_errors(json.loads(target.read_bytes())))
