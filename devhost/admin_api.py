@@ -48,7 +48,7 @@ class AdminApi:
                 return _json(self._describe(self._functions[name]))
             case ("GET", ["functions", name, "status"]) if name in self._functions:
                 error = self._errors.get(self._functions[name].name)
-                return _json({"errors": [f"Microsoft.Azure.WebJobs.Host: {error}"]} if error else {})
+                return _json({"errors": [error]} if error else {})
             case ("GET", ["functions", name, "keys"]) if name in self._functions:
                 return self._keys(path, "default")
             case ("POST", ["functions", name]) if name in self._functions:

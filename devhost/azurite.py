@@ -1,4 +1,4 @@
-"""Storage on a developer's machine: what a connection setting means, and the Azurite child process."""
+"""Azurite, the storage emulator, as a child process: whether it is needed, its start and its end."""
 
 from __future__ import annotations
 
@@ -8,85 +8,12 @@ import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from azure.storage.blob import BlobServiceClient
-from azure.storage.queue import QueueServiceClient
 
 from devhost.errors import HostError
 from devhost.settings import DEVELOPMENT_STORAGE
 
 BLOB_PORT = 10000
-_ACCOUNT = "devstoreaccount1"
-_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-_EMULATOR = (
-    f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};"
-    f"BlobEndpoint=http://127.0.0.1:10000/{_ACCOUNT};QueueEndpoint=http://127.0.0.1:10001/{_ACCOUNT};"
-    f"TableEndpoint=http://127.0.0.1:10002/{_ACCOUNT};"
-)
-"""The emulator's account and key are published constants, the same everywhere."""
 _START_SECONDS = 30
-_OPTIONS: dict[str, Any] = {"connection_timeout": 3, "read_timeout": 60, "retry_total": 0}
-"""The SDK's own retries sleep for 15 seconds and more; the triggers try again by themselves, much sooner."""
-
-
-class ConnectionSettingError(ValueError):
-    """A trigger's connection names no usable setting."""
-
-
-def connection_string(name: str, environment: Mapping[str, str]) -> str | None:
-    """The connection string a `connection` names: NAME, then AzureWebJobs + NAME."""
-    text = environment.get(name) or environment.get(f"AzureWebJobs{name}")
-    return _EMULATOR if text and text.strip().rstrip(";") == DEVELOPMENT_STORAGE else text
-
-
-def _endpoint(name: str, kind: str, environment: Mapping[str, str]) -> str | None:
-    for base in (name, f"AzureWebJobs{name}"):
-        account = environment.get(f"{base}__accountName")
-        found = environment.get(f"{base}__{kind}ServiceUri") or (
-            kind == "blob" and environment.get(f"{base}__serviceUri")
-        )
-        if found:
-            return str(found)
-        if account:
-            return f"https://{account}.{kind}.core.windows.net"
-    return None
-
-
-def _identity() -> Any:
-    try:
-        from azure.identity import DefaultAzureCredential
-    except ImportError as error:
-        raise ConnectionSettingError("a connection by identity needs the package azure-identity") from error
-    return DefaultAzureCredential()
-
-
-def check_connection(name: str, environment: Mapping[str, str]) -> None:
-    """Raises ConnectionSettingError when nothing is set under the name."""
-    if not connection_string(name, environment) and not _endpoint(name, "blob", environment):
-        raise ConnectionSettingError(f"the connection '{name}' is not set ({name} or {name}__blobServiceUri)")
-
-
-def blob_service(name: str, environment: Mapping[str, str]) -> BlobServiceClient:
-    text = connection_string(name, environment)
-    if text:
-        return BlobServiceClient.from_connection_string(text, **_OPTIONS)
-    endpoint = _endpoint(name, "blob", environment)
-    if endpoint is None:
-        raise ConnectionSettingError(f"the connection '{name}' is not set")
-    return BlobServiceClient(endpoint, credential=_identity(), **_OPTIONS)
-
-
-def queue_service(name: str, environment: Mapping[str, str]) -> QueueServiceClient:
-    text = connection_string(name, environment)
-    if text:
-        return QueueServiceClient.from_connection_string(text, **_OPTIONS)
-    endpoint = _endpoint(name, "queue", environment)
-    if endpoint is None:
-        raise ConnectionSettingError(
-            f"the connection '{name}' has no queue endpoint ({name}__queueServiceUri)"
-        )
-    return QueueServiceClient(endpoint, credential=_identity(), **_OPTIONS)
 
 
 def is_listening(port: int) -> bool:

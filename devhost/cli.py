@@ -1,16 +1,26 @@
-"""The command line of the local host."""
+"""The command line of the local host: options, signals, and what a start needs before the app is loaded."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
+from devhost import azurite
 from devhost.errors import HostError
+from devhost.ports import open_port
+from devhost.settings import LocalSettings, apply_local_settings, check_runtime, read_local_settings
+from devhost.state_folder import locked
+from devhost.supervisor import Supervisor
+from devhost.watch import Watch
+
+DEFAULT_PORT = 7071
 
 
 def _port(text: str) -> int:
@@ -29,9 +39,20 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument(
         "--script-root", type=Path, default=Path(), help="folder of function_app.py (default: .)"
     )
-    start.add_argument("--port", type=_port, default=7071, help="HTTP port (default: 7071; 0: any free one)")
+    start.add_argument(
+        "--port",
+        type=_port,
+        help="HTTP port (default: Host.LocalHttpPort of local.settings.json, else"
+        f" {DEFAULT_PORT}; 0: any free one)",
+    )
     start.add_argument(
         "--state", type=Path, help="folder of the state (default: .devhost in the script root)"
+    )
+    start.add_argument(
+        "--reload",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="restart when a .py file or host.json changes (default: yes)",
     )
     start.add_argument(
         "--no-determinism-check",
@@ -46,6 +67,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     root = options.script_root.resolve()
     state = options.state.resolve() if options.state else root / ".devhost"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the host has a handler of its own
+    try:
+        with ExitStack() as stack:
+            return _start(stack, root, state, options)
+    except HostError as error:
+        return _failed(error)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _start(stack: ExitStack, root: Path, state: Path, options: argparse.Namespace) -> int:
+    if not root.is_dir():
+        raise HostError(f"there is no folder {root}")
+    local = read_local_settings(root)
+    environment = dict(os.environ)
+    apply_local_settings(local, environment, lambda _text: None)
+    check_runtime(environment)
+    stack.enter_context(locked(state))
+    ports = (options.port, local.port, DEFAULT_PORT)
+    wanted = next(port for port in ports if port is not None)
+    listener = stack.enter_context(open_port(wanted))
+    if azurite.is_needed(environment):
+        emulator = azurite.Azurite(root, state / "azurite")
+        print("Starting Azurite (nothing listens on port 10000) …", flush=True)
+        stack.callback(emulator.stop)
+        emulator.start()
+
+    def serve() -> int:
+        return _serve(root, state, listener, local, check_determinism=not options.no_determinism_check)
+
+    if not options.reload:
+        code = serve()
+        # Threads of user code that did not end in time must not hold the process.
+        stack.close()
+        sys.stdout.flush()
+        os._exit(code)
+    return Supervisor(serve, Watch(root, state), listener, lambda text: print(text, flush=True)).run()
+
+
+def _serve(
+    root: Path, state: Path, listener: socket.socket, local: LocalSettings, *, check_determinism: bool
+) -> int:
+    """The host itself, in this process."""
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: object) -> None:
@@ -58,11 +122,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from devhost.host import run
 
-        code = run(root, options.port, state, stop, check_determinism=not options.no_determinism_check)
+        return run(root, listener, state, local, stop, check_determinism=check_determinism)
     except HostError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
-        code = 1
-    sys.stdout.flush()
-    # Threads of user code that did not end in time must not hold the process.
-    os._exit(code) if stop.is_set() else None
-    return code
+        return _failed(error)
+
+
+def _failed(error: HostError) -> int:
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    return 1

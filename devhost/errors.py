@@ -1,6 +1,20 @@
-"""Errors that end the host with one readable message, and the one that user code ends in."""
+"""Errors that end the host with one readable message, those of one function, and what user code ends in.
+
+HostError                 the host cannot start or go on
+├── AppError              the function app cannot be read, imported or indexed
+├── PortTakenError        another process listens on the port
+└── StateLockedError      another host uses the same state folder
+IndexingError             one function cannot run; the others go on
+UserCodeError             a function of the app raised
+"""
 
 from __future__ import annotations
+
+HOST = "Microsoft.Azure.WebJobs.Host"
+SCRIPT_HOST = "Microsoft.Azure.WebJobs.Script"
+EXTENSIONS = "Microsoft.Azure.WebJobs.Extensions"
+BLOBS = "Microsoft.Azure.WebJobs.Extensions.Storage.Blobs"
+QUEUES = "Microsoft.Azure.WebJobs.Extensions.Storage.Queues"
 
 
 class HostError(Exception):
@@ -17,6 +31,20 @@ class PortTakenError(HostError):
 
 class StateLockedError(HostError):
     """Another host uses the same state folder."""
+
+
+class IndexingError(ValueError):
+    """A function cannot run. `source` is the assembly in whose name the real host says so."""
+
+    def __init__(self, message: str, source: str = HOST) -> None:
+        super().__init__(message)
+        self.source = source
+
+    def of(self, function: str) -> str:
+        """The text of `GET /admin/functions/{name}/status`."""
+        if self.source == SCRIPT_HOST:
+            return str(self)
+        return f"{HOST}: Error indexing method 'Functions.{function}'. {self.source}: {self}"
 
 
 class UserCodeError(Exception):

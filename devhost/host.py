@@ -1,26 +1,25 @@
-"""Puts the host together: what is started in which order, and how it ends."""
+"""Puts the parts of a running app together: what is started in which order, and how it ends."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
-from zoneinfo import ZoneInfo
 
 from aiohttp import web
 from azure.functions import OrchestrationContext
 from azure.functions.meta import Datum
 
-from devhost import azurite, console
+from devhost import console
 from devhost.admin_api import AdminApi
+from devhost.bindings.build import TRIGGERS, Bindings, BindingServices, build_bindings, unknown
+from devhost.bindings.queues import Encoding
 from devhost.durable import http_activity
 from devhost.durable.api import DurableApi
 from devhost.durable.client_binding import client_binding_json
@@ -32,30 +31,18 @@ from devhost.durable.sdk import remember_timestamps
 from devhost.durable.store import Store
 from devhost.durable.versions import Versioning
 from devhost.durable.worker import Worker
-from devhost.errors import HostError, StateLockedError
-from devhost.http_server import (
-    HOST,
-    Server,
-    empty,
-    open_port,
-    raw_path,
-    request_datum,
-    response,
-    response_from,
-)
+from devhost.errors import IndexingError
+from devhost.http_server import Server, empty, raw_path, request_datum, response, response_from
 from devhost.indexing import Function, load_functions
-from devhost.invoker import CALLED, Invoker
+from devhost.invoker import CALLED, Call, Invoker
+from devhost.ports import HOST, open_port
 from devhost.routing import Route, Router
-from devhost.settings import (
-    HostJson,
-    UnresolvedSettingError,
-    apply_local_settings,
-    read_host_json,
-    resolve,
-)
-from devhost.triggers.blob import BlobTrigger, parse_path
-from devhost.triggers.ncrontab import parse_schedule
-from devhost.triggers.timer import TimerTrigger, timer_datum
+from devhost.settings import HostJson, LocalSettings, apply_local_settings, read_host_json
+from devhost.storage import Storage
+from devhost.triggers.background import Trigger
+from devhost.triggers.build import BUILDERS, TriggerServices, build_trigger
+from devhost.webhooks import BASE as WEBHOOKS
+from devhost.webhooks import Webhooks
 
 _log = logging.getLogger("devhost")
 DRAIN_SECONDS = 30.0
@@ -66,55 +53,37 @@ _LANDING_PAGE = b"""<!DOCTYPE html>
 <html><head><title>Your Functions app is up and running</title></head>
 <body><h1>Your Functions app is up and running</h1></body></html>
 """
-_T = TypeVar("_T")
 
 
-@contextmanager
-def locked(state: Path) -> Iterator[None]:
-    """One host per state folder. The lock goes with the process, however that ends."""
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise HostError(f"the state folder {state} cannot be used: {error}") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StateLockedError(
-                f"another host uses the state folder {state}; stop it, or choose another one with --state"
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def run(root: Path, port: int, state: Path, stop: threading.Event, *, check_determinism: bool = True) -> int:
+def run(
+    root: Path,
+    listener: socket.socket,
+    state: Path,
+    local: LocalSettings,
+    stop: threading.Event,
+    *,
+    check_determinism: bool = True,
+) -> int:
     """Run the app of a folder until `stop` is set; gives the exit code. Raises HostError when it cannot."""
-    if not root.is_dir():
-        raise HostError(f"there is no folder {root}")
-    console.set_up_logging()
     with ExitStack() as stack:
-        stack.enter_context(locked(state))
-        listeners = [stack.enter_context(open_port(number)) for number in (port, 0)]
-        os.environ["WEBSITE_HOSTNAME"] = f"{HOST}:{listeners[0].getsockname()[1]}"
+        rpc = stack.enter_context(open_port(0))
+        os.environ["WEBSITE_HOSTNAME"] = f"{HOST}:{listener.getsockname()[1]}"
         os.environ["AzureWebJobsScriptRoot"] = str(root)  # noqa: SIM112 - the name the SDK reads
         os.environ["AZURE_FUNCTIONS_ENVIRONMENT"] = "Development"
-        apply_local_settings(root, os.environ, console.say)
+        apply_local_settings(local, os.environ, console.say)
         os.environ.setdefault("FUNCTIONS_WORKER_RUNTIME", "python")
         settings = read_host_json(root, os.environ)
+        console.set_up_logging(settings.log_levels)
+        for note in settings.notes:
+            _log.info("%s", note)
         os.chdir(root)
-        functions = [f for f in load_functions(root) if not _is_disabled(f)]
-        if azurite.is_needed(os.environ):
-            emulator = azurite.Azurite(root, state / "azurite")
-            console.say("Starting Azurite (nothing listens on port 10000) …")
-            stack.callback(emulator.stop)
-            emulator.start()
-        host = Host(root, state, settings, functions, check_determinism=check_determinism)
+        functions = load_functions(root)
+        disabled = [function.name for function in functions if _is_disabled(function)]
+        enabled = [function for function in functions if function.name not in disabled]
+        host = Host(root, state, settings, enabled, disabled, check_determinism=check_determinism)
         stack.callback(host.store.close)
-        public, rpc = listeners
         host.open(
-            Server(public, host.serve_public, "devhost-http"), Server(rpc, host.serve_rpc, "devhost-rpc")
+            Server(listener, host.serve_public, "devhost-http"), Server(rpc, host.serve_rpc, "devhost-rpc")
         )
         host.start()
         stop.wait()
@@ -124,11 +93,8 @@ def run(root: Path, port: int, state: Path, stop: threading.Event, *, check_dete
 
 
 def _is_disabled(function: Function) -> bool:
-    for name in (f"AzureWebJobs.{function.name}.Disabled", f"AzureWebJobs_{function.name}_Disabled"):
-        if os.environ.get(name, "").lower() in ("true", "1"):
-            console.say(f"Function {function.name} is disabled.")
-            return True
-    return False
+    names = (f"AzureWebJobs.{function.name}.Disabled", f"AzureWebJobs_{function.name}_Disabled")
+    return any(os.environ.get(name, "").lower() in ("true", "1") for name in names)
 
 
 class Host:
@@ -140,6 +106,7 @@ class Host:
         state: Path,
         settings: HostJson,
         functions: list[Function],
+        disabled: list[str],
         *,
         check_determinism: bool = True,
     ) -> None:
@@ -147,17 +114,20 @@ class Host:
         self._functions = functions
         self._state = state
         self._hubs_lock = threading.Lock()
+        self._disabled = disabled
         self._errors: dict[str, str] = {}
         """Why a function does not run, by name: the others go on, as on the real host."""
         self._calls = ThreadPoolExecutor(64, "devhost-api")
         """Many: a start with `timeout` holds one while it waits."""
-        self.invoker = Invoker(root, self._client_json)
+        self._storage = Storage(os.environ)
+        bindings = self._build_bindings()
+        self.invoker = Invoker(root, bindings)
         self.store = Store(state / "devhost.sqlite")
         orchestrations = self._of_type("orchestrationTrigger")
         self._activities = {f.durable_name.lower(): f for f in self._of_type("activityTrigger")}
         remember_timestamps()
         self._check = DeterminismCheck() if check_determinism else None
-        strategy = _strategy(settings)
+        strategy = settings.version_match_strategy
         self.engine = Engine(
             self.store,
             {f.durable_name.lower(): self._checked(f, _orchestrator(f)) for f in orchestrations},
@@ -177,79 +147,73 @@ class Host:
         )
         self._other_hubs: dict[str, DurableApi] = {}
         self._durable = DurableApi(self.engine, settings.hub, self._other_hub)
-        self._router: Router[Function] = Router(list(self._each("httpTrigger", self._route)))
-        self._timers = {t[0]: t[1] for t in self._each("timerTrigger", self._timer)}
-        self._blobs = {t[0]: t[1] for t in self._each("blobTrigger", self._blob)}
-        self._refuse_the_rest()
+        self._router: Router[Function] = Router(self._build_routes())
+        self._triggers = self._build_triggers()
+        self._webhooks = Webhooks(self._triggers)
+        if not settings.has_extensions:
+            self._warn_of_missing_extensions()
 
     def _checked(self, function: Function, call: OrchestratorCall) -> OrchestratorCall:
         if self._check is None:
             return call
         return self._check.wrap(function.durable_name, call, function.call)
 
-    def _of_type(self, kind: str) -> list[Function]:
-        return [f for f in self._functions if f.trigger_type == kind]
+    def _of_type(self, *kinds: str) -> list[Function]:
+        """Those that can run."""
+        return [f for f in self._functions if f.trigger_type in kinds and f.name not in self._errors]
 
-    def _each(self, kind: str, build: Callable[[Function], _T]) -> Iterator[_T]:
-        for function in self._of_type(kind):
-            try:
-                yield build(function)
-            except UnresolvedSettingError as error:
-                self._refuse(function, f"Microsoft.Azure.WebJobs.Host: {error}")
-            except ValueError as error:
-                source = "Microsoft.Azure.WebJobs.Extensions: " if kind == "timerTrigger" else ""
-                self._refuse(function, f"{source}{error}")
+    def _refuse(self, function: Function, error: IndexingError) -> None:
+        self._errors[function.name] = error.of(function.name)
+        _log.error("The '%s' function is in error: %s", function.name, self._errors[function.name])
 
-    def _refuse(self, function: Function, cause: str) -> None:
-        self._errors[function.name] = f"Error indexing method 'Functions.{function.name}'. {cause}"
-        _log.error(self._errors[function.name])
-
-    def _refuse_the_rest(self) -> None:
-        known = ("httpTrigger", "timerTrigger", "blobTrigger", "orchestrationTrigger", "activityTrigger")
+    def _build_bindings(self) -> dict[str, Bindings]:
+        encoding = Encoding(self._settings.queues.message_encoding)
+        services = BindingServices(self._storage, os.environ, encoding, self._client_json)
+        built = {}
         for function in self._functions:
-            if function.trigger_type not in known:
-                self._refuse(function, f"devhost does not run {function.trigger_type} functions yet.")
-            for binding in function.bindings:
-                if binding is not function.trigger and binding["type"] not in ("http", "durableClient"):
-                    self._refuse(function, f"devhost does not support the binding '{binding['type']}' yet.")
+            try:
+                if function.trigger_type not in TRIGGERS:
+                    raise unknown(function.trigger_type, "trigger", TRIGGERS)
+                built[function.name] = build_bindings(function, services)
+            except IndexingError as error:
+                self._refuse(function, error)
+        return built
 
-    # --- what each kind of trigger becomes ------------------------------------------------------------
+    def _build_routes(self) -> list[Route[Function]]:
+        routes = []
+        for function in self._of_type("httpTrigger"):
+            template = "/".join(part for part in (self._settings.route_prefix, function.route) if part)
+            try:
+                routes.append(Route(template, function.methods, function))
+            except ValueError as error:
+                self._refuse(function, IndexingError(str(error)))
+        return routes
 
-    def _route(self, function: Function) -> Route[Function]:
-        template = "/".join(part for part in (self._settings.route_prefix, function.route) if part)
-        return Route(template, function.methods, function)
+    def _build_triggers(self) -> dict[str, Trigger]:
+        services = TriggerServices(self._settings, os.environ, self._storage, self.store, self.invoker.invoke)
+        built = {}
+        for function in self._of_type(*BUILDERS):
+            try:
+                built[function.name] = build_trigger(function, services)
+            except IndexingError as error:
+                self._refuse(function, error)
+        for function in self._of_type(*(set(TRIGGERS) - {"timerTrigger"})):
+            if function.retry_policy:
+                _log.warning(
+                    "The retry policy of '%s' has no effect: it is for timer functions, not for %s",
+                    function.name,
+                    function.trigger_type,
+                )
+        return built
 
-    def _timer(self, function: Function) -> tuple[str, TimerTrigger]:
-        trigger = function.trigger
-        zone = os.environ.get("WEBSITE_TIME_ZONE")
-        try:
-            schedule = parse_schedule(
-                resolve(str(trigger["schedule"]), os.environ), ZoneInfo(zone) if zone else None
+    def _warn_of_missing_extensions(self) -> None:
+        kinds = {str(binding["type"]) for function in self._functions for binding in function.bindings}
+        needed = sorted(kinds - {"httpTrigger", "http", "timerTrigger"})
+        if needed:
+            _log.warning(
+                "host.json names no extensionBundle: without one, func start and Azure do not know %s",
+                ", ".join(needed),
             )
-        except KeyError as error:
-            raise ValueError(f"the time zone {error} is not known") from error
-
-        def fire(value: Datum, reason: str) -> None:
-            self.invoker.invoke(function, value, {}, reason)
-
-        return function.name, TimerTrigger(
-            function.name,
-            schedule,
-            self.store,
-            fire,
-            run_on_startup=bool(trigger.get("runOnStartup")),
-            monitor=trigger.get("useMonitor") is not False,
-        )
-
-    def _blob(self, function: Function) -> tuple[str, BlobTrigger]:
-        connection = str(function.trigger.get("connection") or "AzureWebJobsStorage")
-        azurite.check_connection(connection, os.environ)
-        path = parse_path(resolve(str(function.trigger["path"]), os.environ))
-
-        def fire(value: Datum, metadata: Mapping[str, Datum], reason: str) -> None:
-            self.invoker.invoke(function, value, metadata, reason)
-
-        return function.name, BlobTrigger(function.name, path, connection, self.store, fire, os.environ)
 
     # --- life -----------------------------------------------------------------------------------------
 
@@ -263,14 +227,14 @@ class Host:
         self.invoker.start()
         for server in (self._public, self._rpc):
             server.start()
-        console.say(console.function_list(self._functions, self._public.origin, self._settings.route_prefix))
+        prefix = self._settings.route_prefix
+        console.say(console.function_list(self._functions, self._disabled, self._public.origin, prefix))
         console.say(f"Opened local http RPC endpoint: {self._rpc.origin}{_RPC_BASE}")
         console.say(f"devhost is listening on {self._public.origin}")
         if self._watch is not None:
             self._watch.start()
         self._worker.start()
-        triggers: list[TimerTrigger | BlobTrigger] = [*self._timers.values(), *self._blobs.values()]
-        for trigger in triggers:
+        for trigger in self._triggers.values():
             trigger.start()
 
     def stop(self) -> None:
@@ -280,13 +244,12 @@ class Host:
         def left() -> float:
             return max(0.0, until - time.monotonic())
 
-        triggers: list[TimerTrigger | BlobTrigger] = [*self._timers.values(), *self._blobs.values()]
-        for trigger in triggers:
+        for trigger in self._triggers.values():
             trigger.stop()
         drained = self._worker.stop(left())
-        for trigger in triggers:
+        for trigger in self._triggers.values():
             trigger.join(left())
-        if not (self.invoker.stop(left()) and drained):
+        if not (self.invoker.wait_until_idle(left()) and drained):
             _log.warning(
                 "some functions did not end within %d s; they run again at the next start", DRAIN_SECONDS
             )
@@ -298,6 +261,7 @@ class Host:
                 )
         for server in (self._public, self._rpc):
             server.stop()
+        self.invoker.stop()
         self._calls.shutdown(wait=False, cancel_futures=True)
 
     # --- calls ----------------------------------------------------------------------------------------
@@ -321,19 +285,15 @@ class Host:
     def _run_by_hand(self, function: Function, text: str | None) -> None:
         def call() -> None:
             try:
-                kind = function.trigger_type
-                if kind == "timerTrigger":
-                    timer = self._timers.get(function.name)
-                    value = timer_datum(timer.status() if timer else None, past_due=False)
-                    self.invoker.invoke(function, value, {}, CALLED)
-                elif kind == "blobTrigger" and function.name in self._blobs:
-                    self._blobs[function.name].run_once(text or "", CALLED)
-                elif kind == "activityTrigger":
-                    self.invoker.invoke(
-                        function, Datum("null" if text is None else text, "string"), {}, CALLED
-                    )
+                trigger = self._triggers.get(function.name)
+                if trigger is not None:
+                    trigger.run_by_hand(text)
+                elif function.trigger_type == "activityTrigger":
+                    value = Datum("null" if text is None else text, "string")
+                    self.invoker.invoke(function, Call(value, reason=CALLED))
                 else:
-                    _log.error("Functions.%s (%s) cannot be run by hand", function.name, kind)
+                    why = self._errors.get(function.name) or f"{function.trigger_type} is not run that way"
+                    _log.error("Functions.%s cannot be run by hand: %s", function.name, why)
             except Exception as error:
                 _log.error("Functions.%s: %s: %s", function.name, type(error).__name__, error)
 
@@ -354,6 +314,8 @@ class Host:
             return web.Response(body=_LANDING_PAGE, headers={"Content-Type": "text/html"})
         if path.lower().startswith(_DURABLE_BASE):
             return await self._serve_durable(request, path[len(_DURABLE_BASE) :])
+        if path.lower().startswith(WEBHOOKS):
+            return await self._serve_webhook(request, path[len(WEBHOOKS) :])
         if path.lower().startswith("/admin/"):
             body = await request.content.read()
             return self._admin.handle(
@@ -381,17 +343,23 @@ class Host:
         headers = {name: value for name, value in answer.headers.items() if value or rpc}
         return response(answer.status, headers, answer.body, chunked=rpc)
 
+    async def _serve_webhook(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        query, body = dict(request.rel_url.query), await request.content.read()
+        answer = await asyncio.get_running_loop().run_in_executor(
+            self._calls, self._webhooks.handle, request.method, path, query, headers, body
+        )
+        return web.Response(status=answer.status, headers=dict(answer.headers), text=answer.body)
+
     async def _serve_function(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         found = self._router.find(request.method, path)
         if found is None or found[0].name in self._errors:
             return empty(404)
         function, values = found
         try:
-            return response_from(
-                await self.invoker.invoke_http(
-                    function, await request_datum(request, self._public.origin, values)
-                )
-            )
+            value = await request_datum(request, self._public.origin, values)
+            result = await self.invoker.invoke_http(function, value)
+            return empty(200) if result is None else response_from(result)
         except Exception:
             # The run's log lines hold the traceback; the caller gets an empty answer, as from the real host.
             return empty(500)
@@ -405,10 +373,3 @@ def _orchestrator(function: Function) -> OrchestratorCall:
             return str(function.call(**{name: OrchestrationContext(context_json)}))
 
     return call
-
-
-def _strategy(settings: HostJson) -> str | None:
-    extensions = (settings.raw or {}).get("extensions")
-    durable = extensions.get("durableTask") if isinstance(extensions, dict) else None
-    found = durable.get("versionMatchStrategy") if isinstance(durable, dict) else None
-    return str(found) if found else None

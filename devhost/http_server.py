@@ -13,25 +13,9 @@ from aiohttp import web
 from azure.functions.meta import Datum
 from multidict import CIMultiDict
 
-from devhost.errors import PortTakenError
+from devhost.ports import HOST
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-HOST = "127.0.0.1"
-
-
-def open_port(port: int) -> socket.socket:
-    """Raises PortTakenError. Port 0 is any free one."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((HOST, port))
-        listener.listen(128)
-    except (OSError, OverflowError) as error:
-        listener.close()
-        raise PortTakenError(
-            f"port {port} cannot be used: {error}; choose another one with --port"
-        ) from error
-    return listener
 
 
 class Server:
@@ -55,12 +39,20 @@ class Server:
         await self._runner.setup()
         await web.SockSite(self._runner, self._listener).start()
 
+    async def _close(self) -> None:
+        assert self._runner is not None
+        # First accept no more, and only then close: asyncio forgets a connection that it accepted in the same
+        # turn in which its server is closed. A reload, whose next process goes on accepting, resets nobody.
+        self._loop.remove_reader(self._listener)
+        await asyncio.sleep(0.05)
+        await self._runner.cleanup()
+
     def stop(self) -> None:
         if not self._thread.is_alive():
             self._listener.close()
             return
         if self._runner is not None:
-            asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
+            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
 

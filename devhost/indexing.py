@@ -8,13 +8,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from devhost.errors import AppError
+from devhost.signatures import Binding, Signature, match
 
-Binding = Mapping[str, Any]
 _DURABLE = {"orchestrationTrigger": "orchestration", "activityTrigger": "activity"}
 
 
@@ -26,11 +26,12 @@ class Function:
     call: Callable[..., Any]
     bindings: tuple[Binding, ...]
     trigger: Binding
+    signature: Signature
     is_async: bool = False
-    wants_context: bool = False
     entry_point: str = ""
     """The Python function's own name."""
-    annotations: Mapping[str, Any] = field(default_factory=dict)
+    retry_policy: Mapping[str, Any] | None = None
+    """What `@app.retry` was given; all values are text."""
 
     @property
     def trigger_type(self) -> str:
@@ -96,32 +97,14 @@ def _index(declared: Any) -> Function:
     bindings = tuple(json.loads(text) for text in declared.get_raw_bindings())
     triggers = [b for b in bindings if str(b["type"]).lower().endswith("trigger")]
     if len(triggers) != 1:
-        raise AppError(f"function {name}: one trigger is needed, {len(triggers)} found")
-    parameters = set(inspect.signature(call).parameters)
-    names = {str(b["name"]) for b in bindings}
-    bound = names - {"$return"}
-    wants_context = "context" in parameters and "context" not in bound
-    missing = parameters - bound - ({"context"} if wants_context else set())
-    if missing:
-        raise AppError(
-            f"function {name}: the parameters {_listed(missing)} are declared in Python but have no binding"
-        )
-    if bound - parameters:
-        raise AppError(
-            f"function {name}: the bindings {_listed(bound - parameters)} are declared but the Python"
-            " function has no such parameters"
-        )
+        raise AppError(f"cannot load the {name} function: one trigger is needed, {len(triggers)} found")
     return Function(
         name=name,
         call=call,
         bindings=bindings,
         trigger=triggers[0],
+        signature=match(name, call, bindings),
         is_async=inspect.iscoroutinefunction(call),
-        wants_context=wants_context,
         entry_point=str(getattr(declared, "_name", "") or name),
-        annotations=getattr(call, "__annotations__", {}),
+        retry_policy=declared.get_settings_dict("retry_policy"),
     )
-
-
-def _listed(names: set[str]) -> str:
-    return ", ".join(f"'{name}'" for name in sorted(names))

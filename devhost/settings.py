@@ -3,21 +3,85 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
-from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from devhost.errors import AppError
+from devhost.errors import AppError, IndexingError
+from devhost.time_spans import parse_time_span
 
 DEVELOPMENT_STORAGE = "UseDevelopmentStorage=true"
 _PERCENT = re.compile(r"%([^%]+)%")
+_LEVELS = {
+    "trace": logging.DEBUG,
+    "debug": logging.DEBUG,
+    "information": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+    "none": logging.CRITICAL + 1,
+}
+_DURABLE_USED = ("hubName", "defaultVersion", "versionMatchStrategy", "maxConcurrentActivityFunctions")
+_DURABLE_UNUSED = (
+    "appLeaseOptions",
+    "entityMessageReorderWindowInMinutes",
+    "extendedSessionIdleTimeoutInSeconds",
+    "extendedSessionsEnabled",
+    "grpcHttpClientTimeout",
+    "httpSettings",
+    "localRpcEndpointEnabled",
+    "maxConcurrentEntityFunctions",
+    "maxConcurrentOrchestratorFunctions",
+    "maxEntityOperationBatchSize",
+    "maxGrpcMessageSizeInBytes",
+    "maxOrchestrationActions",
+    "notifications",
+    "overridableExistingInstanceStates",
+    "rollbackEntityOperationsOnExceptions",
+    "storageProvider",
+    "storeInputsInOrchestrationHistory",
+    "throwStatusExceptionsOnRaiseEvent",
+    "tracing",
+    "useAppLease",
+    "useGracefulShutdown",
+    "versionFailureStrategy",
+)
+"""The other settings of Durable extension 3.14."""
 
 
-class UnresolvedSettingError(ValueError):
+class UnresolvedSettingError(IndexingError):
     """A `%NAME%` names no setting."""
+
+
+@dataclass(frozen=True)
+class QueueOptions:
+    """`extensions.queues`; times in seconds."""
+
+    batch_size: int = 16
+    new_batch_threshold: int = 8
+    max_dequeue_count: int = 5
+    visibility_timeout: float = 0.0
+    max_polling_interval: float | None = None
+    """None: not set."""
+    message_encoding: str = "base64"
+
+
+@dataclass(frozen=True)
+class LogLevels:
+    """`logging.logLevel`: the longest category that another begins with decides."""
+
+    levels: Mapping[str, int] = field(default_factory=dict)
+
+    def of(self, category: str) -> int:
+        folded = category.lower()
+        found = [name for name in self.levels if folded.startswith(name)]
+        return self.levels[max(found, key=len)] if found else self.levels.get("default", logging.INFO)
 
 
 @dataclass(frozen=True)
@@ -27,8 +91,17 @@ class HostJson:
     route_prefix: str = "api"
     hub: str = "TestHubName"
     default_version: str | None = None
+    version_match_strategy: str | None = None
     max_activities: int = 10 * (os.cpu_count() or 1)
-    raw: Mapping[str, Any] | None = None
+    max_blobs: int = 8 * (os.cpu_count() or 1)
+    """Blobs that one function processes at the same time."""
+    blob_attempts: int = 5
+    queues: QueueOptions = QueueOptions()
+    log_levels: LogLevels = LogLevels()
+    has_extensions: bool = True
+    """Whether it names an extension bundle, without which the real host knows little but HTTP and timers."""
+    notes: tuple[str, ...] = ()
+    """What it sets that has no effect here."""
 
 
 def _read_object(path: Path) -> dict[str, Any]:
@@ -36,62 +109,174 @@ def _read_object(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         return {}
+    except json.JSONDecodeError as error:
+        raise AppError(f"{path.name}, line {error.lineno}, column {error.colno}: {error.msg}") from error
     except (OSError, ValueError) as error:
         raise AppError(f"{path.name}: {error}") from error
     if not isinstance(value, dict):
-        raise AppError(f"{path.name}: a JSON object is needed")
+        raise AppError(f"{path.name}: a JSON object is needed, not {type(value).__name__}")
     return value
 
 
-def _section(value: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
-    for key in keys:
-        inner = value.get(key)
-        value = inner if isinstance(inner, dict) else {}
-    return value
+class _Section:
+    """A part of host.json; names count whatever their case, as in .NET."""
+
+    def __init__(self, value: object, path: str = "") -> None:
+        self._path = path
+        self.values: Mapping[str, Any] = value if isinstance(value, dict) else {}
+
+    def within(self, *names: str) -> _Section:
+        section = self
+        for name in names:
+            section = _Section(section.get(name), f"{section._path}{name}.")
+        return section
+
+    def get(self, name: str) -> Any:
+        return next((value for key, value in self.values.items() if key.lower() == name.lower()), None)
+
+    def text(self, name: str, default: str) -> str:
+        value = self.get(name)
+        if value is not None and not isinstance(value, str):
+            raise AppError(f"host.json: {self._path}{name} must be text, not {json.dumps(value)}")
+        return default if value is None else value
+
+    def number(self, name: str, default: int, low: int, high: int = 2**31 - 1) -> int:
+        value = self.get(name)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            limit = f"from {low}" + (f" to {high}" if high < 2**31 - 1 else " on")
+            raise AppError(
+                f"host.json: {self._path}{name} must be a whole number {limit}, not {json.dumps(value)}"
+            )
+        return value
+
+    def seconds(self, name: str) -> float | None:
+        """Of a time span `hh:mm:ss`, or of milliseconds."""
+        value = self.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value / 1000
+        span = parse_time_span(value) if isinstance(value, str) else None
+        if value is not None and (span is None or span < timedelta(0)):
+            raise AppError(
+                f"host.json: {self._path}{name} must be a time span such as 00:00:10, not {json.dumps(value)}"
+            )
+        return None if span is None else span.total_seconds()
 
 
 def read_host_json(root: Path, environment: Mapping[str, str]) -> HostJson:
-    """Raises AppError when the file is no JSON object or a value in it cannot be used."""
-    raw = _read_object(root / "host.json")
-    durable = _section(raw, "extensions", "durableTask")
-    prefix = _section(raw, "extensions", "http").get("routePrefix", "api")
+    """Raises AppError naming the setting that cannot be used, or the line that is no JSON."""
+    top = _Section(_read_object(root / "host.json"))
+    durable = top.within("extensions", "durableTask")
+    blobs = top.within("extensions", "blobs")
     try:
-        return HostJson(
-            route_prefix=str(prefix).strip("/"),
-            hub=resolve(str(durable.get("hubName") or "TestHubName"), environment),
-            default_version=durable.get("defaultVersion"),
-            max_activities=max(
-                1, int(durable.get("maxConcurrentActivityFunctions") or HostJson.max_activities)
-            ),
-            raw=raw,
-        )
-    except (TypeError, ValueError) as error:
-        raise AppError(f"host.json: {error}") from error
+        hub = resolve(durable.text("hubName", HostJson.hub), environment)
+    except UnresolvedSettingError as error:
+        raise AppError(f"host.json: extensions.durableTask.hubName: {error}") from error
+    return HostJson(
+        route_prefix=top.within("extensions", "http").text("routePrefix", "api").strip("/"),
+        hub=hub,
+        default_version=durable.text("defaultVersion", "") or None,
+        version_match_strategy=durable.text("versionMatchStrategy", "") or None,
+        max_activities=durable.number("maxConcurrentActivityFunctions", HostJson.max_activities, 1),
+        max_blobs=blobs.number("maxDegreeOfParallelism", HostJson.max_blobs, 1),
+        blob_attempts=blobs.number("poisonBlobThreshold", HostJson.blob_attempts, 1),
+        queues=_queue_options(top.within("extensions", "queues")),
+        log_levels=_log_levels(top.within("logging", "logLevel")),
+        has_extensions=bool(top.get("extensionBundle")),
+        notes=tuple(_durable_notes(durable.values)),
+    )
 
 
-def apply_local_settings(
-    root: Path, environment: MutableMapping[str, str], say: Callable[[str], None]
-) -> None:
-    """Put the values of local.settings.json into the environment; what is set there already wins."""
+def _queue_options(section: _Section) -> QueueOptions:
+    size = section.number("batchSize", QueueOptions.batch_size, 1, 32)
+    encoding = section.text("messageEncoding", QueueOptions.message_encoding).lower()
+    if encoding not in ("base64", "none"):
+        raise AppError(f"host.json: extensions.queues.messageEncoding must be base64 or none, not {encoding}")
+    return QueueOptions(
+        batch_size=size,
+        new_batch_threshold=section.number("newBatchThreshold", size // 2, 0),
+        max_dequeue_count=section.number("maxDequeueCount", QueueOptions.max_dequeue_count, 1),
+        visibility_timeout=section.seconds("visibilityTimeout") or 0.0,
+        max_polling_interval=section.seconds("maxPollingInterval"),
+        message_encoding=encoding,
+    )
+
+
+def _log_levels(section: _Section) -> LogLevels:
+    levels = {}
+    for category, level in section.values.items():
+        if str(level).lower() not in _LEVELS:
+            raise AppError(
+                f"host.json: logging.logLevel.{category} must be one of {', '.join(_LEVELS)}, not {level}"
+            )
+        levels[category.lower()] = _LEVELS[str(level).lower()]
+    return LogLevels(levels)
+
+
+def _durable_notes(values: Mapping[str, Any]) -> Iterator[str]:
+    """A misspelt setting is silently ignored by the real host, so say so here."""
+    known = {name.lower(): name for name in (*_DURABLE_USED, *_DURABLE_UNUSED)}
+    unused = [name for name in values if name.lower() in {n.lower() for n in _DURABLE_UNUSED}]
+    if unused:
+        yield f"host.json: durableTask settings without effect in devhost: {', '.join(unused)}"
+    for name in values:
+        if name.lower() not in known:
+            close = get_close_matches(name.lower(), known, 1)
+            hint = f"; do you mean {known[close[0]]}?" if close else ""
+            yield f"host.json: the Durable extension knows no setting durableTask.{name}{hint}"
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """local.settings.json: settings for the environment, and the port it asks for."""
+
+    values: Mapping[str, str]
+    port: int | None = None
+
+
+def read_local_settings(root: Path) -> LocalSettings:
+    """Raises AppError when the file cannot be used; without one, there is nothing in it."""
     settings = _read_object(root / "local.settings.json")
     if settings.get("IsEncrypted"):
         raise AppError(
             "local.settings.json is encrypted; run `func settings decrypt` where Core Tools are installed"
         )
-    values = dict(_section(settings, "Values"))
-    for name, value in _section(settings, "ConnectionStrings").items():
+    found = dict(_Section(settings.get("Values")).values)
+    for name, value in _Section(settings.get("ConnectionStrings")).values.items():
         text = value.get("ConnectionString") if isinstance(value, dict) else value
-        values[f"ConnectionStrings:{name}"] = text
-    for name, value in values.items():
-        if value is None:
-            continue
+        found[f"ConnectionStrings:{name}"] = text
+    for name, value in found.items():
+        if isinstance(value, dict | list):
+            raise AppError(f"local.settings.json: the value of {name} must be text, not {json.dumps(value)}")
+    texts = {n: v if isinstance(v, str) else json.dumps(v) for n, v in found.items() if v is not None}
+    port = _Section(settings.get("Host")).get("LocalHttpPort")
+    return LocalSettings(texts, port if isinstance(port, int) else None)
+
+
+def apply_local_settings(
+    settings: LocalSettings, environment: MutableMapping[str, str], say: Callable[[str], None]
+) -> None:
+    """Put the values into the environment; what is set there already wins."""
+    for name, value in settings.values.items():
         if name in environment:
             say(
                 f"Skipping '{name}' from local settings"
                 " as it's already defined in current environment variables."
             )
             continue
-        environment[name] = value if isinstance(value, str) else json.dumps(value)
+        environment[name] = value
+
+
+def check_runtime(environment: Mapping[str, str]) -> None:
+    """Raises AppError for an app in another language."""
+    name = "FUNCTIONS_WORKER_RUNTIME"
+    runtime = environment.get(name, "python")
+    if runtime.lower() != "python":
+        raise AppError(
+            f"{name} is '{runtime}', and devhost runs Python apps only: set it to python in"
+            " local.settings.json or in the environment"
+        )
 
 
 def resolve(text: str, environment: Mapping[str, str]) -> str:

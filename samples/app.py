@@ -18,10 +18,19 @@ START_SECONDS = 60
 class App:
     """One running app; it can be killed and started again on the same port and state."""
 
-    def __init__(self, azurite: Azurite, state: Path, port: int, *, host: str, **settings: str) -> None:
+    def __init__(
+        self,
+        azurite: Azurite,
+        state: Path,
+        port: int,
+        *,
+        host: str,
+        reload: bool = False,
+        **settings: str,
+    ) -> None:
         self.url = f"http://{LOOPBACK}:{port}"
         self.log = state / "app.log"
-        self._command = _command(host, state, port)
+        self._command = _command(host, state, port, reload)
         self._env = environment(azurite.connection_string, settings)
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy has no business between us and this machine
@@ -103,7 +112,7 @@ def log_tail(state: Path) -> str:
     return tail(state / "app.log", 30)
 
 
-def _command(host: str, state: Path, port: int) -> list[str]:
+def _command(host: str, state: Path, port: int, reload: bool) -> list[str]:
     if host == "func":
         found = shutil.which("func")
         if found is None:
@@ -113,7 +122,7 @@ def _command(host: str, state: Path, port: int) -> list[str]:
             )
         return [found, "start", "--script-root", str(ROOT), "--port", str(port)]
     own = [sys.executable, "-m", "devhost", "start", "--script-root", str(ROOT)]
-    return [*own, "--port", str(port), "--state", str(state / "host")]
+    return [*own, "--port", str(port), "--state", str(state / "host"), *([] if reload else ["--no-reload"])]
 
 
 def _json(answer: requests.Response) -> Any:

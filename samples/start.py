@@ -40,7 +40,7 @@ def start(stack: ExitStack, state: Path, port: int, data: Path | None, host: str
         name: os.environ.get(name, value)
         for name, value in (("POLL_FIRST_SECONDS", "0.5"), ("POLL_MAX_SECONDS", "5"))
     }
-    app = stack.enter_context(App(azurite, state, port, host=host, **waits))
+    app = stack.enter_context(App(azurite, state, port, host=host, reload=True, **waits))
     with raw_container(azurite.connection_string) as container:
         apps = in_container(container.list_blob_names())
     print("\n".join(_told(app, azurite, state, apps)), flush=True)

@@ -82,6 +82,7 @@ class Arena:
         environment |= {"CHAOS_STORAGE": self.storage or "", "PYTHONUNBUFFERED": "1"}
         options = (
             "start",
+            "--no-reload",
             "--script-root",
             str(self.folder / "app"),
             "--port",

@@ -1,4 +1,7 @@
-"""Runs a timer function at its times, and once after a start when a time was missed."""
+"""Runs a timer function at its times, and once after a start when a time was missed.
+
+Sources: TimerListener and ScheduleMonitor of the WebJobs Timers extension, and recordings of the real host.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,20 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, tzinfo
 from typing import Any, Protocol
 
 from azure.functions.meta import Datum
 
-from devhost.timestamps import utc_now
+from devhost.invoker import CALLED, Call
+from devhost.retry import RetryContext, RetryPolicy, run_with_retries
+from devhost.timestamps import parse_stamp, utc_now
 from devhost.triggers.background import BackgroundTrigger
-from devhost.triggers.ncrontab import Schedule, is_shorter_than_a_minute
+from devhost.triggers.ncrontab import Schedule, has_monitor
 
 _log = logging.getLogger("devhost")
-_NEVER = "0001-01-01T00:00:00+00:00"
+_NOT_YET = "0001-01-01T00:00:00+00:00"
+_NEVER = "9999-12-31T23:59:59.9999999+00:00"
 _LONGEST_WAIT = 60.0
 """The clock may be set, or the machine sleep: look again after this many seconds."""
 
@@ -27,58 +33,78 @@ class StatusStore(Protocol):
 
 
 @dataclass(frozen=True)
-class Plan:
+class Status:
+    """What is known of a timer; `next` is None for a schedule that never comes."""
+
+    last: datetime | None
+    next: datetime | None
+    updated: datetime | None
+
+    def as_json(self, zone: tzinfo | None) -> dict[str, str]:
+        """As .NET writes local times: up to seven digits of a second, with the offset."""
+        return {
+            "Last": _text(self.last, zone, _NOT_YET),
+            "Next": _text(self.next, zone, _NEVER),
+            "LastUpdated": _text(self.updated, zone, _NOT_YET),
+        }
+
+
+def read_status(found: dict[str, Any]) -> Status:
+    return Status(*(_moment(found[name]) for name in ("Last", "Next", "LastUpdated")))
+
+
+def _text(moment: datetime | None, zone: tzinfo | None, instead: str) -> str:
+    if moment is None:
+        return instead
+    head, dot, rest = moment.astimezone(zone).isoformat(timespec="microseconds").partition(".")
+    digits, offset = rest[:6].rstrip("0"), rest[6:]
+    return head + (dot + digits if digits else "") + offset
+
+
+def _moment(text: str) -> datetime | None:
+    return None if text.startswith(("0001-", "9999-12-31T23:59")) else parse_stamp(text)
+
+
+@dataclass(frozen=True)
+class Start:
     """What to do at a start."""
 
-    next: datetime | None
-    past_due: bool = False
+    status: Status
+    """What the first run is told."""
+    stored: Status | None
+    """What is to be written down first."""
+    past_due: bool
 
 
-def timer_datum(status: dict[str, Any] | None, *, past_due: bool) -> Datum:
-    body = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": status, "IsPastDue": past_due}
-    return Datum(json.dumps(body), "json")
-
-
-def _text(moment: datetime | None) -> str:
-    return _NEVER if moment is None else moment.astimezone(UTC).isoformat()
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if not text or text.startswith("0001-") else datetime.fromisoformat(text)
-
-
-def status_of(last: datetime | None, following: datetime | None, updated: datetime | None) -> dict[str, Any]:
-    return {"Last": _text(last), "Next": _text(following), "LastUpdated": _text(updated)}
-
-
-def plan_start(schedule: Schedule, status: dict[str, Any] | None, now: datetime) -> Plan:
+def plan_start(schedule: Schedule, stored: Status | None, now: datetime) -> Start:
     """Compare a stored status with the schedule: was a time missed, or the schedule changed meanwhile?"""
-    following = schedule.next_after(now)
-    if status is None:
-        return Plan(following)
-    stored = _moment(status.get("Next"))
-    base = _moment(status.get("Last")) or _moment(status.get("LastUpdated"))
     if stored is None:
-        return Plan(following)
-    if base is not None:
-        expected = schedule.next_after(base)
-        if expected != stored:
-            return Plan(expected if expected is not None and expected > now else following)
-    return Plan(stored, past_due=stored < now)
+        following = schedule.next_after(now)
+        return Start(Status(None, following, None), Status(None, following, now), False)
+    updated = stored.last or stored.updated or now
+    expected = schedule.next_after(updated)
+    if expected == stored.next:
+        return Start(stored, None, expected is not None and now > expected)
+    if expected is not None and now > expected:
+        expected, updated = schedule.next_after(now), now
+    changed = Status(None, expected, updated)
+    return Start(changed, changed, False)
 
 
 class TimerTrigger(BackgroundTrigger):
-    """`run(datum, reason)` runs the function to its end; whatever it raises, the schedule goes on."""
+    """`run` runs the function to its end; whatever it raises, the schedule goes on."""
 
     def __init__(
         self,
         function: str,
         schedule: Schedule,
         store: StatusStore,
-        run: Callable[[Datum, str], None],
+        run: Callable[[Call], object],
         *,
         run_on_startup: bool = False,
         monitor: bool = True,
+        retry: RetryPolicy | None = None,
+        zone: tzinfo | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         super().__init__(f"devhost-timer-{function}")
@@ -87,42 +113,89 @@ class TimerTrigger(BackgroundTrigger):
         self._store = store
         self._run = run
         self._run_on_startup = run_on_startup
-        self._monitor = monitor and not is_shorter_than_a_minute(schedule, clock())
+        self._monitor = monitor and has_monitor(schedule, clock())
+        self._retry = retry
+        self._zone = zone
         self._clock = clock
+        self._status = Status(None, None, None)
 
-    def status(self) -> dict[str, Any] | None:
-        return self._store.timer_status(self._function) if self._monitor else None
+    def run_by_hand(self, text: str | None) -> None:  # noqa: ARG002 - as every trigger
+        """Whatever the text; the schedule and its status do not change."""
+        self._run(self._call(self._stored(), CALLED, {}, past_due=False))
 
     def _loop(self) -> None:
-        following = self.begin()
-        while following is not None and not self._stopping.is_set():
-            left = (following - self._clock()).total_seconds()
+        self.begin()
+        while self._status.next is not None and not self._stopping.is_set():
+            left = (self._status.next - self._clock()).total_seconds()
             if left > 0:
                 self._stopping.wait(min(left, _LONGEST_WAIT))
             else:
-                following = self.fire(following)
+                self.fire()
 
-    def begin(self) -> datetime | None:
-        """The run at the start, if there is one; gives the next time."""
-        now = self._clock()
-        status = self.status()
-        plan = plan_start(self._schedule, status, now)
-        if self._monitor and not plan.past_due and (status is None or status["Next"] != _text(plan.next)):
-            last = _moment(status["Last"]) if status else None
-            self._store.save_timer_status(self._function, status_of(last, plan.next, now if status else None))
-        if plan.past_due or self._run_on_startup:
-            return self.fire(None, past_due=plan.past_due)
-        return plan.next
+    def begin(self) -> None:
+        """Look what was missed; the run at the start, if there is one."""
+        start = plan_start(self._schedule, self._stored() if self._monitor else None, self._clock())
+        self._status = start.status
+        if start.stored and self._monitor:
+            self._save(start.stored)
+        if start.past_due:
+            self.fire(unscheduled="IsPastDue")
+        elif self._run_on_startup:
+            self.fire(unscheduled="RunOnStartup")
 
-    def fire(self, due: datetime | None, *, past_due: bool = False) -> datetime | None:
-        """Run once; gives the next time. It may have passed: one run catches up, not one per missed time."""
-        began = self._clock()
-        last = began if due is None else max(began, due)
+    @property
+    def next(self) -> datetime | None:
+        return self._status.next
+
+    def fire(self, unscheduled: str = "") -> None:
+        """Run once. The next time may have passed by then: one run catches up, not one per missed time."""
+        began, due = self._clock(), self._status.next
+        details = {"UnscheduledInvocationReason": unscheduled} if unscheduled else {}
+        past_due = unscheduled == "IsPastDue"
+        if past_due:
+            details["OriginalSchedule"] = _round_trip(due or began, self._zone)
+        reason = f"Timer fired at {_round_trip(began, self._zone)}"
+        status = self._status if self._monitor else None
+
+        def attempt(retry: RetryContext | None) -> None:
+            self._run(self._call(status, reason, details, past_due=past_due, retry=retry))
+
         try:
-            self._run(timer_datum(self.status(), past_due=past_due), f"Timer fired at {began.isoformat()}")
+            run_with_retries(self._retry, attempt, self._stopping.wait)
         except Exception:
             _log.info("timer '%s': the run failed, the schedule goes on", self._function)
-        following = self._schedule.next_after(last)
+        last = began if unscheduled or due is None else max(began, due)
+        self._status = Status(last, self._schedule.next_after(last), last)
         if self._monitor:
-            self._store.save_timer_status(self._function, status_of(last, following, last))
-        return following
+            self._save(self._status)
+
+    def _call(
+        self,
+        status: Status | None,
+        reason: str,
+        details: dict[str, str],
+        *,
+        past_due: bool,
+        retry: RetryContext | None = None,
+    ) -> Call:
+        body = {
+            "Schedule": {"AdjustForDST": True},
+            "ScheduleStatus": status and status.as_json(self._zone),
+            "IsPastDue": past_due,
+        }
+        now = self._clock().astimezone(self._zone).strftime("%m/%d/%Y %H:%M:%S")
+        metadata = {"TimerTrigger": Datum(now, "string")}
+        return Call(Datum(json.dumps(body), "json"), metadata, reason, details, retry)
+
+    def _stored(self) -> Status | None:
+        found = self._store.timer_status(self._function) if self._monitor else None
+        return read_status(found) if found else None
+
+    def _save(self, status: Status) -> None:
+        self._store.save_timer_status(self._function, status.as_json(self._zone))
+
+
+def _round_trip(moment: datetime, zone: tzinfo | None) -> str:
+    """.NET's format "o": seven digits, offset."""
+    text = moment.astimezone(zone).isoformat(timespec="microseconds")
+    return f"{text[:26]}0{text[26:]}"

@@ -263,7 +263,9 @@ def test_given_a_taken_port_when_the_host_starts_then_it_says_so(tmp_path: Path)
     (tmp_path / "function_app.py").write_text(APP)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        _refused(tmp_path, f"port {port} cannot be used", "--port", str(port))
+        # Named with who has it: this very process.
+        who = f"process {os.getpid()} ({(Path('/proc') / str(os.getpid()) / 'comm').read_text().strip()})"
+        _refused(tmp_path, f"Port {port} is unavailable: {who} uses it. Close", "--port", str(port))
 
 
 _MISMATCH = """
@@ -280,7 +282,10 @@ def nightly(timer: func.TimerRequest) -> None: ...
         (None, "there is no function_app.py"),
         ("import nowhere_to_be_found", "function_app.py cannot be imported: ModuleNotFoundError"),
         ("x = 1", "one function app at its top level is needed, 0 found"),
-        (_MISMATCH, "function nightly: the parameters 'timer' are declared in Python but have no binding"),
+        (
+            _MISMATCH,
+            "cannot load the nightly function: the following parameters are declared in Python but not in",
+        ),
     ],
 )
 def test_given_a_broken_app_when_the_host_starts_then_one_line_says_why(

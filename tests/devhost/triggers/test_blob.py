@@ -1,121 +1,302 @@
-"""Blob triggers: paths without storage; polling, receipts and poison with Azurite."""
+"""Blob triggers on the emulator: versions, receipts, attempts, poison, events, storage that is down."""
 
 import json
+import logging
 import socket
-import time
+import threading
 import uuid
 from base64 import b64decode
-from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from azure.core.exceptions import AzureError
 from azure.functions.blob import BlobConverter
-from azure.functions.meta import Datum
-from azure.storage.blob import BlobServiceClient
-from azure.storage.queue import QueueServiceClient
 
-from devhost.azurite import ConnectionSettingError, check_connection, connection_string, is_needed
 from devhost.durable.store import Store
-from devhost.triggers.blob import POISON_QUEUE, BlobTrigger, parse_path
+from devhost.invoker import Call
+from devhost.storage import Storage, connection_string
+from devhost.triggers.blob import POISON_QUEUE, BlobTrigger
+from devhost.triggers.blob_path import parse_path
+from devhost.triggers.event_grid import receive
+from devhost.webhooks import Webhooks
 from samples.azurite import Azurite
 
 
-def test_given_a_pattern_when_blobs_are_matched_then_names_are_greedy_and_case_counts() -> None:
-    path = parse_path("exports/in/{name}.{ext}")
-    assert (path.container, path.prefix) == ("exports", "in/")
-    assert path.match("in/a.b.csv") == {"name": "a.b", "ext": "csv"}
-    assert path.match("IN/a.csv") is None
-    assert parse_path("exports").match("any/thing") == {}
-
-
-@pytest.mark.parametrize(
-    "text", ["exports/", "Exports/a", "{c}/a", "exports/{a}{", "ex--ports/{a}", "e/{a}/{a}"]
-)
-def test_given_a_wrong_path_when_read_then_it_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="Invalid blob trigger path"):
-        parse_path(text)
-
-
-def test_given_a_connection_name_when_resolved_then_both_spellings_and_the_emulator_are_known() -> None:
-    assert connection_string("DATA", {"AzureWebJobsDATA": "x"}) == "x"
-    assert "devstoreaccount1" in str(connection_string("DATA", {"DATA": "UseDevelopmentStorage=true"}))
-    check_connection("DATA", {"DATA__blobServiceUri": "https://a.blob.core.windows.net"})
-    with pytest.raises(ConnectionSettingError, match="'DATA' is not set"):
-        check_connection("DATA", {})
-
-
-def test_given_one_setting_on_development_storage_when_nothing_listens_then_azurite_is_needed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    listening = False
-    monkeypatch.setattr("devhost.azurite.is_listening", lambda _port: listening)
-    assert is_needed({"DATA_STORAGE": "UseDevelopmentStorage=true;"})
-    assert not is_needed({"DATA_STORAGE": "AccountName=a", "AzureWebJobsStorage": ""})
-    listening = True
-    assert not is_needed({"DATA_STORAGE": "UseDevelopmentStorage=true"})
-
-
-def test_given_a_storage_that_is_down_when_polled_then_it_says_so_at_once() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    key = connection_string("DATA", {"DATA": "UseDevelopmentStorage=true"})
-    environment = {"DATA": str(key).replace(":10000/", f":{port}/")}
-    trigger = BlobTrigger("f", parse_path("inbox"), "DATA", Store(":memory:"), _Runs(), environment)
-    began = time.monotonic()
-    with pytest.raises(AzureError):
-        trigger.poll()
-    assert time.monotonic() - began < 5
-
-
 class _Runs:
-    def __init__(self, failures: int = 0) -> None:
-        self.failures = failures
-        self.seen: list[tuple[str | None, int | None, bytes]] = []
-        self.attempts = 0
+    """What the function was given, as Python sees it."""
 
-    def __call__(self, value: Datum, metadata: Mapping[str, Datum], reason: str) -> None:
-        self.attempts += 1
+    def __init__(self) -> None:
+        self.failures = 0
+        self.calls: list[Call] = []
+        self.streams: list[Any] = []
+        self._read: list[tuple[str, int | None, bytes]] = []
+        self.before: Any = None
+
+    def __call__(self, call: Call) -> None:
+        self.calls.append(call)
+        if self.before:
+            self.before()
         if self.failures:
             self.failures -= 1
             raise RuntimeError("no")
-        stream = BlobConverter.decode(value, trigger_metadata=dict(metadata))
-        self.seen.append((stream.name, stream.length, stream.read()))
+        stream = BlobConverter.decode(call.value, trigger_metadata=dict(call.metadata))
+        self._read.append((stream.name.partition("/")[2], stream.length, stream.read()))
+        self.streams.append(stream)
+
+    def seen(self) -> list[tuple[str, int | None, bytes]]:
+        return sorted(self._read, key=lambda item: (item[0], item[2]))
 
 
-def test_given_blobs_when_polled_then_each_version_runs_once_also_after_a_restart(azurite: Azurite) -> None:
-    container, store, runs = f"c{uuid.uuid4().hex}", Store(":memory:"), _Runs()
-    environment = {"DATA": azurite.connection_string}
+class _World:
+    def __init__(self, storage: Storage) -> None:
+        self.container = f"c{uuid.uuid4().hex}"
+        self.storage = storage
+        self.store = Store(":memory:")
+        self.runs = _Runs()
 
-    def trigger() -> BlobTrigger:
-        return BlobTrigger("f", parse_path(f"{container}/in/{{n}}"), "DATA", store, runs, environment)
+    @property
+    def blobs(self) -> Any:
+        return self.storage.blobs("DATA").get_container_client(self.container)
 
-    first = trigger()
-    first.poll()  # no container yet: nothing happens
-    with BlobServiceClient.from_connection_string(azurite.connection_string) as service:
-        client = service.create_container(container)
-        client.upload_blob("in/a b.bin", b"\xff\x00")
-        client.upload_blob("out/x", b"no")
-        first.poll()
-        first.poll()
-        assert runs.seen == [(f"{container}/in/a b.bin", 2, b"\xff\x00")]
-        client.upload_blob("in/a b.bin", b"", overwrite=True)
-        trigger().poll()
-        trigger().poll()
-    assert runs.seen[1:] == [(f"{container}/in/a b.bin", None, b"")]
+    def trigger(self, pattern: str = "/in/{n}", **options: Any) -> BlobTrigger:
+        path = parse_path(self.container + pattern)
+        return BlobTrigger("f", path, "DATA", self.storage, self.store, self.runs, **options)
+
+    def look(self, trigger: BlobTrigger | None = None) -> BlobTrigger:
+        trigger = trigger or self.trigger()
+        trigger.poll()
+        assert trigger.wait_until_idle(30)
+        return trigger
 
 
-def test_given_a_blob_that_always_fails_when_polled_then_it_goes_to_the_poison_queue(
-    azurite: Azurite,
+@pytest.fixture
+def world(storage: Storage) -> _World:
+    return _World(storage)
+
+
+NAMES = ["in/a b.bin", "in/100%.json", "in/sp ace%20é.json", "in/ünï/ço.dé", "in/a+b&c=d#e.txt", "in/.hidden"]
+
+
+def test_given_blobs_when_looked_at_then_each_version_runs_once_also_after_a_restart(world: _World) -> None:
+    first = world.look()  # no container yet: nothing happens
+    world.blobs.create_container()
+    world.blobs.upload_blob("in/x", b"\xff\x00")
+    world.blobs.upload_blob("out/x", b"no")
+    world.look(first)
+    world.look(first)
+    assert world.runs.seen() == [("in/x", 2, b"\xff\x00")]
+    world.blobs.upload_blob("in/x", b"second", overwrite=True)
+    world.look()
+    world.look()
+    assert world.runs.seen() == [("in/x", 6, b"second"), ("in/x", 2, b"\xff\x00")]
+
+
+def test_given_names_and_contents_of_all_kinds_when_looked_at_then_they_arrive_as_they_are(
+    world: _World,
 ) -> None:
-    container, runs = f"c{uuid.uuid4().hex}", _Runs(failures=99)
-    with BlobServiceClient.from_connection_string(azurite.connection_string) as service:
-        service.create_container(container).upload_blob("bad", b"1")
-    environment = {"DATA": azurite.connection_string}
-    trigger = BlobTrigger("f", parse_path(container), "DATA", Store(":memory:"), runs, environment)
+    world.blobs.create_container()
+    contents = [bytes(range(256)), b"", b"\xff\xfe", "é".encode(), b"{}", b"\x00"]
+    for name, content in zip(NAMES, contents, strict=True):
+        world.blobs.upload_blob(name, content, metadata={"k1": "v1"})
+    trigger = world.look()
+    expected = [(n, len(c) or None, c) for n, c in zip(NAMES, contents, strict=True)]  # of 0 bytes: None
+    assert world.runs.seen() == sorted(expected, key=lambda item: item[0])
+    stream = next(s for s in world.runs.streams if s.name.endswith("é.json"))
+    assert stream.uri.endswith(f"/{world.container}/in/sp%20ace%2520%C3%A9.json")  # as recorded
+    assert stream.metadata == {"k1": "v1"}
+    assert stream.blob_properties["ETag"].startswith('"')
+    call = world.runs.calls[0]
+    name = call.metadata["BlobTrigger"].value
+    assert call.reason == f"New blob detected(LogsAndContainerScan): {name}"
+    assert call.metadata["n"].value == name.removeprefix(f"{world.container}/in/")
+    world.look(trigger)
+    assert len(world.runs.calls) == len(NAMES)
+
+
+def test_given_a_blob_that_always_fails_when_looked_at_then_five_attempts_and_the_poison_queue(
+    world: _World,
+) -> None:
+    world.blobs.create_container()
+    world.blobs.upload_blob("in/bad", b"1")
+    world.runs.failures = 99
+    world.look(world.look())
+    assert len(world.runs.calls) == 5
+    queue = world.storage.queues("DATA").get_queue_client(POISON_QUEUE)
+    bodies = [json.loads(b64decode(m.content)) for m in queue.receive_messages(visibility_timeout=1)]
+    found = [body for body in bodies if body["ContainerName"] == world.container]
+    etag = world.blobs.get_blob_client("in/bad").get_blob_properties().etag
+    assert found == [
+        {
+            "Type": "BlobTrigger",
+            "FunctionId": "Host.Functions.f",
+            "BlobType": "BlockBlob",
+            "ContainerName": world.container,
+            "BlobName": "in/bad",
+            "ETag": etag,
+        }
+    ]
+    world.look()  # nor after a restart
+    assert len(world.runs.calls) == 5
+
+
+def test_given_a_blob_that_fails_at_first_when_looked_at_then_it_is_tried_again_at_once(
+    world: _World,
+) -> None:
+    world.blobs.create_container()
+    world.blobs.upload_blob("in/x", b"1")
+    world.runs.failures = 4
+    world.look()
+    assert (len(world.runs.calls), world.runs.seen()) == (5, [("in/x", 1, b"1")])
+
+
+def test_given_a_blob_deleted_or_overwritten_between_attempts_when_tried_again_then_that_version_is_over(
+    world: _World,
+) -> None:
+    world.blobs.create_container()
+    world.blobs.upload_blob("in/gone", b"1")
+    world.runs.failures = 1
+    world.runs.before = lambda: world.blobs.delete_blob("in/gone")
+    trigger = world.look()
+    assert len(world.runs.calls) == 1
+
+    world.blobs.upload_blob("in/new", b"old")
+    world.runs.failures = 1
+
+    def overwrite() -> None:
+        world.runs.before = None
+        world.blobs.upload_blob("in/new", b"new", overwrite=True)
+
+    world.runs.before = overwrite
+    world.look(trigger)
+    assert world.runs.seen() == []
+    world.look(trigger)
+    assert world.runs.seen() == [("in/new", 3, b"new")]
+
+
+def test_given_a_blob_that_takes_long_when_others_come_then_they_do_not_wait_for_it(world: _World) -> None:
+    world.blobs.create_container()
+    world.blobs.upload_blob("in/slow", b"1")
+    gate, started = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        if world.runs.calls[-1].metadata["n"].value == "slow":
+            started.set()
+            gate.wait(30)
+
+    world.runs.before = wait
+    trigger = world.trigger(parallel=2)
     trigger.poll()
+    assert started.wait(30)
+    world.blobs.upload_blob("in/quick", b"2")
     trigger.poll()
-    assert runs.attempts == 5
-    with QueueServiceClient.from_connection_string(azurite.connection_string) as queues:
-        texts = [m.content for m in queues.get_queue_client(POISON_QUEUE).receive_messages()]
-    found = [m for m in (json.loads(b64decode(t)) for t in texts) if m["ContainerName"] == container]
-    assert [(m["FunctionId"], m["BlobName"]) for m in found] == [("Host.Functions.f", "bad")]
+    trigger.poll()  # the slow one is not begun a second time
+    while not world.runs.streams:
+        threading.Event().wait(0.02)
+    assert world.runs.seen() == [("in/quick", 1, b"2")]
+    gate.set()
+    assert trigger.wait_until_idle(30)
+    assert len(world.runs.calls) == 2
+
+
+def test_given_a_processed_blob_when_run_by_hand_then_it_runs_again_and_is_done_as_before(
+    world: _World,
+) -> None:
+    world.blobs.create_container()
+    world.blobs.upload_blob("in/x", b"1")
+    trigger = world.look()
+    trigger.run_by_hand(f"{world.container}/in/x")
+    assert world.runs.seen() == [("in/x", 1, b"1")] * 2
+    world.look(trigger)
+    assert len(world.runs.calls) == 2
+    with pytest.raises(ValueError, match="Blob identifiers must be in the format 'container/blob'"):
+        trigger.run_by_hand("nonsense")
+
+
+def _event(url: str, etag: str) -> dict[str, Any]:
+    return {
+        "eventType": "Microsoft.Storage.BlobCreated",
+        "data": {"url": url, "eTag": etag, "blobType": "BlockBlob"},
+    }
+
+
+def test_given_blob_events_when_they_come_then_matching_blobs_run_once_however_often_they_come(
+    world: _World,
+) -> None:
+    world.blobs.create_container()
+    trigger = world.trigger(source="EventGrid")
+    hooks = Webhooks({"f": trigger})
+    body = []
+    for name in ("in/a b%é.bin", "out/y"):
+        client = world.blobs.upload_blob(name, b"1")
+        etag = client.get_blob_properties().etag.strip('"')
+        body.append(_event(client.url, etag))
+    gone = dict(body[0], data={**body[0]["data"], "url": body[0]["data"]["url"] + ".gone"})
+    text = json.dumps([*body, body[0], gone]).encode()
+    headers = {"aeg-event-type": "Notification"}
+    for _ in range(2):
+        answer = hooks.handle("POST", "blobs", {"functionName": "Host.Functions.f"}, headers, text)
+        assert (answer.status, answer.body) == (202, "")
+        assert trigger.wait_until_idle(30)
+    assert world.runs.seen() == [("in/a b%é.bin", 1, b"1")]
+    assert world.runs.calls[0].reason.startswith("New blob detected(EventGrid): ")
+    world.look(trigger)  # and the listing, which stands in for events that nobody sends
+    assert len(world.runs.calls) == 1
+    unknown = hooks.handle("POST", "blobs", {"functionName": "Host.Functions.g"}, headers, text)
+    assert unknown.status == 202
+
+
+def test_given_an_azure_url_when_its_event_comes_then_the_account_is_not_in_the_path(world: _World) -> None:
+    world.blobs.create_container()
+    world.blobs.upload_blob("in/x", b"1")
+    hooks = Webhooks({"f": trigger}) if (trigger := world.trigger()) else None
+    assert hooks is not None
+    event = _event(f"https://shop.blob.core.windows.net/{world.container}/in/x", "")  # some have no ETag
+    answer = receive(
+        "POST",
+        {"aeg-event-type": "Notification"},
+        json.dumps(event).encode(),
+        lambda events: hooks._blob_events("Host.Functions.f", events),
+    )
+    assert answer.status == 202
+    assert trigger.wait_until_idle(30)
+    assert world.runs.seen() == [("in/x", 1, b"1")]
+
+
+def test_given_a_storage_that_is_down_when_looked_at_then_the_log_names_the_setting_once(
+    caplog: pytest.LogCaptureFixture, azurite: Azurite
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    environment = {
+        "DATA": str(connection_string("DATA", {"DATA": "UseDevelopmentStorage=true"})).replace(
+            ":10000/", f":{port}/"
+        )
+    }
+    runs = _Runs()
+    container = f"c{uuid.uuid4().hex}"
+    trigger = BlobTrigger("f", parse_path(container), "DATA", Storage(environment), Store(":memory:"), runs)
+    with pytest.raises(AzureError):
+        trigger.poll()
+    with caplog.at_level(logging.WARNING):
+        trigger.start()
+        while not caplog.records:
+            threading.Event().wait(0.02)
+        trigger.stop()
+        trigger.join(10)
+    assert len(caplog.records) == 1
+    assert f"the storage of setting DATA (http://127.0.0.1:{port}/devstoreaccount1)" in caplog.text
+
+
+def test_given_many_blobs_when_listed_then_all_of_them_in_pages(
+    world: _World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.blobs.create_container()
+    for number in range(7):
+        world.blobs.upload_blob(f"in/{number}", b"1")
+    client = world.blobs
+    client_type = type(client)
+    listing = client_type.list_blob_names
+    monkeypatch.setattr(
+        client_type, "list_blob_names", lambda self, **k: listing(self, results_per_page=3, **k)
+    )
+    assert [name for name, _ in world.trigger()._listed()] == [f"in/{n}" for n in range(7)]

@@ -1,0 +1,111 @@
+"""What each kind of trigger that starts functions by itself becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from devhost.bindings.queues import check_queue_name
+from devhost.errors import IndexingError
+from devhost.indexing import Function
+from devhost.invoker import Call
+from devhost.retry import parse_policy
+from devhost.settings import HostJson, resolve
+from devhost.storage import DEFAULT_CONNECTION, Storage
+from devhost.triggers.background import Trigger
+from devhost.triggers.blob import BlobTrigger, ReceiptStore
+from devhost.triggers.blob_path import parse_path
+from devhost.triggers.event_grid import EventGridTrigger
+from devhost.triggers.ncrontab import parse_schedule
+from devhost.triggers.queue import QueueTrigger
+from devhost.triggers.timer import StatusStore, TimerTrigger
+
+
+class TriggerStore(StatusStore, ReceiptStore, Protocol):
+    """Where timers and blob triggers keep what must outlive the process."""
+
+
+@dataclass(frozen=True)
+class TriggerServices:
+    """`invoke` runs a function to its end and raises what it raises."""
+
+    settings: HostJson
+    environment: Mapping[str, str]
+    storage: Storage
+    store: TriggerStore
+    invoke: Callable[[Function, Call], object]
+
+
+def build_trigger(function: Function, services: TriggerServices) -> Trigger:
+    """Of one of BUILDERS. Raises IndexingError."""
+    return BUILDERS[function.trigger_type](function, services, lambda call: services.invoke(function, call))
+
+
+Run = Callable[[Call], object]
+
+
+def _timer(function: Function, services: TriggerServices, run: Run) -> Trigger:
+    trigger = function.trigger
+    name = services.environment.get("WEBSITE_TIME_ZONE")
+    try:
+        zone = ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise IndexingError(f"WEBSITE_TIME_ZONE: the time zone '{name}' is not known") from error
+    return TimerTrigger(
+        function.name,
+        parse_schedule(resolve(str(trigger["schedule"]), services.environment), zone),
+        services.store,
+        run,
+        run_on_startup=bool(trigger.get("runOnStartup")),
+        monitor=trigger.get("useMonitor") is not False,
+        retry=parse_policy(function.retry_policy) if function.retry_policy else None,
+        zone=zone,
+    )
+
+
+def _blob(function: Function, services: TriggerServices, run: Run) -> Trigger:
+    trigger = function.trigger
+    connection = str(trigger.get("connection") or DEFAULT_CONNECTION)
+    path = parse_path(resolve(str(trigger["path"]), services.environment))
+    services.storage.check(connection, "blob")
+    return BlobTrigger(
+        function.name,
+        path,
+        connection,
+        services.storage,
+        services.store,
+        run,
+        attempts=services.settings.blob_attempts,
+        parallel=services.settings.max_blobs,
+        source=str(trigger.get("source") or "LogsAndContainerScan"),
+    )
+
+
+def _queue(function: Function, services: TriggerServices, run: Run) -> Trigger:
+    trigger = function.trigger
+    connection = str(trigger.get("connection") or DEFAULT_CONNECTION)
+    queue = check_queue_name(resolve(str(trigger["queueName"]), services.environment))
+    services.storage.check(connection, "queue")
+    return QueueTrigger(
+        function.name,
+        queue,
+        connection,
+        services.storage,
+        run,
+        services.settings.queues,
+        is_binary=str(trigger.get("dataType", "")).upper() == "BINARY",
+    )
+
+
+def _event_grid(function: Function, _services: TriggerServices, run: Run) -> Trigger:
+    return EventGridTrigger(function.name, run)
+
+
+BUILDERS: Mapping[str, Callable[[Function, TriggerServices, Run], Trigger]] = {
+    "timerTrigger": _timer,
+    "blobTrigger": _blob,
+    "queueTrigger": _queue,
+    "eventGridTrigger": _event_grid,
+}
