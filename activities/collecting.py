@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from durable import Blueprint, Client, start_once
 from mobexport import durable_names as names
+
+if TYPE_CHECKING:
+    from mobexport.pipeline.export_row import ExportRow
 
 blueprint = Blueprint()
 
@@ -41,12 +44,25 @@ async def ensure_processing_started(step: dict[str, Any], client: Client) -> dic
     return {"done": False}
 
 
-@blueprint.activity
-def finish_export(step: dict[str, Any]) -> dict[str, Any]:
-    """`{exportId, attempt, outcome}` → the summary; the one place where an attempt ends."""
+@blueprint.client_activity
+async def finish_export(step: dict[str, Any], client: Client) -> dict[str, Any]:
+    """`{exportId, attempt, outcome}` → `{state, manifest, …}`; the one place where an attempt ends."""
+    import asyncio
+
     from mobexport import app
 
-    return app.finish_export(step["exportId"], step["attempt"], step["outcome"])
+    export_id, attempt = step["exportId"], step["attempt"]
+    row = await asyncio.to_thread(app.finisher().finish, export_id, attempt, step["outcome"])
+    await start_deliveries(client, row)
+    return {"exportId": export_id, "attempt": attempt, "state": str(row.state), "manifest": row.manifest}
+
+
+async def start_deliveries(client: Client, row: ExportRow) -> None:
+    """Starts `deliver_notification` for every notification that is owed, unless it is going."""
+    for attempt, target in row.owed:
+        instance = names.notify_instance(row.id, attempt, target)
+        payload = {"version": 1, "exportId": row.id, "attempt": attempt, "target": target}
+        await start_once(client, names.DELIVER_NOTIFICATION, instance, payload)
 
 
 def processing_input(export_id: str, attempt: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ blueprint = Blueprint()
 
 @blueprint.activity
 def create_export_job(step: dict[str, Any]) -> dict[str, Any]:
-    """`{exportId, attempt, totalDeadline}` → `{jobId}`."""
+    """`{exportId, attempt, totalDeadline}` → `{phase, began, collect}`."""
     from mobexport import app
 
     return app.collector().create_job(step["exportId"], step["attempt"], step["totalDeadline"])

@@ -11,9 +11,8 @@ blueprint = Blueprint()
 
 @blueprint.activity
 def send_notification(step: dict[str, Any]) -> dict[str, Any]:
-    """`{exportId, attempt, event, target, tried, of}` → `{state}`; the registry keeps every try."""
+    """`{exportId, attempt, target, tried, of}` → `{state}`; the registry keeps every try."""
     from mobexport import app
 
-    return app.send_notification(
-        step["exportId"], step["attempt"], step["event"], step["target"], step["tried"] + 1, step["of"]
-    )
+    tries = step["tried"] + 1
+    return app.deliverer().send(step["exportId"], step["attempt"], step["target"], tries=tries, of=step["of"])

@@ -36,12 +36,12 @@ def commit_export(step: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.client_activity
 async def announce_processed(step: dict[str, Any], client: Client) -> dict[str, Any]:
-    """`{exportId, attempt, outcome}` → `{notify}`: tells the run, and who else is to be told."""
+    """`{exportId, attempt, outcome}` → `{}`: keeps a failure, and tells the run."""
     import asyncio
 
     from mobexport import app
 
     export_id, attempt = step["exportId"], step["attempt"]
-    targets = await asyncio.to_thread(app.keep_processed, export_id, attempt, step["outcome"])
+    await asyncio.to_thread(app.keep_processed, export_id, attempt, step["outcome"])
     await wake(client, names.run_instance(export_id, attempt), names.PROCESSED)
-    return {"notify": targets}
+    return {}

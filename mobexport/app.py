@@ -5,24 +5,23 @@ Imported inside functions only: it brings the storage SDK, pydantic and requests
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NoReturn
 
-from mobexport.clock import now, stamp
+from mobexport.clock import now
 from mobexport.config import get_config
-from mobexport.errors import DataError, MobexportError, RemoteError, Unavailable
+from mobexport.errors import DataError, Unavailable
 from mobexport.export_api.authentication import check_caller
 from mobexport.export_api.tasks import ExportTasks
-from mobexport.pipeline import notify
 from mobexport.pipeline.collecting import Collector
+from mobexport.pipeline.delivering import Deliverer
 from mobexport.pipeline.export_api_client import ExportApiClient
+from mobexport.pipeline.export_row import ExportRow
+from mobexport.pipeline.finishing import Finisher
 from mobexport.pipeline.poll_policy import PollPolicy
 from mobexport.pipeline.processing import Processor
-from mobexport.pipeline.registry import ExportRow, Registry
+from mobexport.pipeline.registry import Registry
 from mobexport.pipeline.requests import parse_request
-from mobexport.pipeline.states import State
-from mobexport.redact import redact
 from mobexport.settings import get_settings
 from mobexport.storage import get_storage
 
@@ -54,6 +53,16 @@ def processor() -> Processor:
     return Processor(registry(), get_storage(), get_settings())
 
 
+def finisher() -> Finisher:
+    """The end of attempts."""
+    return Finisher(registry(), get_storage(), processor())
+
+
+def deliverer() -> Deliverer:
+    """Notifications."""
+    return Deliverer(registry(), get_storage(), get_config)
+
+
 def request_export(body: Any) -> tuple[ExportRow, bool]:
     """The export of a request body, and whether this call began an attempt. Raises RequestError."""
     if get_settings().role == "export-api":
@@ -78,7 +87,6 @@ def run_input(row: ExportRow) -> dict[str, Any]:
         "attempt": row.attempt,
         "policy": policy.to_json(),
         "graceSeconds": settings.trigger_grace_seconds,
-        "notify": list(row.request.notify),
     }
 
 
@@ -95,52 +103,7 @@ def raise_processing_crashed(instance: str, state: str) -> NoReturn:
     raise DataError(f"processing crashed again and again ({state}); see instance {instance}", code="Crashed")
 
 
-def keep_processed(export_id: str, attempt: int, outcome: dict[str, Any]) -> list[str]:
-    """Keeps how processing ended; the targets to tell of it, none if it failed."""
+def keep_processed(export_id: str, attempt: int, outcome: dict[str, Any]) -> None:
+    """Keeps why processing failed, if it did; a commit keeps itself."""
     if "error" in outcome:
         processor().give_up(export_id, attempt, outcome["error"])
-        return []
-    return list(registry().attempt(export_id, attempt).request.notify)
-
-
-_ENDS = {"Cancelled": State.CANCELLED, "TimedOut": State.TIMED_OUT}
-
-
-def finish_export(export_id: str, attempt: int, outcome: dict[str, Any]) -> dict[str, Any]:
-    """Ends the attempt by the outcome of its last step, and deletes its landing container."""
-    error = outcome.get("error")
-
-    def end(row: ExportRow) -> ExportRow:
-        if error:
-            return replace(row, state=_ENDS.get(error["code"], State.FAILED), error=_shown(error))
-        empty = not (row.counts or {}).get("records")
-        return replace(row, state=State.EMPTY if empty else State.SUCCEEDED, error=None)
-
-    row = registry().change(export_id, attempt, end)
-    if row.landing:
-        get_storage().delete_container(row.landing)
-    return {"exportId": export_id, "attempt": attempt, "state": str(row.state), "manifest": row.manifest}
-
-
-def _shown(error: dict[str, Any]) -> dict[str, Any]:
-    return {"code": error["code"], "kind": error["kind"], "message": redact(error["message"])}
-
-
-def send_notification(
-    export_id: str, attempt: int, event: str, target: str, tries: int, of: int
-) -> dict[str, Any]:
-    """Sends one notification and keeps what became of it. Raises RemoteError or ConfigError."""
-    row = registry().attempt(export_id, attempt)
-    before = row.deliveries.get(target, {})
-    if before.get("event") == event and before.get("state") == "Delivered":
-        return {"state": "Delivered"}
-    delivery = {"event": event, "state": "Delivered", "tries": tries, "at": stamp()}
-    try:
-        notify.send(get_config().target(target), notify.make_event(row, event), get_storage())
-    except MobexportError as error:
-        last = tries >= of or not (isinstance(error, RemoteError) and error.retryable)
-        delivery |= {"state": "Failed" if last else "Retrying", "error": redact(error.message)}
-        registry().record_delivery(export_id, attempt, target, delivery)
-        raise
-    registry().record_delivery(export_id, attempt, target, delivery)
-    return {"state": "Delivered"}

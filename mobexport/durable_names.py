@@ -74,9 +74,9 @@ def process_instance(export_id: str, attempt: int) -> str:
     return f"process-{export_id}-{attempt}"
 
 
-def notify_instance(export_id: str, attempt: int, event: str, target: str) -> str:
-    """Instance of `deliver_notification`; a child of the run (failures) or of the processing."""
-    return f"notify-{export_id}-{attempt}-{event}-{target}"
+def notify_instance(export_id: str, attempt: int, target: str) -> str:
+    """Instance of `deliver_notification`: one id for its two starters (the attempt's end, reconcile)."""
+    return f"notify-{export_id}-{attempt}-{target}"
 
 
 def task_instance(task_id: str) -> str:

@@ -193,6 +193,33 @@ class DataStorage:
         except ResourceNotFoundError:
             return
 
+    def copy_blob(self, source: str, blob: RawBlob, target: str, name: str) -> bool:
+        """Copies exactly that version of a blob within the account, server-side, unless `name` is there.
+
+        Returns whether the copy is complete; False means: ask again. Raises SourceChanged if the source
+        was replaced, Transient if the copy failed (a repetition starts it anew).
+        """
+        copied = self.container(target).get_blob_client(name)
+        original = self.container(source, create=False).get_blob_client(blob.name)
+        try:
+            copied.start_copy_from_url(
+                original.url,
+                source_etag=blob.etag,
+                source_match_condition=MatchConditions.IfNotModified,
+                match_condition=MatchConditions.IfMissing,
+            )
+        except ResourceExistsError:
+            pass
+        except HttpResponseError as error:
+            if error.status_code == 412:
+                raise SourceChanged(f"{source}/{blob.name} was replaced while it was copied") from None
+            raise
+        found = copied.get_blob_properties()
+        if found.copy.status in ("failed", "aborted"):
+            copied.delete_blob()
+            raise Transient(f"the server-side copy of {blob.name} ended as {found.copy.status}")
+        return found.copy.status in (None, "success") and found.size == blob.size
+
     def read_chunks(self, container: str, blob: RawBlob) -> Iterator[bytes]:
         """The bytes of exactly that version of a blob, by ranges of 4 MiB.
 

@@ -79,8 +79,8 @@ def _instances(export: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if export["jobId"]:
         yield "serve", names.task_instance(export["jobId"])
     yield "process", names.process_instance(export_id, attempt)
-    for target, delivery in export["deliveries"].items():
-        yield "notify", names.notify_instance(export_id, attempt, delivery["event"], target)
+    for target in export["deliveries"]:
+        yield "notify", names.notify_instance(export_id, attempt, target)
 
 
 def _history(client: _Client, instance: tuple[str, str]) -> Iterator[Line]:

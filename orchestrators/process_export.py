@@ -1,4 +1,4 @@
-"""`process_export`: from the collected files of one attempt to committed Parquet and notifications."""
+"""`process_export`: from the collected files of one attempt to committed Parquet."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 from durable import Blueprint, Context, Steps
 from mobexport import durable_names as names
 from mobexport.retry_policy import MUST_HAPPEN
-from orchestrators.run_export import notify
 from orchestrators.steps import call
 
 blueprint = Blueprint()
@@ -25,8 +24,7 @@ def process_export(context: Context) -> Steps:
     if begun.get("ok", {}).get("done"):
         return begun
     outcome = yield from _convert_and_commit(context, step, begun)
-    announced = yield from call(context, names.ANNOUNCE_PROCESSED, {**step, "outcome": outcome}, MUST_HAPPEN)
-    yield from notify(context, step, announced.get("ok", {}).get("notify", []), "completed")
+    yield from call(context, names.ANNOUNCE_PROCESSED, {**step, "outcome": outcome}, MUST_HAPPEN)
     return outcome
 
 

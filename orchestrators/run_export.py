@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from durable import Blueprint, Context, Outcome, Steps, Task
@@ -22,38 +22,54 @@ _PROCESSING_LIMIT = timedelta(hours=6)
 
 @blueprint.orchestrator
 def run_export(context: Context) -> Steps:
-    """Input: `{version, exportId, attempt, policy, graceSeconds, notify}`; returns the summary."""
+    """Input: `{version, exportId, attempt, policy, graceSeconds}`; returns the summary.
+
+    A run that was lost can be started again: its first step says in which phase it goes on.
+    """
     run = context.get_input()
     step = {"exportId": run["exportId"], "attempt": run["attempt"]}
     cancel = context.wait_for_external_event(names.CANCEL)
     processed = context.wait_for_external_event(names.PROCESSED)
-
-    outcome = yield from _job(context, run, step, cancel)
-    if "ok" in outcome:
-        outcome = yield from _collect(context, step, cancel)
-    if "ok" in outcome:
-        outcome = yield from _processing(context, run, step, processed)
-    finished = yield from call(context, names.FINISH_EXPORT, {**step, "outcome": outcome}, MUST_HAPPEN)
-    summary = finished.get("ok") or finished
-    if summary.get("state") in (State.FAILED, State.TIMED_OUT):
-        yield from notify(context, step, run["notify"], "failed")
-    return summary
-
-
-def _job(context: Context, run: dict[str, Any], step: dict[str, Any], cancel: Task) -> Steps:
-    """Creates the export job and polls it until it ends."""
-    began = context.current_utc_datetime
-    policy = run["policy"]
+    deadline = run["policy"]["total_deadline"]
     created = yield from call(
-        context, names.CREATE_EXPORT_JOB, {**step, "totalDeadline": policy["total_deadline"]}, wake=cancel
+        context, names.CREATE_EXPORT_JOB, {**step, "totalDeadline": deadline}, wake=cancel
     )
-    if "error" in created:
-        return created
-    progress = PollProgress(polls=0, errors=0, began=began, state=State.QUEUED, since=began)
+    outcome: Outcome = created
+    if "ok" in created:
+        outcome = yield from _from_phase(context, run, step, created["ok"], cancel, processed)
+    finished = yield from call(context, names.FINISH_EXPORT, {**step, "outcome": outcome}, MUST_HAPPEN)
+    return finished.get("ok") or finished
+
+
+def _from_phase(
+    context: Context,
+    run: dict[str, Any],
+    step: dict[str, Any],
+    job: dict[str, Any],
+    cancel: Task,
+    processed: Task,
+) -> Steps:
+    """The phases from the one the attempt is in; the Outcome that ends it."""
+    outcome: Outcome = {"ok": {}}
+    if job["phase"] == "poll":
+        outcome = yield from _poll(context, run, step, job["began"])
+    if "ok" in outcome and job["collect"]:
+        outcome = yield from _collect(context, step, cancel)
+    if "ok" in outcome and job["collect"]:
+        outcome = yield from _processing(context, run, step, processed)
+    return outcome
+
+
+def _poll(context: Context, run: dict[str, Any], step: dict[str, Any], began: str) -> Steps:
+    """Polls the export job until it ends."""
+    now = context.current_utc_datetime
+    progress = PollProgress(
+        polls=0, errors=0, began=datetime.fromisoformat(began), state=State.QUEUED, since=now
+    )
     try:
         polled: Outcome = yield context.call_sub_orchestrator(
             names.POLL_EXPORT_JOB,
-            {"version": 1, **step, "policy": policy, "progress": progress.to_json()},
+            {"version": 1, **step, "policy": run["policy"], "progress": progress.to_json()},
             names.poll_instance(run["exportId"], run["attempt"]),
         )
     except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
@@ -95,17 +111,3 @@ def _processing(context: Context, run: dict[str, Any], step: dict[str, Any], pro
         if context.current_utc_datetime - began > _PROCESSING_LIMIT:
             break
     return failure("TimedOut", f"processing did not end within {_PROCESSING_LIMIT}", kind="deadline")
-
-
-def notify(context: Context, step: dict[str, Any], targets: list[str], event: str) -> Steps:
-    """Delivers one event to every target, side by side; a dead one holds up only itself."""
-    deliveries = [
-        context.call_sub_orchestrator(
-            names.DELIVER_NOTIFICATION,
-            {"version": 1, **step, "event": event, "target": target},
-            names.notify_instance(step["exportId"], step["attempt"], event, target),
-        )
-        for target in targets
-    ]
-    if deliveries:
-        yield context.task_all(deliveries)

@@ -1,10 +1,102 @@
-"""What tests of several packages share: the storage emulator."""
+"""What tests of several packages share: the storage emulator, and the app in virtual time."""
 
-from collections.abc import Iterator
+import asyncio
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from activities import collecting, creating, notifying, processing, serving
+from devhost.durable.engine import EndedError, NotFoundError
+from devhost.replay import AlreadyExistsError, ReplayHarness
+from mobexport import durable_names as names
+from orchestrators.deliver_notification import deliver_notification
+from orchestrators.poll_export_job import poll_export_job
+from orchestrators.process_export import process_export
+from orchestrators.run_export import run_export
+from orchestrators.serve_export_task import serve_export_task
 from samples.azurite import Azurite, missing
+
+ORCHESTRATORS = {
+    function.__name__: function
+    for function in (run_export, poll_export_job, process_export, deliver_notification, serve_export_task)
+}
+ACTIVITY_MODULES = (creating, collecting, processing, notifying, serving)
+
+
+class VirtualApp:
+    """The app's orchestrators and its own activities, in virtual time: what they touch is up to the test.
+
+    `overrides` replace activities by functions `step -> outcome`; `crashed` answers whether the step that
+    has just been done is to end like one whose worker died right after it: done, its answer lost.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.overrides: dict[str, Callable[[Any], Any]] = {}
+        self.crashed: Callable[[str], bool] = lambda name: False
+        self.h = ReplayHarness(
+            ORCHESTRATORS, {name: self._activity(name) for name in names.ACTIVITIES}, **options
+        )
+        self.client = _Client(self.h)
+
+    def _activity(self, name: str) -> Callable[[Any], Any]:
+        function = next(getattr(module, name) for module in ACTIVITY_MODULES if hasattr(module, name))
+
+        def run(step: Any) -> Any:
+            if name in self.overrides:
+                outcome = self.overrides[name](step)
+            elif inspect.iscoroutinefunction(function):
+                outcome = asyncio.run(function(step, self.client))
+            else:
+                outcome = function(step)
+            if self.crashed(name):
+                raise RuntimeError("the worker died")
+            return outcome
+
+        return run
+
+    def start(self, name: str, instance: str, payload: Any) -> None:
+        """What a client does: a running instance is left alone."""
+        with suppress(AlreadyExistsError):
+            self.h.start(name, payload, instance)
+
+    def called(self, name: str) -> list[Any]:
+        """Inputs of the calls of one activity."""
+        return [given for _, called, given in self.h.activity_calls if called == name]
+
+
+class _Client:
+    """The durable client of an activity, as far as this app uses it."""
+
+    def __init__(self, harness: ReplayHarness) -> None:
+        self._h = harness
+
+    async def start_new(self, name: str, instance_id: str, client_input: Any) -> str:
+        try:
+            return self._h.start(name, client_input, instance_id)
+        except AlreadyExistsError as error:
+            raise Exception(str({"Message": "An Orchestration instance already exists."})) from error
+
+    async def raise_event(self, instance_id: str, event_name: str, event_data: Any = None) -> None:
+        try:
+            self._h.raise_event(instance_id, event_name, event_data)
+        except (NotFoundError, EndedError) as error:
+            raise Exception(str(error)) from error
+
+    async def get_status(self, instance_id: str) -> Any:
+        try:
+            status = self._h.status(instance_id).runtime_status
+        except KeyError:
+            return SimpleNamespace(runtime_status=None)
+        return SimpleNamespace(runtime_status=SimpleNamespace(value=status))
+
+
+@pytest.fixture
+def virtual_app() -> type[VirtualApp]:
+    return VirtualApp
 
 
 @pytest.fixture(scope="session")

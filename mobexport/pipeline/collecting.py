@@ -6,24 +6,26 @@ repeated at any time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError, ResourceExistsError
-
+from mobexport import clock
 from mobexport.clock import stamp
-from mobexport.errors import MobexportError, Rejected, SourceChanged, Transient
+from mobexport.errors import MobexportError, Rejected, Transient
 from mobexport.ids import new_container_suffix
-from mobexport.pipeline.registry import ExportRow, Registry
+from mobexport.pipeline.destinations import Destinations
+from mobexport.pipeline.export_row import ExportRow
+from mobexport.pipeline.registry import Registry
 from mobexport.pipeline.source import Job, JobSource
 from mobexport.pipeline.states import JOB_STATES, State
 from mobexport.settings import SAS_MARGIN
 from mobexport.storage import EXPORTS_CONTAINER, DataStorage, RawBlob
 
 COMPLETE: Final = "_complete.json"
+_LANDING: Final = re.compile(r"landing-[0-9a-f]{20}")
 
 
 class Cancelled(MobexportError):
@@ -31,6 +33,13 @@ class Cancelled(MobexportError):
 
     code = "Cancelled"
     kind = "cancelled"
+
+
+class Ended(MobexportError):
+    """The attempt has ended already: a step that is repeated after the end does nothing."""
+
+    code = "Ended"
+    kind = "ended"
 
 
 @dataclass(frozen=True)
@@ -42,44 +51,59 @@ class Collector:
     storage: DataStorage
 
     def create_job(self, export_id: str, attempt: int, total_deadline: float) -> dict[str, Any]:
-        """Makes sure that the attempt has an export job; `{"jobId"}`.
+        """Makes sure that the attempt has an export job; `{"phase", "began", "collect"}`.
 
-        The API has no idempotency key. So: look for a task of ours by its token, else create one with
-        a container of its own, then win the registry row. Only the winner's container is ever read.
+        `phase` is where the run goes on (also after it was lost in the middle and started again), `began`
+        when the attempt did, `collect` whether the files are ours to collect. The API has no idempotency
+        key. So: look for a task of ours by its token, else create one with a container of its own, then
+        win the registry row. Only the winner's container is ever read.
         """
         row = self._row(export_id, attempt)
         if row.job_id is None:
-            token = f"mobexport/{export_id}/{attempt}/"
-            found = self.source.find_by_token(row.request, token)
-            job = found[0] if found else self._create(row, token, total_deadline)
-            row = self._win(row, job, tuple(other.id for other in found[1:]))
-        assert row.job_id is not None
-        return {"jobId": row.job_id}
+            token = job_token(row)
+            jobs = [job for job in self.source.find_by_token(row.request, token) if _is_ours(row, job)]
+            row = self._win(row, jobs or [self._create(row, token, total_deadline)])
+        return {
+            "phase": row.state.phase,
+            "began": row.began_at,
+            "collect": row.request.destination is None,
+        }
 
     def _create(self, row: ExportRow, token: str, total_deadline: float) -> Job:
-        landing = f"landing-{new_container_suffix()}"
-        self.storage.container(landing)
-        url = self.storage.container_write_url(landing, timedelta(seconds=total_deadline) + SAS_MARGIN)
+        if row.request.destination is None:
+            landing = f"landing-{new_container_suffix()}"
+            self.storage.container(landing)
+            # The deadline counts from the attempt's begin, and so does the SAS that must outlive it.
+            spent = clock.now() - datetime.fromisoformat(row.began_at)
+            left = max(timedelta(seconds=total_deadline) - spent, timedelta(0))
+            url = self.storage.container_write_url(landing, left + SAS_MARGIN)
+        else:
+            landing = ""
+            url = Destinations(self.storage).get(row.id, row.attempt)
         job = self.source.create(row.request, url, token + landing)
         # A server need not repeat the description in its answer.
         return replace(job, description=token + landing)
 
-    def _win(self, row: ExportRow, job: Job, others: tuple[str, ...]) -> ExportRow:
-        landing = job.description.rsplit("/", 1)[-1]
+    def _win(self, row: ExportRow, jobs: Sequence[Job]) -> ExportRow:
+        first = jobs[0]
 
-        def take(now: ExportRow) -> ExportRow:
+        def take(now: ExportRow) -> ExportRow | None:
             if now.job_id is not None:
-                lost = () if now.job_id == job.id else (job.id,)
-                return replace(now, orphans=tuple(dict.fromkeys((*now.orphans, *lost))))
-            return replace(
-                now,
-                state=State.SUBMITTED,
-                job_id=job.id,
-                landing=landing,
-                orphans=tuple(dict.fromkeys((*now.orphans, *others))),
-            )
+                return None
+            return replace(now, state=State.SUBMITTED, job_id=first.id, landing=landing_of(first))
 
-        return self.registry.change(row.id, row.attempt, take)
+        row = self.registry.change(row.id, row.attempt, take)
+        lost = [job for job in jobs if job.id != row.job_id]
+        if lost:
+            ids = [job.id for job in lost]
+            self.registry.amend(
+                row.id, lambda now: replace(now, orphans=tuple(dict.fromkeys((*now.orphans, *ids))))
+            )
+        for job in lost:
+            # What nobody will read is not to be written either: that job ends for want of its container.
+            if landing := landing_of(job):
+                self.storage.delete_container(landing)
+        return self._checked(row)
 
     def check_job(self, export_id: str, attempt: int, polls: int) -> dict[str, Any]:
         """The job's state in our words: `{"state", "error", "retryAfter"}`.
@@ -88,7 +112,13 @@ class Collector:
         """
         row = self._row(export_id, attempt)
         assert row.job_id is not None
-        job = self.source.status(row.request, row.job_id)
+        try:
+            job = self.source.status(row.request, row.job_id)
+        except Rejected as error:
+            if error.status == 404 and row.state is State.SUBMITTED:
+                # A server may show a task late; one that was never seen is looked for again.
+                raise Transient(error.message, status=404) from None
+            raise
         state = JOB_STATES.get(job.state)
         if state is None:
             raise Rejected(
@@ -108,7 +138,8 @@ class Collector:
         """Copies the landing container's files and writes `_complete.json` last.
 
         `{"files": n}` when done, `{"pending": n}` while server-side copies run, `{"none": True}` for an
-        empty container unless `accept_none`, which ends it with no file.
+        empty container unless `accept_none`, which ends it with no file. The row is won before the last
+        file is written: that write, not a blob, decides between a cancel and the collected files.
         """
         row = self._row(export_id, attempt)
         folder = export_folder(row)
@@ -118,40 +149,25 @@ class Collector:
             found = list(self.storage.list_blobs(row.landing))
             if not found and not accept_none:
                 return {"none": True}
-            pending = sum(not self._copy(row.landing, blob, folder) for blob in found)
+            pending = sum(
+                not self.storage.copy_blob(row.landing, blob, EXPORTS_CONTAINER, folder + blob.name)
+                for blob in found
+            )
             if pending:
                 return {"pending": pending}
+            self._take_files(row)
             done = self._complete(row, found, folder)
         files = len(done["files"])
         self.registry.change(
-            export_id,
-            attempt,
-            lambda now: replace(now, state=State.PROCESSING, files=files, progress={"files": files}),
+            export_id, attempt, lambda now: replace(now, files=files, progress={"files": files})
         )
         return {"files": files}
 
-    def _copy(self, landing: str, blob: RawBlob, folder: str) -> bool:
-        """Whether the copy is complete; starts it if nobody did."""
-        target = self.storage.container(EXPORTS_CONTAINER).get_blob_client(folder + blob.name)
-        source = self.storage.container(landing, create=False).get_blob_client(blob.name)
-        try:
-            target.start_copy_from_url(
-                source.url,
-                source_etag=blob.etag,
-                source_match_condition=MatchConditions.IfNotModified,
-                match_condition=MatchConditions.IfMissing,
-            )
-        except ResourceExistsError:
-            pass
-        except HttpResponseError as error:
-            if error.status_code == 412:
-                raise SourceChanged(f"{blob.name} was replaced while it was collected") from None
-            raise
-        copy = target.get_blob_properties()
-        if copy.copy.status in ("failed", "aborted"):
-            target.delete_blob()
-            raise Transient(f"the server-side copy of {blob.name} ended as {copy.copy.status}")
-        return copy.copy.status in (None, "success") and copy.size == blob.size
+    def _take_files(self, row: ExportRow) -> None:
+        def move(now: ExportRow) -> ExportRow:
+            return replace(self._checked(now), state=State.PROCESSING)
+
+        self.registry.change(row.id, row.attempt, move)
 
     def _complete(self, row: ExportRow, found: list[RawBlob], folder: str) -> Mapping[str, Any]:
         copied = {
@@ -170,10 +186,33 @@ class Collector:
         return dict(self.storage.read_json(EXPORTS_CONTAINER, folder + COMPLETE))
 
     def _row(self, export_id: str, attempt: int) -> ExportRow:
-        row = self.registry.attempt(export_id, attempt)
+        return self._checked(self.registry.attempt(export_id, attempt))
+
+    @staticmethod
+    def _checked(row: ExportRow) -> ExportRow:
+        if row.state.terminal:
+            raise Ended(f"export {row.id!r} is {row.state}")
         if row.cancel_requested and row.state.cancellable:
-            raise Cancelled(f"export {export_id!r} was cancelled")
+            raise Cancelled(f"export {row.id!r} was cancelled")
         return row
+
+
+def job_token(row: ExportRow) -> str:
+    """How the description of each of the attempt's jobs begins; the name of its container follows."""
+    return f"mobexport/{row.id}/{row.attempt}/"
+
+
+def landing_of(job: Job) -> str | None:
+    """The landing container of a job of ours; None if it writes elsewhere.
+
+    The description comes back from the server: nothing but a landing container is ever made of it.
+    """
+    name = job.description.rsplit("/", 1)[-1]
+    return name if _LANDING.fullmatch(name) else None
+
+
+def _is_ours(row: ExportRow, job: Job) -> bool:
+    return row.request.destination is not None or landing_of(job) is not None
 
 
 def export_folder(row: ExportRow) -> str:

@@ -14,8 +14,10 @@ from mobexport.errors import DataError
 from mobexport.heavy import heavy_step
 from mobexport.pipeline.collecting import COMPLETE, export_folder
 from mobexport.pipeline.converting import Conversion, convert_file
+from mobexport.pipeline.export_row import ExportRow
 from mobexport.pipeline.manifests import day_folder, make_manifest, manifest_path, swap_pointers
-from mobexport.pipeline.registry import ExportRow, Registry
+from mobexport.pipeline.registry import Registry
+from mobexport.pipeline.states import State
 from mobexport.settings import Settings
 from mobexport.storage import (
     CURATED_CONTAINER,
@@ -43,7 +45,7 @@ class Processor:
         Asked first, since a blob event may come twice, late, or for an attempt that is no more.
         """
         row = self.registry.attempt(export_id, attempt)
-        if row.manifest is not None or row.state.terminal:
+        if row.manifest is not None or row.processing_error or row.state is not State.PROCESSING:
             return {"done": True}
         return {"done": False, "files": len(self._complete(row)["files"])}
 
@@ -116,7 +118,11 @@ class Processor:
         }
 
     def commit(self, export_id: str, attempt: int) -> dict[str, Any]:
-        """Writes the manifest, then the pointers, then says so in the registry; the counts."""
+        """Writes the manifest, then the pointers, then says so in the registry; the counts.
+
+        Between manifest and pointers the registry is told that the attempt will succeed: from there on
+        nothing ends it otherwise, and whoever finds it so completes the commit.
+        """
         row = self.registry.attempt(export_id, attempt)
         folder = export_folder(row)
         conversions = [
@@ -131,6 +137,9 @@ class Processor:
             raise DataError(
                 f"{counts['records']} records became {counts['rows']} rows and {counts['rejected']} rejects"
             )
+        row = self.registry.change(export_id, attempt, lambda now: replace(now, committing=True))
+        if not row.committing:
+            raise DataError(f"export {export_id!r} ended as {row.state} before its commit", code="Ended")
         swap_pointers(self.storage, row, manifest)
         self.registry.change(export_id, attempt, lambda now: replace(now, manifest=path, counts=counts))
         return {name: counts[name] for name in ("records", "rows", "rejected")}
@@ -140,7 +149,7 @@ class Processor:
         self.registry.change(
             export_id,
             attempt,
-            lambda now: None if now.manifest else replace(now, processing_error=error),
+            lambda now: None if now.manifest or now.committing else replace(now, processing_error=error),
         )
 
     def _complete(self, row: ExportRow) -> Any:

@@ -6,73 +6,47 @@ Changes go by ETag; a state that cannot follow, or belongs to an earlier attempt
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from mobexport.clock import stamp
 from mobexport.errors import Conflict, NotFound
+from mobexport.pipeline.export_row import PARTITION, ExportRow, begin, from_entity, to_entity
 from mobexport.pipeline.requests import ExportRequest
-from mobexport.pipeline.states import State, can_move
-from mobexport.storage import EXPORTS_TABLE, DataStorage, replace_row
+from mobexport.pipeline.states import can_move
+from mobexport.storage import CURATED_CONTAINER, EXPORTS_TABLE, DataStorage, replace_row
 
-_PARTITION = "exports"
-
-
-@dataclass(frozen=True)
-class ExportRow:
-    """One export with its newest attempt; times are RFC 3339 in UTC."""
-
-    id: str
-    request: ExportRequest
-    state: State
-    attempt: int
-    created_at: str
-    updated_at: str
-    cancel_requested: bool = False
-    job_id: str | None = None
-    landing: str | None = None
-    """Container that the job writes to; its files are collected from there."""
-    progress: Mapping[str, Any] = field(default_factory=dict)
-    """What the present phase counts: polls and the next one, files, converted files."""
-    files: int | None = None
-    """Collected files; None until they are collected."""
-    manifest: str | None = None
-    """Path of the manifest in `curated`, once committed."""
-    counts: Mapping[str, Any] | None = None
-    processing_error: Mapping[str, Any] | None = None
-    """Why processing gave up; the run turns it into the attempt's end."""
-    deliveries: Mapping[str, Any] = field(default_factory=dict)
-    error: Mapping[str, Any] | None = None
-    orphans: tuple[str, ...] = ()
-    """Export jobs that a crash while creating left behind: never read, listed for the sweep."""
-    etag: str = ""
+_Change = Callable[[ExportRow], ExportRow | None]
 
 
 class Registry:
     """Rows of the table `exports` by export id."""
 
     def __init__(self, storage: DataStorage) -> None:
+        self._storage = storage
         self._table = storage.table(EXPORTS_TABLE)
+
+    def find(self, export_id: str) -> ExportRow | None:
+        """The export of that id, or None."""
+        try:
+            return from_entity(self._table.get_entity(PARTITION, export_id))
+        except ResourceNotFoundError:
+            return None
 
     def get(self, export_id: str) -> ExportRow:
         """Raises NotFound."""
-        try:
-            return _from_entity(self._table.get_entity(_PARTITION, export_id))
-        except ResourceNotFoundError:
-            raise NotFound(f"there is no export {export_id!r}") from None
+        row = self.find(export_id)
+        if row is None:
+            raise NotFound(f"there is no export {export_id!r}")
+        return row
 
     def attempt(self, export_id: str, attempt: int) -> ExportRow:
         """The row, if that attempt is its newest. Raises NotFound or Conflict."""
-        row = self.get(export_id)
-        if row.attempt != attempt:
-            raise Conflict(
-                f"export {export_id!r} is at attempt {row.attempt}, not {attempt}", code="OldAttempt"
-            )
-        return row
+        return _checked(self.get(export_id), attempt)
 
     def request(self, request: ExportRequest, *, rerun: bool) -> tuple[ExportRow, bool]:
         """The export of that request, and whether this call began an attempt.
@@ -80,15 +54,15 @@ class Registry:
         Running or succeeded: as it is. Failed, timed out, cancelled, or `rerun` of a succeeded one: the
         next attempt. Raises Conflict for a `rerun` of a running one.
         """
-        at = stamp(request.requested_at)
-        fresh = ExportRow(request.id, request, State.REQUESTED, 1, created_at=at, updated_at=at)
-        try:
-            self._table.create_entity(_to_entity(fresh))
-            return self.get(request.id), True
-        except ResourceExistsError:
-            pass
         while True:
-            row = self.get(request.id)
+            row = self.find(request.id)
+            if row is None:
+                fresh = begin(request, 1 + self._last_committed(request), stamp())
+                try:
+                    self._table.create_entity(to_entity(fresh))
+                except ResourceExistsError:
+                    continue
+                return self.get(request.id), True
             if not (row.state.restartable or (rerun and row.state.terminal)):
                 if rerun:
                     raise Conflict(
@@ -96,93 +70,65 @@ class Registry:
                         code="StillRunning",
                     )
                 return row, False
-            again = replace(
-                fresh, attempt=row.attempt + 1, created_at=row.created_at, orphans=row.orphans, etag=row.etag
-            )
-            if replace_row(self._table, _to_entity(again), again.etag):
+            if replace_row(self._table, to_entity(row.next_attempt(request, stamp())), row.etag):
                 return self.get(request.id), True
 
-    def change(
-        self, export_id: str, attempt: int, change: Callable[[ExportRow], ExportRow | None]
-    ) -> ExportRow:
+    def _last_committed(self, request: ExportRequest) -> int:
+        """The last attempt whose manifest stands: rows are purged after a year, manifests are not, and an
+        attempt must never find another's."""
+        prefix = f"_manifests/{request.app}/{request.export_type}/{request.id}-"
+        names = (blob.name for blob in self._storage.list_blobs(CURATED_CONTAINER, prefix))
+        found = (re.fullmatch(r"(\d+)\.json", name.removeprefix(prefix)) for name in names)
+        return max((int(match[1]) for match in found if match), default=0)
+
+    def change(self, export_id: str, attempt: int, change: _Change) -> ExportRow:
         """Applies a pure change to the row of that attempt, again if somebody else was faster.
 
         `change` returns None to leave the row as it is. A change of state that the table of states
         forbids is left out, silently: it is a repetition or comes too late. Returns the row as it is
         then. Raises NotFound, or Conflict if the attempt is no longer the newest.
         """
+
+        def allowed(row: ExportRow) -> ExportRow | None:
+            changed = change(_checked(row, attempt))
+            return changed if changed is not None and can_move(row.state, changed.state) else None
+
+        return self.amend(export_id, allowed)
+
+    def amend(self, export_id: str, change: _Change) -> ExportRow:
+        """Applies a pure change that is no move of state: what is owed, late, or left behind; also after
+        the end. Returns the row as it is then. Raises NotFound."""
         while True:
-            row = self.attempt(export_id, attempt)
+            row = self.get(export_id)
             changed = change(row)
-            if changed is None or not can_move(row.state, changed.state):
+            if changed is None:
                 return row
             changed = replace(changed, updated_at=stamp())
-            if replace_row(self._table, _to_entity(changed), changed.etag):
+            if replace_row(self._table, to_entity(changed), changed.etag):
+                # The write's own ETag is not known here; whoever changes a row reads it again.
                 return changed
 
     def request_cancel(self, export_id: str) -> ExportRow:
         """Sets the cancel flag of the newest attempt. Raises NotFound, or Conflict if it is too late."""
-        row = self.get(export_id)
 
-        def flag(now: ExportRow) -> ExportRow:
+        def flag(now: ExportRow) -> ExportRow | None:
             if not now.state.cancellable:
                 raise Conflict(f"export {export_id!r} is {now.state} and cannot be cancelled", code="TooLate")
-            return replace(now, cancel_requested=True)
+            return None if now.cancel_requested else replace(now, cancel_requested=True)
 
-        return self.change(export_id, row.attempt, flag)
+        return self.amend(export_id, flag)
 
     def record_delivery(self, export_id: str, attempt: int, target: str, delivery: Mapping[str, Any]) -> None:
         """Keeps what became of a notification; also after the attempt has ended."""
-        while True:
-            row = self.attempt(export_id, attempt)
-            changed = replace(row, deliveries={**row.deliveries, target: dict(delivery)}, updated_at=stamp())
-            if replace_row(self._table, _to_entity(changed), changed.etag):
-                return
+        self.amend(export_id, lambda now: now.with_delivery(attempt, target, delivery))
+
+    def open_rows(self) -> Iterator[ExportRow]:
+        """Exports with anything left to do: running, owing a notification, or with a container to delete."""
+        query = f"PartitionKey eq '{PARTITION}' and open eq true"
+        yield from map(from_entity, self._table.query_entities(query))
 
 
-_JSON_FIELDS = ("progress", "counts", "processing_error", "deliveries", "error")
-
-
-def _to_entity(row: ExportRow) -> dict[str, Any]:
-    request = row.request
-    entity: dict[str, Any] = {
-        "PartitionKey": _PARTITION,
-        "RowKey": row.id,
-        "app": request.app,
-        "exportType": request.export_type,
-        "request": json.dumps(request.to_json()),
-        "state": str(row.state),
-        "attempt": row.attempt,
-        "created_at": row.created_at,
-        "updated_at": row.updated_at,
-        "cancel_requested": row.cancel_requested,
-        "job_id": row.job_id,
-        "landing": row.landing,
-        "files": row.files,
-        "manifest": row.manifest,
-        "orphans": json.dumps(list(row.orphans)),
-    }
-    for name in _JSON_FIELDS:
-        value = getattr(row, name)
-        entity[name] = None if value is None else json.dumps(dict(value), ensure_ascii=False)
-    return {name: value for name, value in entity.items() if value is not None}
-
-
-def _from_entity(entity: Mapping[str, Any]) -> ExportRow:
-    parsed = {name: json.loads(entity[name]) for name in _JSON_FIELDS if name in entity}
-    return ExportRow(
-        id=str(entity["RowKey"]),
-        request=ExportRequest.from_json(json.loads(entity["request"])),
-        state=State(entity["state"]),
-        attempt=int(entity["attempt"]),
-        created_at=str(entity["created_at"]),
-        updated_at=str(entity["updated_at"]),
-        cancel_requested=bool(entity["cancel_requested"]),
-        job_id=entity.get("job_id"),
-        landing=entity.get("landing"),
-        files=entity.get("files"),
-        manifest=entity.get("manifest"),
-        orphans=tuple(json.loads(entity["orphans"])),
-        etag=str(getattr(entity, "metadata", {}).get("etag", "")),
-        **parsed,
-    )
+def _checked(row: ExportRow, attempt: int) -> ExportRow:
+    if row.attempt != attempt:
+        raise Conflict(f"export {row.id!r} is at attempt {row.attempt}, not {attempt}", code="OldAttempt")
+    return row

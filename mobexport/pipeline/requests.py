@@ -34,6 +34,8 @@ class ExportRequest:
     strict: bool
     requested_at: datetime
     export_format: str = "JsonBlob"
+    destination: str | None = None
+    """`host/container` of a container of the user's own; the URL with its SAS is kept elsewhere."""
 
     @property
     def days(self) -> tuple[date, ...]:
@@ -68,6 +70,7 @@ class ExportRequest:
             "strict": self.strict,
             "requestedAt": self.requested_at.isoformat(),
             "format": self.export_format,
+            "destination": self.destination,
         }
 
     @classmethod
@@ -82,6 +85,7 @@ class ExportRequest:
             strict=value["strict"],
             requested_at=datetime.fromisoformat(value["requestedAt"]),
             export_format=value["format"],
+            destination=value["destination"],
         )
 
 

@@ -5,17 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from mobexport.pipeline.registry import ExportRow
-from mobexport.pipeline.states import State
-
-_PHASES = {
-    State.REQUESTED: "create",
-    State.SUBMITTED: "poll",
-    State.QUEUED: "poll",
-    State.RUNNING: "poll",
-    State.COLLECTING: "collect",
-    State.PROCESSING: "process",
-}
+from mobexport.pipeline.export_row import ExportRow
 
 
 def show_export(row: ExportRow, base_url: str) -> dict[str, Any]:
@@ -25,7 +15,7 @@ def show_export(row: ExportRow, base_url: str) -> dict[str, Any]:
         "id": row.id,
         **row.request.subject(),
         "state": str(row.state),
-        "phase": _PHASES.get(row.state, "done"),
+        "phase": row.state.phase,
         "progress": dict(row.progress),
         "attempt": row.attempt,
         "cancelRequested": row.cancel_requested,
@@ -33,9 +23,16 @@ def show_export(row: ExportRow, base_url: str) -> dict[str, Any]:
         "files": row.files,
         "counts": dict(row.counts) if row.counts else None,
         "manifest": row.manifest,
-        "deliveries": {name: dict(delivery) for name, delivery in row.deliveries.items()},
+        "deliveries": {
+            key.partition("/")[2]: dict(delivery)
+            for key, delivery in row.deliveries.items()
+            if key.startswith(f"{row.attempt}/")
+        },
+        "lateFiles": list(row.late_files),
         "error": dict(row.error) if row.error else None,
         "createdAt": row.created_at,
+        "attemptBeganAt": row.began_at,
         "updatedAt": row.updated_at,
+        "endedAt": row.ended_at,
         "links": {"self": link, "cancel": f"{link}/cancel"},
     }

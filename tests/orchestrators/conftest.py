@@ -1,28 +1,43 @@
-"""The orchestrators in virtual time, over a scripted pipeline instead of storage and HTTP."""
+"""The orchestrators in virtual time: over scripted activities, or the real ones with storage in memory."""
 
-from collections.abc import Callable
-from contextlib import suppress
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
-from devhost.replay import AlreadyExistsError, ReplayHarness
+from devhost.durable import determinism
+from mobexport import app as wiring
+from mobexport import clock
 from mobexport import durable_names as names
+from mobexport.config import ExportsConfig
+from mobexport.errors import Conflict
+from mobexport.pipeline import notify
+from mobexport.pipeline.collecting import Collector, export_folder, landing_of
 from mobexport.pipeline.poll_policy import PollPolicy
-from orchestrators.deliver_notification import deliver_notification
-from orchestrators.poll_export_job import poll_export_job
-from orchestrators.process_export import process_export
-from orchestrators.run_export import run_export
-from orchestrators.serve_export_task import serve_export_task
+from mobexport.pipeline.registry import Registry
+from mobexport.pipeline.requests import ExportRequest
+from mobexport.pipeline.source import Job
+from mobexport.pipeline.states import State
+from mobexport.settings import read_settings
+from mobexport.storage import EXPORTS_CONTAINER, EXPORTS_TABLE, RawBlob
 
-ORCHESTRATORS = {
-    names.RUN_EXPORT: run_export,
-    names.POLL_EXPORT_JOB: poll_export_job,
-    names.PROCESS_EXPORT: process_export,
-    names.DELIVER_NOTIFICATION: deliver_notification,
-    names.SERVE_EXPORT_TASK: serve_export_task,
-}
 POLICY = PollPolicy(first=5, most=300, queue_deadline=3600, run_deadline=7200, total_deadline=86_400)
+SHORT = PollPolicy(
+    first=5,
+    most=60,
+    queue_deadline=120,
+    run_deadline=200,
+    total_deadline=600,
+    polls_per_generation=4,
+    max_errors=5,
+)
 STEP = {"exportId": "e", "attempt": 1}
 
 
@@ -33,29 +48,32 @@ def error(code: str, *, retryable: bool = False) -> dict[str, Any]:
 class Pipeline:
     """What the activities would do, as a script: job states in turn, then the last for ever."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, virtual_app: type, **options: Any) -> None:
         self.states: list[str] = ["Queued", "Running", "Collecting"]
         self.looks: list[dict[str, Any]] = [{"files": 2}]
         self.cancelled = False
         self.processed = False
         self.processing_error: dict[str, Any] | None = None
         self.trigger = True
-        self.overrides: dict[str, Callable[[Any], Any]] = {}
         self.ends: list[dict[str, Any]] = []
         self.policy = POLICY
-        activities = {name: self._activity(name) for name in names.ACTIVITIES}
-        self.h = ReplayHarness(ORCHESTRATORS, activities, **options)
+        self.app = virtual_app(**options)
+        self.h = self.app.h
+        self.called = self.app.called
+        self.overrides = self.app.overrides
+        self.overrides |= {name: self._activity(name) for name in names.ACTIVITIES}
 
     def _activity(self, name: str) -> Callable[[Any], Any]:
         def run(step: Any) -> Any:
-            if name in self.overrides:
-                return self.overrides[name](step)
             guarded = name in (names.CREATE_EXPORT_JOB, names.CHECK_EXPORT_JOB, names.COLLECT_FILES)
             if guarded and self.cancelled:
                 return error("Cancelled")
             return getattr(self, f"_{name}", lambda _: {"ok": {}})(step)
 
         return run
+
+    def _create_export_job(self, _: Any) -> Any:
+        return {"ok": {"phase": "poll", "began": self.h.now.isoformat(), "collect": True}}
 
     def _check_export_job(self, _: Any) -> Any:
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
@@ -70,8 +88,7 @@ class Pipeline:
         return {"ok": found}
 
     def start_processing(self) -> None:
-        with suppress(AlreadyExistsError):
-            self.h.start(names.PROCESS_EXPORT, {"version": 1, **STEP}, names.process_instance("e", 1))
+        self.app.start(names.PROCESS_EXPORT, names.process_instance("e", 1), {"version": 1, **STEP})
 
     def _begin_processing(self, _: Any) -> Any:
         return {"ok": {"done": self.processed, "files": 2}}
@@ -80,7 +97,7 @@ class Pipeline:
         self.processing_error = step["outcome"].get("error")
         self.processed = self.processing_error is None
         self.h.raise_event(names.run_instance("e", 1), names.PROCESSED, None)
-        return {"ok": {"notify": ["hook"] if self.processed else []}}
+        return {"ok": {}}
 
     def _ensure_processing_started(self, _: Any) -> Any:
         if self.processing_error:
@@ -98,7 +115,7 @@ class Pipeline:
 
     def start(self) -> str:
         """Starts the run; its instance id."""
-        run = {"version": 1, **STEP, "policy": self.policy.to_json(), "graceSeconds": 60, "notify": ["hook"]}
+        run = {"version": 1, **STEP, "policy": self.policy.to_json(), "graceSeconds": 60}
         return self.h.start(names.RUN_EXPORT, run, names.run_instance("e", 1))
 
     def cancel(self) -> None:
@@ -109,16 +126,246 @@ class Pipeline:
             with suppress(Exception):
                 self.h.raise_event(instance, names.CANCEL, None)
 
-    def called(self, name: str) -> list[Any]:
-        """Inputs of the calls of one activity."""
-        return [given for _, called, given in self.h.activity_calls if called == name]
+
+@pytest.fixture
+def pipeline(virtual_app) -> Pipeline:
+    return Pipeline(virtual_app)
 
 
 @pytest.fixture
-def pipeline() -> Pipeline:
-    return Pipeline()
+def make_pipeline(virtual_app) -> Callable[..., Pipeline]:
+    return lambda **options: Pipeline(virtual_app, **options)
+
+
+# --- the real activities, over an account in memory ---------------------------------------------------------
+
+
+class _Entity(dict[str, Any]):
+    metadata: dict[str, Any]
+
+
+class MemoryTable:
+    """What the app uses of a table client; `told` hears of every operation before it is done."""
+
+    def __init__(self, told: Callable[[], None]) -> None:
+        self.rows: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
+        self.written: list[dict[str, Any]] = []
+        self._told = told
+        self._etags = itertools.count(1)
+
+    def create_entity(self, entity: dict[str, Any]) -> None:
+        self._told()
+        if (entity["PartitionKey"], entity["RowKey"]) in self.rows:
+            raise ResourceExistsError("there")
+        self._write(entity)
+
+    def get_entity(self, partition: str, row: str) -> _Entity:
+        self._told()
+        try:
+            etag, entity = self.rows[partition, row]
+        except KeyError:
+            raise ResourceNotFoundError("gone") from None
+        found = _Entity(entity)
+        found.metadata = {"etag": str(etag)}
+        return found
+
+    def update_entity(self, entity: dict[str, Any], *, etag: str, **_: Any) -> None:
+        self._told()
+        if str(self.rows[entity["PartitionKey"], entity["RowKey"]][0]) != etag:
+            refused = HttpResponseError("changed")
+            refused.status_code = 412
+            raise refused
+        self._write(entity)
+
+    def delete_entity(self, partition: str, row: str) -> None:
+        self._told()
+        self.rows.pop((partition, row), None)
+
+    def _write(self, entity: dict[str, Any]) -> None:
+        self.rows[entity["PartitionKey"], entity["RowKey"]] = (next(self._etags), dict(entity))
+        self.written.append(dict(entity))
+
+
+class MemoryStorage:
+    """A data account in memory: tables, and containers of blobs."""
+
+    def __init__(self) -> None:
+        self.containers: dict[str, dict[str, bytes]] = {}
+        self.told: Callable[[], None] = lambda: None
+        self._tables: dict[str, MemoryTable] = {}
+
+    def table(self, name: str) -> MemoryTable:
+        return self._tables.setdefault(name, MemoryTable(lambda: self.told()))
+
+    def container(self, name: str, *, create: bool = True) -> SimpleNamespace:
+        self.told()
+        blobs = self.containers.setdefault(name, {})
+        return SimpleNamespace(upload_blob=lambda blob, data: blobs.__setitem__(blob, data))
+
+    def container_write_url(self, name: str, lifetime: Any) -> str:
+        return f"memory://{name}?sig=x"
+
+    def delete_container(self, name: str) -> None:
+        self.told()
+        self.containers.pop(name, None)
+
+    def list_blobs(self, container: str, prefix: str = "") -> Iterator[RawBlob]:
+        self.told()
+        for name, data in sorted(self.containers.get(container, {}).items()):
+            if name.startswith(prefix):
+                yield RawBlob(name, "e", len(data))
+
+    def copy_blob(self, source: str, blob: RawBlob, target: str, name: str) -> bool:
+        self.told()
+        self.containers.setdefault(target, {}).setdefault(name, self.containers[source][blob.name])
+        return True
+
+    def read_json(self, container: str, name: str) -> Any:
+        found = self.read_json_etag(container, name)
+        return found[0] if found else None
+
+    def read_json_etag(self, container: str, name: str) -> tuple[Any, str] | None:
+        self.told()
+        data = self.containers.get(container, {}).get(name)
+        return (json.loads(data), data.decode()) if data is not None else None
+
+    def write_json(self, container: str, name: str, value: Any, *, etag: str | None = None) -> bool:
+        self.told()
+        blobs = self.containers.setdefault(container, {})
+        there = blobs.get(name)
+        if (there is not None) if etag is None else (there is None or there.decode() != etag):
+            return False
+        blobs[name] = json.dumps(value).encode()
+        return True
+
+
+class MemoryApi:
+    """A job source in memory: the script says what a job shows, poll by poll, and which calls fail."""
+
+    def __init__(self, storage: MemoryStorage) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.states = ["Queued", "Started", "Succeeded"]
+        self.files = {"Event-1.json": b"[]"}
+        self.failures: list[Exception | None] = []
+        self.lose_create = False
+        self._storage = storage
+
+    def create(self, request: ExportRequest, container_url: str, description: str) -> Job:
+        self._fail()
+        job = Job(f"job-{len(self.jobs) + 1}", "Queued", description)
+        self.jobs[job.id] = job
+        if self.lose_create:
+            self.lose_create = False
+            raise ConnectionError("the answer was lost")
+        return job
+
+    def status(self, request: ExportRequest, job_id: str) -> Job:
+        self._fail()
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        landing = landing_of(self.jobs[job_id])
+        if state == "Succeeded" and landing in self._storage.containers:
+            self._storage.containers[landing] |= self.files
+        return replace(self.jobs[job_id], state=state)
+
+    def find_by_token(self, request: ExportRequest, token: str) -> list[Job]:
+        self._fail()
+        return [job for job in self.jobs.values() if job.description.startswith(token)]
+
+    def _fail(self) -> None:
+        if self.failures and (failure := self.failures.pop(0)) is not None:
+            raise failure
+
+
+class MemoryApp:
+    """The whole pipeline in virtual time: real orchestrators, activities and registry; account, API and
+    targets in memory. One export, `row`, is asked for."""
+
+    def __init__(self, virtual_app: type, **options: Any) -> None:
+        self.storage = MemoryStorage()
+        self.api = MemoryApi(self.storage)
+        self.registry = Registry(self.storage)
+        self.sent: list[dict[str, Any]] = []
+        self.answers: list[Exception | None] = []
+        self.app = virtual_app(**options)
+        self.app.overrides[names.CONVERT_FILE] = self._convert
+        self.h = self.app.h
+        day = date(2025, 3, 23)
+        request = ExportRequest("shop", "Event", (day, day), None, ("hook", "queue"), False, self.h.now)
+        with self.wired():
+            self.row, _ = self.registry.request(request, rerun=False)
+        self.cancel_answer: str | None = None
+
+    def _convert(self, step: Any) -> Any:
+        row = self.registry.attempt(step["exportId"], step["attempt"])
+        done = {
+            "records": 3,
+            "rows": 2,
+            "rejected": 1,
+            "rules": {},
+            "lenient": {},
+            "outputs": [],
+            "rejects": None,
+        }
+        name = f"{export_folder(row)}_converted/{step['index']}.json"
+        self.storage.write_json(EXPORTS_CONTAINER, name, {**done, "input": {}})
+        return {"ok": {}}
+
+    def _send(self, target: Any, event: dict[str, Any], _: Any) -> None:
+        if self.answers and (answer := self.answers.pop(0)) is not None:
+            raise answer
+        self.sent.append(dict(event))
+
+    def start(self) -> None:
+        """What the HTTP function does after it made the row."""
+        run = {"version": 1, "exportId": self.row.id, "attempt": 1, "policy": SHORT.to_json()}
+        run["graceSeconds"] = 9
+        self.app.start(names.RUN_EXPORT, names.run_instance(self.row.id, 1), run)
+
+    def blob_event(self) -> None:
+        """What the blob trigger does, for an event that may come at any time."""
+        found = self.registry.get(self.row.id)
+        if found.manifest is None and found.processing_error is None and not found.state.terminal:
+            given = {"version": 1, "exportId": found.id, "attempt": 1}
+            self.app.start(names.PROCESS_EXPORT, names.process_instance(found.id, 1), given)
+
+    def cancel(self) -> None:
+        """What the HTTP function does; keeps its answer."""
+        try:
+            self.registry.request_cancel(self.row.id)
+            self.cancel_answer = "accepted"
+        except Conflict:
+            self.cancel_answer = "too late"
+            return
+        for instance in (names.run_instance(self.row.id, 1), names.poll_instance(self.row.id, 1)):
+            with suppress(Exception):
+                self.h.raise_event(instance, names.CANCEL, None)
+
+    @property
+    def states(self) -> list[State]:
+        """Every state that was ever written, in order."""
+        return [State(entity["state"]) for entity in self.storage.table(EXPORTS_TABLE).written]
+
+    @contextmanager
+    def wired(self) -> Iterator["MemoryApp"]:
+        """The app's own wiring, with the doubles in the places of account, API and targets."""
+        settings = read_settings(
+            {"DATA_STORAGE": "UseDevelopmentStorage=true", "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+        )
+        targets = {name: {"kind": "storage-queue"} for name in ("hook", "queue")}
+        config = ExportsConfig.model_validate({"targets": targets})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(wiring, "get_storage", lambda: self.storage)
+            patch.setattr(wiring, "get_settings", lambda: settings)
+            patch.setattr(wiring, "get_config", lambda: config)
+            patch.setattr(wiring, "registry", lambda: self.registry)
+            patch.setattr(wiring, "collector", lambda: Collector(self.registry, self.api, self.storage))
+            patch.setattr(notify, "send", self._send)
+            patch.setattr(clock, "now", lambda: self.h.now)
+            # Replays of earlier prefixes have tests of their own; here they would take most of the time.
+            patch.setattr(determinism, "PREFIXES", 2)
+            yield self
 
 
 @pytest.fixture
-def make_pipeline() -> type[Pipeline]:
-    return Pipeline
+def memory_app(virtual_app) -> Callable[..., MemoryApp]:
+    return lambda **options: MemoryApp(virtual_app, **options)

@@ -20,10 +20,9 @@ def end(pipeline) -> dict:
     return pipeline.ends[0]
 
 
-def test_given_a_job_that_succeeds_when_run_then_processed_once_and_notified(pipeline) -> None:
+def test_given_a_job_that_succeeds_when_run_then_processed_once(pipeline) -> None:
     assert end(pipeline)["state"] == "Succeeded"
     assert len(pipeline.called(names.CONVERT_FILE)) == 2
-    assert [step["event"] for step in pipeline.called(names.SEND_NOTIFICATION)] == ["completed"]
     assert pipeline.h.status(names.process_instance("e", 1)).runtime_status == "Completed"
 
 
@@ -40,7 +39,7 @@ def test_given_no_trigger_when_run_then_the_run_starts_processing_itself(pipelin
 def test_given_a_lost_event_when_run_then_the_registry_tells(pipeline) -> None:
     def announce(step):
         pipeline.processed = True
-        return {"ok": {"notify": []}}
+        return {"ok": {}}
 
     pipeline.overrides[names.ANNOUNCE_PROCESSED] = announce
     assert end(pipeline)["state"] == "Succeeded"
@@ -51,14 +50,12 @@ def test_given_a_second_blob_event_after_the_end_when_processed_then_nothing_cha
     pipeline.start_processing()
     pipeline.h.run()
     assert len(pipeline.called(names.COMMIT_EXPORT)) == 1
-    assert len(pipeline.called(names.SEND_NOTIFICATION)) == 1
 
 
-def test_given_a_job_that_fails_when_run_then_failed_with_its_reason_and_notified(pipeline) -> None:
+def test_given_a_job_that_fails_when_run_then_failed_with_its_reason(pipeline) -> None:
     pipeline.states = ["Queued", "Failed"]
     ended = end(pipeline)
     assert (ended["state"], ended["error"]["code"]) == ("Failed", "JobFailed")
-    assert [step["event"] for step in pipeline.called(names.SEND_NOTIFICATION)] == ["failed"]
 
 
 def test_given_a_job_that_never_starts_when_run_then_timed_out_after_the_deadline(pipeline) -> None:
@@ -113,7 +110,7 @@ def test_given_an_empty_container_when_collected_then_looked_into_again_for_two_
     assert pipeline.h.now - began > timedelta(minutes=2)
 
 
-def test_given_a_file_that_cannot_be_used_when_processed_then_failed_and_no_success_notified(
+def test_given_a_file_that_cannot_be_used_when_processed_then_failed(
     pipeline,
 ) -> None:
     pipeline.overrides[names.CONVERT_FILE] = lambda _: {
@@ -121,25 +118,18 @@ def test_given_a_file_that_cannot_be_used_when_processed_then_failed_and_no_succ
     }
     ended = end(pipeline)
     assert (ended["state"], ended["error"]["code"]) == ("Failed", "Truncated")
-    assert [step["event"] for step in pipeline.called(names.SEND_NOTIFICATION)] == ["failed"]
 
 
-def test_given_a_dead_webhook_when_notified_then_it_holds_nothing_up(pipeline) -> None:
+def test_given_a_dead_webhook_when_delivered_then_tried_for_hours_then_given_up(pipeline) -> None:
     pipeline.overrides[names.SEND_NOTIFICATION] = lambda _: {
         "error": {"code": "Transient", "kind": "remote", "message": "down", "retryable": True}
     }
-    ended_at = []
-    original = pipeline._finish_export
-
-    def finish(step):
-        ended_at.append(pipeline.h.now)
-        return original(step)
-
-    pipeline.overrides[names.FINISH_EXPORT] = finish
     began = pipeline.h.now
-    assert end(pipeline)["state"] == "Succeeded"
-    assert ended_at[0] - began < timedelta(minutes=2)
-    assert len(pipeline.called(names.SEND_NOTIFICATION)) == 15
+    pipeline.h.start(names.DELIVER_NOTIFICATION, {"version": 1, "exportId": "e", "attempt": 1, "target": "t"})
+    pipeline.h.run()
+    tries = pipeline.called(names.SEND_NOTIFICATION)
+    assert [(step["tried"], step["of"]) for step in tries] == [(number, 15) for number in range(15)]
+    assert timedelta(hours=5) < pipeline.h.now - began < timedelta(hours=9)
 
 
 @pytest.mark.parametrize("early", [0.0, 1.0])

@@ -10,7 +10,7 @@ from mobexport.config import ExportsConfig
 from mobexport.errors import RequestError
 from mobexport.pipeline.poll_policy import PollPolicy, PollProgress, delay, observe
 from mobexport.pipeline.requests import ExportRequest, parse_request
-from mobexport.pipeline.states import JOB_STATES, TRANSITIONS, State, can_move
+from mobexport.pipeline.states import JOB_STATES, TABLE, State, can_move, end_state
 from mobexport.redact import redact
 from mobexport.retry_policy import RetryPolicy, next_delay
 from mobexport.settings import read_settings
@@ -83,19 +83,45 @@ def test_given_an_api_that_is_down_when_observed_then_failed_after_max_errors() 
 
 
 def test_given_the_table_of_states_when_read_then_it_is_whole() -> None:
-    assert set(TRANSITIONS) == set(State)
-    reached = {after for allowed in TRANSITIONS.values() for after in allowed}
+    assert set(TABLE) == set(State)
+    reached = {after for rule in TABLE.values() for after in rule.next}
     assert reached == set(State) - {State.REQUESTED}
     assert {state for state in State if state.terminal} == {
         State.SUCCEEDED,
         State.EMPTY,
+        State.DELIVERED,
         State.FAILED,
         State.TIMED_OUT,
         State.CANCELLED,
     }
     assert not can_move(State.PROCESSING, State.CANCELLED)
     assert not can_move(State.FAILED, State.FAILED)
-    assert set(JOB_STATES) == {"Queued", "Started", "Succeeded", "Failed"}
+    assert JOB_STATES == {
+        "Queued": State.QUEUED,
+        "Started": State.RUNNING,
+        "Succeeded": State.COLLECTING,
+        "Failed": State.FAILED,
+    }
+    assert {state for state in State if state.restartable} == {State.FAILED, State.TIMED_OUT, State.CANCELLED}
+
+
+@pytest.mark.parametrize("before", [state for state in State if not state.terminal])
+@pytest.mark.parametrize("error", [None, {"code": "TimedOut"}, {"code": "Cancelled"}, {"code": "X"}])
+@pytest.mark.parametrize(
+    ("cancelled", "committed", "records"),
+    [(False, False, 0), (True, False, 0), (True, True, 0), (False, True, 3)],
+)
+def test_given_any_outcome_when_an_attempt_ends_then_in_a_terminal_state_that_the_table_allows(
+    before: State, error, cancelled: bool, committed: bool, records: int
+) -> None:  # fmt: skip
+    state = end_state(before, error, cancelled=cancelled, committed=committed, records=records)
+    assert state.terminal
+    if committed:
+        assert state is (State.SUCCEEDED if records else State.EMPTY)
+        return
+    assert can_move(before, state)
+    # A flag is accepted in a cancellable state only, and from there it wins over everything.
+    assert (state is State.CANCELLED) == (cancelled and before.cancellable)
 
 
 def parse(**body) -> ExportRequest:

@@ -8,9 +8,10 @@ import duckdb
 import pytest
 
 from mobexport.config import WebhookTarget
-from mobexport.errors import ConfigError, NotFound, Rejected, Transient, Truncated
-from mobexport.pipeline import notify
+from mobexport.errors import ConfigError, DataError, NotFound, Rejected, Transient, Truncated
+from mobexport.pipeline import notify, processing
 from mobexport.pipeline.collecting import COMPLETE, export_folder
+from mobexport.pipeline.finishing import Finisher
 from mobexport.pipeline.manifests import CURRENT, day_folder, manifest_path
 from mobexport.pipeline.notify.webhook import sign
 from mobexport.pipeline.processing import Processor
@@ -123,7 +124,8 @@ def test_given_a_webhook_when_sent_then_the_receiver_verifies_it(
     monkeypatch.setenv("HOOK_SECRET", secret)
     with Receiver(secret) as receiver:
         target = WebhookTarget(kind="webhook", url=receiver.url, secret_setting="HOOK_SECRET")
-        event = notify.make_event(registry.get(row.id), notify.COMPLETED)
+        ended = replace(registry.get(row.id), state=State.SUCCEEDED)
+        event = notify.make_event(ended, "completed")
         notify.send(target, event, storage)
         (delivery,) = receiver.received
     assert delivery.problem is None
@@ -151,3 +153,29 @@ def test_given_the_published_example_when_signed_then_the_published_signature() 
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     signed = sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_given_an_attempt_that_ended_meanwhile_when_committed_then_no_pointer_moves(
+    processor, registry, storage, collected
+) -> None:
+    row = collected(FILE)
+    processor.convert(row.id, row.attempt, 0)
+    registry.change(row.id, row.attempt, lambda now: replace(now, state=State.TIMED_OUT))
+    with pytest.raises(DataError, match="ended as TimedOut"):
+        processor.commit(row.id, row.attempt)
+    assert pointer(storage, row) is None
+
+
+def test_given_a_commit_that_crashed_half_way_when_the_attempt_is_ended_then_it_is_completed(
+    processor, registry, storage, collected, monkeypatch
+) -> None:
+    row = collected(FILE)
+    processor.convert(row.id, row.attempt, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(processing, "swap_pointers", lambda *_: (_ for _ in ()).throw(OSError("killed")))
+        with pytest.raises(OSError, match="killed"):
+            processor.commit(row.id, row.attempt)
+    late = {"error": {"code": "TimedOut", "kind": "deadline", "message": "x", "retryable": False}}
+    ended = Finisher(registry, storage, processor).finish(row.id, row.attempt, late)
+    assert (ended.state, ended.error) == (State.SUCCEEDED, None)
+    assert pointer(storage, row)["rows"] == 1

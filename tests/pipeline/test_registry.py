@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 
 from mobexport.errors import Conflict, NotFound
+from mobexport.pipeline.manifests import manifest_path
 from mobexport.pipeline.states import State
+from mobexport.storage import CURATED_CONTAINER, EXPORTS_TABLE
 
 
 def test_given_fifty_identical_requests_at_once_when_registered_then_one_begins(
@@ -57,6 +59,56 @@ def test_given_two_changes_at_once_when_applied_then_none_is_lost(registry, make
             pool.map(lambda n: registry.record_delivery(row.id, 1, f"t{n}", {"state": "Delivered"}), range(8))
         )
     assert len(registry.get(row.id).deliveries) == 8
+
+
+def test_given_a_purged_row_when_requested_again_then_the_attempts_go_on_after_the_last_manifest(
+    registry, storage, make_request
+) -> None:
+    row, _ = registry.request(make_request(), rerun=False)
+    for attempt in (2, 10):
+        name = manifest_path(replace(row, attempt=attempt))
+        storage.write_json(CURATED_CONTAINER, name, {})
+    storage.table(EXPORTS_TABLE).delete_entity("exports", row.id)
+    again, began = registry.request(make_request(), rerun=False)
+    assert (again.attempt, began) == (11, True)
+
+
+def test_given_a_notification_still_owed_when_the_next_attempt_begins_then_it_stays_owed(
+    registry, make_request
+) -> None:
+    row, _ = registry.request(make_request(), rerun=False)
+    pending = {"event": "failed", "state": "Pending"}
+    registry.change(
+        row.id,
+        1,
+        lambda now: replace(
+            now,
+            state=State.FAILED,
+            deliveries={"1/a": pending, "1/b": {**pending, "state": "Delivered"}},
+            events={"1": {"id": "x"}},
+        ),
+    )
+    again, _ = registry.request(make_request(), rerun=False)
+    assert (again.owed, again.events) == (((1, "a"),), {"1": {"id": "x"}})
+    registry.record_delivery(row.id, 1, "a", {**pending, "state": "Delivered"})
+    assert registry.get(row.id).events == {}
+
+
+def test_given_rows_when_the_open_ones_are_listed_then_those_with_anything_left_to_do(
+    registry, make_request
+) -> None:
+    row, _ = registry.request(make_request(), rerun=False)
+
+    def is_open(**changes) -> bool:
+        registry.amend(row.id, lambda now: replace(now, **changes))
+        return row.id in {found.id for found in registry.open_rows()}
+
+    assert is_open()
+    assert not is_open(state=State.FAILED)
+    assert is_open(landing="landing-x")
+    assert not is_open(landing=None)
+    assert is_open(deliveries={"1/a": {"event": "failed", "state": "Retrying"}})
+    assert not is_open(deliveries={"1/a": {"event": "failed", "state": "Failed"}})
 
 
 def test_given_an_old_attempt_when_changed_then_conflict(registry, make_request) -> None:

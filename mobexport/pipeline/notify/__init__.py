@@ -8,8 +8,8 @@ from typing import Any
 
 from mobexport.clock import stamp
 from mobexport.config import QueueTarget, WebhookTarget
+from mobexport.pipeline.export_row import ExportRow
 from mobexport.pipeline.notify import storage_queue, webhook
-from mobexport.pipeline.registry import ExportRow
 from mobexport.storage import DataStorage
 
 _SENDERS: dict[type, Callable[[Any, Mapping[str, Any], Mapping[str, str], DataStorage], None]] = {
@@ -17,21 +17,17 @@ _SENDERS: dict[type, Callable[[Any, Mapping[str, Any], Mapping[str, str], DataSt
     QueueTarget: storage_queue.send,
 }
 
-COMPLETED = "completed"
-FAILED = "failed"
-
 
 def make_event(row: ExportRow, event: str) -> dict[str, Any]:
     """A CloudEvents 1.0 object (https://cloudevents.io) whose id is fixed by export, attempt and event.
 
-    So a receiver that keeps ids sees each once, however often it is delivered.
+    So a receiver that keeps ids sees each once, however often it is delivered. `row` is as the attempt
+    ended, `event` is `completed` or `failed`.
     """
-    request = row.request
-    empty = event == COMPLETED and not (row.counts or {}).get("records")
     return {
         "specversion": "1.0",
         "id": f"{row.id}/{row.attempt}/{event}",
-        "source": f"/apps/{request.app}",
+        "source": f"/apps/{row.request.app}",
         "type": f"mobexport.export.{event}",
         "subject": row.id,
         "time": stamp(),
@@ -39,8 +35,8 @@ def make_event(row: ExportRow, event: str) -> dict[str, Any]:
         "data": {
             "exportId": row.id,
             "attempt": row.attempt,
-            **request.subject(),
-            "state": ("Empty" if empty else "Succeeded") if event == COMPLETED else str(row.state),
+            **row.request.subject(),
+            "state": str(row.state),
             "counts": dict(row.counts) if row.counts else None,
             "manifest": row.manifest,
             "error": dict(row.error) if row.error else None,

@@ -1,0 +1,46 @@
+"""One notification to one target: what is owed stands in the registry, and so does what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mobexport.clock import stamp
+from mobexport.config import ExportsConfig
+from mobexport.errors import MobexportError, RemoteError
+from mobexport.pipeline import notify
+from mobexport.pipeline.export_row import PENDING
+from mobexport.pipeline.registry import Registry
+from mobexport.redact import redact
+from mobexport.storage import DataStorage
+
+
+@dataclass(frozen=True)
+class Deliverer:
+    """Makes owed notifications."""
+
+    registry: Registry
+    storage: DataStorage
+    config: Callable[[], ExportsConfig]
+
+    def send(self, export_id: str, attempt: int, target: str, *, tries: int, of: int) -> dict[str, Any]:
+        """Try number `tries` of `of`; `{"state"}`, at once when nothing is owed any more.
+
+        Raises RemoteError to be tried again, RemoteError or ConfigError when that is useless.
+        """
+        row = self.registry.get(export_id)
+        owed = row.deliveries.get(f"{attempt}/{target}")
+        event = row.events.get(str(attempt))
+        if owed is None or event is None or owed["state"] not in PENDING:
+            return {"state": owed["state"] if owed else "Unknown"}
+        delivery = {"event": owed["event"], "state": "Delivered", "tries": tries, "at": stamp()}
+        try:
+            notify.send(self.config().target(target), event, self.storage)
+        except MobexportError as error:
+            last = tries >= of or not (isinstance(error, RemoteError) and error.retryable)
+            delivery |= {"state": "Failed" if last else "Retrying", "error": redact(error.message)}
+            self.registry.record_delivery(export_id, attempt, target, delivery)
+            raise
+        self.registry.record_delivery(export_id, attempt, target, delivery)
+        return {"state": "Delivered"}

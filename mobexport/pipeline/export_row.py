@@ -1,0 +1,138 @@
+"""One export as the registry keeps it: what a row holds, and how a table stores it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from mobexport.pipeline.requests import ExportRequest
+from mobexport.pipeline.states import State
+
+PARTITION: Final = "exports"
+
+PENDING: Final = frozenset({"Pending", "Retrying"})
+"""States of a delivery that is still owed; `Delivered` and `Failed` are final."""
+
+
+@dataclass(frozen=True)
+class ExportRow:
+    """One export with its newest attempt; times are RFC 3339 in UTC."""
+
+    id: str
+    request: ExportRequest
+    state: State
+    attempt: int
+    created_at: str
+    """When the export was first asked for."""
+    updated_at: str
+    began_at: str
+    """When the newest attempt began; its deadlines count from here."""
+    ended_at: str | None = None
+    cancel_requested: bool = False
+    job_id: str | None = None
+    landing: str | None = None
+    """Container that the job writes to; None again once it is deleted."""
+    progress: Mapping[str, Any] = field(default_factory=dict)
+    """What the present phase counts: polls and the next one, files, converted files."""
+    files: int | None = None
+    """Collected files; None until they are collected."""
+    committing: bool = False
+    """The manifest is written and the pointers are being swapped: from here on the attempt succeeds."""
+    manifest: str | None = None
+    """Path of the manifest in `curated`, once committed."""
+    counts: Mapping[str, Any] | None = None
+    processing_error: Mapping[str, Any] | None = None
+    """Why processing gave up; the run turns it into the attempt's end."""
+    deliveries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Notifications owed and made by `{attempt}/{target}`: event, state, tries, at, error."""
+    events: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The CloudEvent of each attempt of which a notification is still owed."""
+    error: Mapping[str, Any] | None = None
+    orphans: tuple[str, ...] = ()
+    """Export jobs that nobody reads: a crash while creating left them, or a cancel. For the record."""
+    late_files: tuple[str, ...] = ()
+    """Files that came into the landing container after it was collected; they were not processed."""
+    etag: str = ""
+
+    @property
+    def owed(self) -> tuple[tuple[int, str], ...]:
+        """(attempt, target) of every notification that is still to be made."""
+        found = []
+        for key, delivery in self.deliveries.items():
+            attempt, _, target = key.partition("/")
+            if delivery["state"] in PENDING:
+                found.append((int(attempt), target))
+        return tuple(found)
+
+    @property
+    def open(self) -> bool:
+        """Whether anything is left to do for this export; what the reconcile timer looks for."""
+        return not self.state.terminal or bool(self.owed) or self.landing is not None
+
+    def next_attempt(self, request: ExportRequest, at: str) -> ExportRow:
+        """The row as its next attempt begins; what is owed of earlier attempts stays owed."""
+        owed = {f"{attempt}/{target}" for attempt, target in self.owed}
+        return replace(
+            begin(request, self.attempt + 1, at),
+            created_at=self.created_at,
+            orphans=self.orphans,
+            deliveries={key: value for key, value in self.deliveries.items() if key in owed},
+            events=self.events,
+            etag=self.etag,
+        )
+
+    def with_delivery(self, attempt: int, target: str, delivery: Mapping[str, Any]) -> ExportRow:
+        """The row with what became of a notification; an event that nobody is owed any more is dropped."""
+        deliveries = {**self.deliveries, f"{attempt}/{target}": dict(delivery)}
+        changed = replace(self, deliveries=deliveries)
+        still = {str(number) for number, _ in changed.owed}
+        return replace(changed, events={key: event for key, event in self.events.items() if key in still})
+
+
+def begin(request: ExportRequest, attempt: int, at: str) -> ExportRow:
+    """A row whose attempt has just begun."""
+    return ExportRow(request.id, request, State.REQUESTED, attempt, created_at=at, updated_at=at, began_at=at)
+
+
+_MAPPINGS: Final = ("progress", "counts", "processing_error", "deliveries", "events", "error")
+_LISTS: Final = ("orphans", "late_files")
+_PLAIN: Final = (
+    "attempt", "created_at", "updated_at", "began_at", "ended_at", "cancel_requested", "job_id", "landing",
+    "files", "committing", "manifest",
+)  # fmt: skip
+
+
+def to_entity(row: ExportRow) -> dict[str, Any]:
+    """The row as a table entity: what is filtered by in columns of its own, nested values as JSON text."""
+    request = row.request
+    entity: dict[str, Any] = {
+        "PartitionKey": PARTITION,
+        "RowKey": row.id,
+        "app": request.app,
+        "exportType": request.export_type,
+        "request": json.dumps(request.to_json()),
+        "state": str(row.state),
+        "open": row.open,
+    }
+    entity |= {name: getattr(row, name) for name in _PLAIN}
+    entity |= {name: json.dumps(list(getattr(row, name)), ensure_ascii=False) for name in _LISTS}
+    for name in _MAPPINGS:
+        value = getattr(row, name)
+        entity[name] = None if value is None else json.dumps(dict(value), ensure_ascii=False)
+    return {name: value for name, value in entity.items() if value is not None}
+
+
+def from_entity(entity: Mapping[str, Any]) -> ExportRow:
+    """The row that a table entity holds."""
+    values: dict[str, Any] = {name: entity.get(name) for name in _PLAIN}
+    values |= {name: json.loads(entity[name]) for name in _MAPPINGS if name in entity}
+    values |= {name: tuple(json.loads(entity[name])) for name in _LISTS if name in entity}
+    return ExportRow(
+        id=str(entity["RowKey"]),
+        request=ExportRequest.from_json(json.loads(entity["request"])),
+        state=State(entity["state"]),
+        etag=str(getattr(entity, "metadata", {}).get("etag", "")),
+        **values,
+    )

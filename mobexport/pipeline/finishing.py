@@ -1,0 +1,89 @@
+"""The end of an attempt: the one place that moves it to a terminal state, and what is owed from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mobexport.clock import stamp
+from mobexport.errors import Transient
+from mobexport.pipeline.destinations import Destinations
+from mobexport.pipeline.export_row import ExportRow
+from mobexport.pipeline.notify import make_event
+from mobexport.pipeline.processing import Processor
+from mobexport.pipeline.registry import Registry
+from mobexport.pipeline.states import State, end_state
+from mobexport.redact import redact
+from mobexport.storage import DataStorage
+
+
+@dataclass(frozen=True)
+class Finisher:
+    """Ends attempts over one registry and one data account."""
+
+    registry: Registry
+    storage: DataStorage
+    processor: Processor
+
+    def finish(self, export_id: str, attempt: int, outcome: Mapping[str, Any]) -> ExportRow:
+        """Ends the attempt by the outcome of its last step; the row as it is then.
+
+        With the same write its notifications become owed, so that none is forgotten. A commit that had
+        begun is completed: its pointers may show already. Raises Transient to be repeated.
+        """
+        row = self.registry.attempt(export_id, attempt)
+        if row.committing and row.manifest is None and not row.state.terminal:
+            self.processor.commit(export_id, attempt)
+        row = self.registry.change(export_id, attempt, lambda now: _end(now, outcome.get("error")))
+        if row.request.destination is not None:
+            Destinations(self.storage).delete(export_id, attempt)
+        if row.manifest is None and row.landing is not None:
+            # The container of a success stays for a while: the reconcile timer looks for late files.
+            self.drop_landing(row)
+        return row
+
+    def drop_landing(self, row: ExportRow) -> None:
+        """Deletes the landing container of an attempt that has ended."""
+        assert row.landing is not None
+        self.storage.delete_container(row.landing)
+        self.registry.amend(
+            row.id, lambda now: replace(now, landing=None) if now.landing == row.landing else None
+        )
+
+
+def _end(row: ExportRow, error: Mapping[str, Any] | None) -> ExportRow:
+    if row.committing and row.manifest is None:
+        raise Transient(f"the commit of export {row.id!r} is under way")
+    state = end_state(
+        row.state,
+        error,
+        cancelled=row.cancel_requested,
+        committed=row.manifest is not None,
+        records=(row.counts or {}).get("records", 0),
+    )
+    left = (row.job_id,) if row.job_id and state in (State.CANCELLED, State.TIMED_OUT) else ()
+    failed = error is not None and state in (State.FAILED, State.TIMED_OUT, State.CANCELLED)
+    ended = replace(
+        row,
+        state=state,
+        ended_at=stamp(),
+        error=_shown(error) if failed and error else None,
+        orphans=tuple(dict.fromkeys((*row.orphans, *left))),
+    )
+    event = state.event
+    if event is None or not row.request.notify or row.state.terminal:
+        return ended
+    owed = {
+        f"{row.attempt}/{target}": {"event": event, "state": "Pending", "tries": 0, "at": stamp()}
+        for target in row.request.notify
+    }
+    return replace(
+        ended,
+        deliveries={**row.deliveries, **owed},
+        events={**row.events, str(row.attempt): make_event(ended, event)},
+    )
+
+
+def _shown(error: Mapping[str, Any]) -> dict[str, Any]:
+    return {"code": error["code"], "kind": error["kind"], "message": redact(error["message"])}
