@@ -21,7 +21,9 @@ def collect_files(step: dict[str, Any]) -> dict[str, Any]:
     """`{exportId, attempt, acceptNone}` → `{files}`, `{pending}` or `{none}`."""
     from mobexport import app
 
-    return app.collector().collect(step["exportId"], step["attempt"], accept_none=step["acceptNone"])
+    return app.collector(step["exportId"]).collect(
+        step["exportId"], step["attempt"], accept_none=step["acceptNone"]
+    )
 
 
 @blueprint.client_activity

@@ -14,7 +14,9 @@ def create_export_job(step: dict[str, Any]) -> dict[str, Any]:
     """`{exportId, attempt, totalDeadline}` → `{phase, began, collect}`."""
     from mobexport import app
 
-    return app.collector().create_job(step["exportId"], step["attempt"], step["totalDeadline"])
+    return app.collector(step["exportId"]).create_job(
+        step["exportId"], step["attempt"], step["totalDeadline"]
+    )
 
 
 @blueprint.activity
@@ -22,4 +24,4 @@ def check_export_job(step: dict[str, Any]) -> dict[str, Any]:
     """`{exportId, attempt, polls}` → `{state, error, retryAfter}`."""
     from mobexport import app
 
-    return app.collector().check_job(step["exportId"], step["attempt"], step["polls"])
+    return app.collector(step["exportId"]).check_job(step["exportId"], step["attempt"], step["polls"])

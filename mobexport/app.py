@@ -7,21 +7,24 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from mobexport.clock import now
-from mobexport.config import get_config
+from mobexport.config import find_endpoint, get_config
 from mobexport.errors import DataError, Unavailable
 from mobexport.export_api.authentication import check_caller
 from mobexport.export_api.tasks import ExportTasks
 from mobexport.pipeline.collecting import Collector
 from mobexport.pipeline.delivering import Deliverer
+from mobexport.pipeline.destinations import Destinations
 from mobexport.pipeline.export_api_client import ExportApiClient
 from mobexport.pipeline.export_row import ExportRow
 from mobexport.pipeline.finishing import Finisher
 from mobexport.pipeline.poll_policy import PollPolicy
 from mobexport.pipeline.processing import Processor
 from mobexport.pipeline.registry import Registry
-from mobexport.pipeline.requests import parse_request
+from mobexport.pipeline.request_parsing import parse_request
+from mobexport.pipeline.states import State
 from mobexport.settings import get_settings
 from mobexport.storage import get_storage
 
@@ -43,9 +46,10 @@ def admit_caller(authorization: str | None, app: str) -> None:
     check_caller(get_settings(), get_config(), authorization, app)
 
 
-def collector() -> Collector:
-    """The pipeline's steps up to the collected files."""
-    return Collector(registry(), ExportApiClient(get_settings(), get_config().source), get_storage())
+def collector(export_id: str) -> Collector:
+    """The pipeline's steps up to the collected files, over the Export API of that export's app."""
+    endpoint = find_endpoint(get_config(), get_settings(), registry().get(export_id).request.app)
+    return Collector(registry(), ExportApiClient(endpoint), get_storage())
 
 
 def processor() -> Processor:
@@ -65,10 +69,21 @@ def deliverer() -> Deliverer:
 
 def request_export(body: Any) -> tuple[ExportRow, bool]:
     """The export of a request body, and whether this call began an attempt. Raises RequestError."""
+    check_pipeline_role()
+    storage = get_storage()
+    host = urlsplit(storage.blobs.url).netloc.lower()
+    asked = parse_request(body, get_config(), get_settings(), now(), host)
+    row, began = registry().request(asked.request, rerun=asked.rerun)
+    if asked.container_url is not None and row.state is State.REQUESTED:
+        # Also for a request that found it: the call that made the row may have died before this line.
+        Destinations(storage).keep(row.id, row.attempt, asked.container_url)
+    return row, began
+
+
+def check_pipeline_role() -> None:
+    """Raises Unavailable in an app that only serves the Export API."""
     if get_settings().role == "export-api":
         raise Unavailable("ROLE is 'export-api': this app does not run the pipeline")
-    request, rerun = parse_request(body, get_config(), get_settings(), now())
-    return registry().request(request, rerun=rerun)
 
 
 def run_input(row: ExportRow) -> dict[str, Any]:

@@ -10,9 +10,11 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from pydantic import (
     AnyHttpUrl,
@@ -25,7 +27,9 @@ from pydantic import (
     model_validator,
 )
 
-from mobexport.errors import ConfigError, NotFound
+from mobexport import export_types
+from mobexport.errors import ConfigError, NotFound, UnknownExportType
+from mobexport.schedule import Schedule
 from mobexport.settings import GUID, Settings, get_settings, is_loopback
 
 APP_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
@@ -43,6 +47,28 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Source(_Table):
+    """`[source]`, `[apps."name".source]`: an Export API, and the path below which it keeps the apps."""
+
+    url: str = ""
+    """Base URL up to `/subscriptions`; empty: EXPORT_API_URL."""
+    scope: str = ""
+    """Token scope; empty: that of EXPORT_API_SCOPE, or with a loopback `url` none."""
+
+    subscription: str = "00000000-0000-0000-0000-000000000000"
+    resource_group: str = "mobile-engagement"
+    app_collection: str = "apps"
+
+    @model_validator(mode="after")
+    def _token(self) -> Source:
+        if self.url and not is_loopback(self.url):
+            if not self.url.startswith("https://"):
+                raise ValueError("url must begin with https:// (http:// only for loopback)")
+            if not self.scope:
+                raise ValueError("scope: set the scope of that Export API's tokens")
+        return self
+
+
 class App(_Table):
     """`[apps."name"]`: one app whose data may be exported."""
 
@@ -50,6 +76,12 @@ class App(_Table):
     """`strict` rejects records without the ids that the published schema asks for."""
     notify: tuple[str, ...] = ()
     """Names of the targets that hear of this app's exports when a request names none."""
+    parallel: int = Field(4, ge=1, le=32)
+    """How many exports of a batch, or of the schedule, run at once."""
+    source: Source | None = None
+    """An Export API of this app's own; none: `[source]`."""
+    schedule: Schedule | None = None
+    """What is exported every day; none: nothing."""
 
 
 class WebhookTarget(_Table):
@@ -91,14 +123,6 @@ class Containers(_Table):
     """Hosts of storage accounts, with the port where it is not the default one; no patterns."""
 
 
-class Source(_Table):
-    """`[source]`: the path below which the Export API keeps these apps."""
-
-    subscription: str = "00000000-0000-0000-0000-000000000000"
-    resource_group: str = "mobile-engagement"
-    app_collection: str = "apps"
-
-
 class ExportsConfig(_Table):
     """The whole of `exports.toml`."""
 
@@ -117,6 +141,11 @@ class ExportsConfig(_Table):
             for target in app.notify:
                 if target not in self.targets:
                     raise ValueError(f'apps."{name}".notify: there is no [targets.{target}]')
+            for wanted in app.schedule.types if app.schedule else ():
+                try:
+                    export_types.get(wanted)
+                except UnknownExportType as error:
+                    raise ValueError(f'apps."{name}".schedule.types: {error.message}') from None
         for caller, allowed in self.callers.items():
             for name in () if allowed == "*" else allowed:
                 if name not in self.apps:
@@ -183,3 +212,38 @@ def find_app(config: ExportsConfig, settings: Settings, name: str) -> App:
     if settings.is_local and not config.apps and APP_NAME.fullmatch(name):
         return App()
     raise NotFound(f'app {name!r} is not configured; add [apps."{name[:64]}"] to exports.toml')
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The Export API of one app, as its client needs it."""
+
+    url: str
+    """Base URL up to `/subscriptions`, without a trailing slash."""
+    scope: str
+    """Token scope; empty: no token."""
+    scope_setting: str
+    """Where the scope stands, for messages."""
+    source: Source
+
+    def tasks_url(self, app: str) -> str:
+        """URL of the app's export tasks."""
+        subscription, group, collection = (
+            quote(part, safe="")
+            for part in (self.source.subscription, self.source.resource_group, self.source.app_collection)
+        )
+        return (
+            f"{self.url}/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.MobileEngagement"
+            f"/appcollections/{collection}/apps/{quote(app, safe='')}/devices/exportTasks"
+        )
+
+
+def find_endpoint(config: ExportsConfig, settings: Settings, app: str) -> Endpoint:
+    """The Export API of that app: its own, else `[source]`'s, else the settings'."""
+    own = config.apps[app].source if app in config.apps else None
+    source = own or config.source
+    if source.url:
+        place = f'apps."{app}".source.scope' if own else "source.scope"
+        return Endpoint(source.url.rstrip("/"), source.scope, place, source)
+    scope = source.scope or settings.export_api_scope
+    return Endpoint(settings.api_url, scope, "EXPORT_API_SCOPE", source)

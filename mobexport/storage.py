@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
+    AzureError,
     HttpResponseError,
     ResourceExistsError,
     ResourceNotFoundError,
-    ServiceRequestError,
-    ServiceResponseError,
 )
 from azure.storage.blob import (
     BlobServiceClient,
@@ -29,7 +28,8 @@ from azure.storage.blob import (
     generate_container_sas,
 )
 
-from mobexport.errors import ConfigError, SourceChanged, Throttled, Transient
+from mobexport.errors import ConfigError, MobexportError, SourceChanged, Transient
+from mobexport.retry_table import Decision, Speaker, as_error, on_exception, on_status
 from mobexport.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -303,17 +303,19 @@ def _create(create: Any) -> None:
         return
 
 
-def as_remote_error(error: Exception) -> Transient | Throttled | None:
-    """A storage failure that may pass, as this app's error; None if it will not pass by itself."""
-    if isinstance(error, ServiceRequestError | ServiceResponseError):
-        return Transient(f"storage cannot be reached ({type(error).__name__})")
-    if isinstance(error, HttpResponseError):
-        status = error.status_code or 0
-        if status in (429, 503):
-            return Throttled(f"storage is busy (HTTP {status})", status=status)
-        if status >= 500 or status == 408:
-            return Transient(f"storage failed (HTTP {status})", status=status)
-    return None
+def as_remote_error(error: Exception) -> MobexportError | None:
+    """A storage failure as this app's error; None for one that only a change of code would help."""
+    status = getattr(error, "status_code", None)
+    if isinstance(error, HttpResponseError) and status:
+        decision = on_status(status, Speaker.STORAGE)
+        message = f"storage answered HTTP {status}"
+    elif isinstance(error, AzureError) and (found := on_exception(error)) is not None:
+        decision, message = found, f"storage cannot be reached ({type(error).__name__})"
+    else:
+        return None
+    if decision is Decision.CONFIGURE:
+        message = f"DATA_STORAGE: {message}; may this app's identity use the account?"
+    return None if decision is Decision.FAIL else as_error(decision, message, status=status)
 
 
 @lru_cache(maxsize=1)

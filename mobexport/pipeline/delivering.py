@@ -8,12 +8,12 @@ from typing import Any
 
 from mobexport.clock import stamp
 from mobexport.config import ExportsConfig
-from mobexport.errors import MobexportError, RemoteError
+from mobexport.errors import MobexportError
 from mobexport.pipeline import notify
 from mobexport.pipeline.export_row import PENDING
 from mobexport.pipeline.registry import Registry
 from mobexport.redact import redact
-from mobexport.storage import DataStorage
+from mobexport.storage import DataStorage, as_remote_error
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,11 @@ class Deliverer:
         delivery = {"event": owed["event"], "state": "Delivered", "tries": tries, "at": stamp()}
         try:
             notify.send(self.config().target(target), event, self.storage)
-        except MobexportError as error:
-            last = tries >= of or not (isinstance(error, RemoteError) and error.retryable)
+        except Exception as raised:
+            error = raised if isinstance(raised, MobexportError) else as_remote_error(raised)
+            if error is None:
+                error = MobexportError(f"sending failed ({type(raised).__name__}); the log has the details")
+            last = tries >= of or not error.retryable
             delivery |= {"state": "Failed" if last else "Retrying", "error": redact(error.message)}
             self.registry.record_delivery(export_id, attempt, target, delivery)
             raise

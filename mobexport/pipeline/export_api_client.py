@@ -13,14 +13,15 @@ from urllib.parse import quote
 
 import requests
 
-from mobexport import export_types
-from mobexport.config import Source
+from mobexport.config import Endpoint
 from mobexport.contract import API_VERSION, MAX_TOP
-from mobexport.errors import ConfigError, MobexportError, Rejected, Throttled, Transient
+from mobexport.errors import MobexportError, Transient
 from mobexport.pipeline.requests import ExportRequest
 from mobexport.pipeline.source import Job
+from mobexport.pipeline.tokens import forget_tokens, get_token
 from mobexport.redact import redact
-from mobexport.settings import Settings, is_loopback
+from mobexport.retry_table import Decision, Speaker, as_error, on_exception, on_status
+from mobexport.settings import is_loopback
 
 _TIMEOUT: Final = (5, 30)
 # A crash between create and registry is found again among the newest tasks; more pages only cost.
@@ -31,23 +32,21 @@ _MAX_ANSWER: Final = 4 * 1024 * 1024
 class ExportApiClient:
     """A JobSource over HTTP; one a step, since a session keeps no state worth sharing."""
 
-    def __init__(self, settings: Settings, source: Source) -> None:
-        self._settings = settings
-        self._source = source
+    def __init__(self, endpoint: Endpoint, *, timeout: tuple[float, float] = _TIMEOUT) -> None:
+        self._endpoint = endpoint
+        self._timeout = timeout
         self._session = requests.Session()
         # Proxies and .netrc of the environment must not see or add credentials on the way to ourselves.
-        self._session.trust_env = not is_loopback(settings.api_url)
+        self._session.trust_env = not is_loopback(endpoint.url)
 
     def create(self, request: ExportRequest, container_url: str, description: str) -> Job:
         body: dict[str, Any] = {
             "containerUrl": container_url,
             "exportFormat": request.export_format,
             "description": description,
+            **request.parameters(),
         }
-        if request.window:
-            body["startDate"], body["endDate"] = (day.isoformat() for day in request.window)
-        route = export_types.get(request.export_type).route
-        return _job(*self._call("POST", request.app, f"/{route}", body=body))
+        return _job(*self._call("POST", request.app, f"/{request.route}", body=body))
 
     def status(self, request: ExportRequest, job_id: str) -> Job:
         return _job(*self._call("GET", request.app, f"/{quote(job_id, safe='')}"))
@@ -75,27 +74,17 @@ class ExportApiClient:
         body: Mapping[str, Any] | None = None,
     ) -> tuple[dict[str, Any], float | None]:
         """The answer's JSON object and its Retry-After in seconds."""
-        source = self._source
-        base = (
-            f"{self._settings.api_url}/subscriptions/{quote(source.subscription, safe='')}"
-            f"/resourceGroups/{quote(source.resource_group, safe='')}/providers/Microsoft.MobileEngagement"
-            f"/appcollections/{quote(source.app_collection, safe='')}/apps/{quote(app, safe='')}"
-            "/devices/exportTasks"
-        )
+        url = f"{self._endpoint.tasks_url(app)}{path}"
         what = f"{method} exportTasks{path} of app {app!r}"
-        try:
-            response = self._session.request(
-                method,
-                base + path,
-                params={"api-version": API_VERSION, **(query or {})},
-                json=body,
-                headers=self._headers(),
-                timeout=_TIMEOUT,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            # The exception's own text holds the URL and more; its class says what is needed.
-            raise Transient(f"the Export API cannot be reached: {what}: {type(error).__name__}") from None
+        response = self._send(method, url, what, query, body)
+        if (
+            response.status_code not in (200, 202)
+            and on_status(response.status_code, Speaker.EXPORT_API) is Decision.REFRESH_TOKEN
+            and self._endpoint.scope
+        ):
+            # A token can be refused before it expires (a rotated key, a new role): once more, with a new one.
+            forget_tokens()
+            response = self._send(method, url, what, query, body)
         retry_after = _seconds(response.headers.get("Retry-After"))
         if response.status_code not in (200, 202):
             raise classify(response.status_code, what, _error_text(response), retry_after)
@@ -107,32 +96,41 @@ class ExportApiClient:
             raise Transient(f"the Export API answered {what} with something that is no JSON object")
         return answer, retry_after
 
-    def _headers(self) -> dict[str, str]:
-        scope = self._settings.export_api_scope
-        if not scope:
-            return {}
-        from azure.core.exceptions import ClientAuthenticationError
-        from azure.identity import DefaultAzureCredential
-
+    def _send(
+        self,
+        method: str,
+        url: str,
+        what: str,
+        query: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None,
+    ) -> requests.Response:
+        headers = {}
+        if self._endpoint.scope:
+            token = get_token(self._endpoint.scope, self._endpoint.scope_setting)
+            headers["Authorization"] = f"Bearer {token}"
         try:
-            token = DefaultAzureCredential().get_token(scope).token
-        except ClientAuthenticationError:
-            raise ConfigError(
-                f"EXPORT_API_SCOPE: no token for {scope!r}; may the app's identity call the Export API?"
-            ) from None
-        return {"Authorization": f"Bearer {token}"}
+            return self._session.request(
+                method,
+                url,
+                params={"api-version": API_VERSION, **(query or {})},
+                json=body,
+                headers=headers,
+                timeout=self._timeout,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            # The exception's own text holds the URL and more; its class says what is needed.
+            message = f"the Export API cannot be reached: {what}: {type(error).__name__}"
+            raise as_error(on_exception(error) or Decision.RETRY, message) from None
 
 
 def classify(status: int, what: str, detail: str, retry_after: float | None) -> MobexportError:
     """The error that an HTTP status of the Export API stands for."""
     message = f"the Export API answered {what} with HTTP {status}{': ' if detail else ''}{detail}"
-    if status in (429, 503):
-        return Throttled(message, status=status, retry_after=retry_after)
-    if status in (408, 425) or status >= 500:
-        return Transient(message, status=status, retry_after=retry_after)
-    if status in (401, 403):
-        return ConfigError(f"{message}; check EXPORT_API_SCOPE and who may call that API")
-    return Rejected(message, status=status)
+    decision = on_status(status, Speaker.EXPORT_API)
+    if decision in (Decision.CONFIGURE, Decision.REFRESH_TOKEN):
+        message += "; check EXPORT_API_SCOPE and who may call that API"
+    return as_error(decision, message, status=status, retry_after=retry_after)
 
 
 def _error_text(response: requests.Response) -> str:

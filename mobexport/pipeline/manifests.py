@@ -17,6 +17,11 @@ from mobexport.storage import CURATED_CONTAINER, DataStorage
 CURRENT = "_current.json"
 
 
+def pointer_name(row: ExportRow) -> str:
+    """`_current.json`; for exports by campaign one for each kind: `_current-{campaignType}.json`."""
+    return f"_current-{row.request.campaign.type}.json" if row.request.campaign else CURRENT
+
+
 def manifest_path(row: ExportRow) -> str:
     """Blob in `curated`: `_manifests/{app}/{type}/{export id}-{attempt}.json`."""
     return f"_manifests/{row.request.app}/{row.request.export_type}/{row.id}-{row.attempt}.json"
@@ -74,7 +79,7 @@ def swap_pointers(storage: DataStorage, row: ExportRow, manifest: Mapping[str, A
             "files": files,
             "rows": sum(out["rows"] for out in manifest["outputs"] if out["date"] == day.isoformat()),
         }
-        _swap(storage, day_folder(row, day) + CURRENT, pointer)
+        _swap(storage, day_folder(row, day) + pointer_name(row), pointer)
 
 
 def _swap(storage: DataStorage, path: str, pointer: Mapping[str, Any]) -> None:

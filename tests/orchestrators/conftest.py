@@ -358,7 +358,7 @@ class MemoryApp:
             patch.setattr(wiring, "get_settings", lambda: settings)
             patch.setattr(wiring, "get_config", lambda: config)
             patch.setattr(wiring, "registry", lambda: self.registry)
-            patch.setattr(wiring, "collector", lambda: Collector(self.registry, self.api, self.storage))
+            patch.setattr(wiring, "collector", lambda _: Collector(self.registry, self.api, self.storage))
             patch.setattr(notify, "send", self._send)
             patch.setattr(clock, "now", lambda: self.h.now)
             # Replays of earlier prefixes have tests of their own; here they would take most of the time.

@@ -3,14 +3,15 @@
 import json
 import threading
 from collections.abc import Iterator
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from mobexport.config import Source
+from mobexport.config import Endpoint, Source
 from mobexport.errors import ConfigError, Rejected, Throttled, Transient
 from mobexport.pipeline.export_api_client import ExportApiClient
-from mobexport.settings import read_settings
+from mobexport.pipeline.requests import Campaign
 
 SECRET_URL = "https://a.blob.core.windows.net/c?sv=1&sig=TOPSECRET"
 TASK = {"id": "t1", "state": "Queued", "dateCreated": "2026-11-24T00:00:00Z", "exportType": "Event"}
@@ -60,8 +61,7 @@ def api() -> Iterator[Api]:
 
 @pytest.fixture
 def client(api: Api) -> ExportApiClient:
-    settings = read_settings({"DATA_STORAGE": "UseDevelopmentStorage=true", "EXPORT_API_URL": api.url})
-    return ExportApiClient(settings, Source(app_collection="my apps"))
+    return ExportApiClient(Endpoint(api.url, "", "EXPORT_API_SCOPE", Source(app_collection="my apps")))
 
 
 def test_given_a_request_when_created_then_the_contract_is_spoken(api, client, make_request) -> None:
@@ -134,3 +134,34 @@ def test_given_tasks_of_others_when_searched_then_only_ours_oldest_first(api, cl
     found = client.find_by_token(make_request(), "mobexport/e/1/")
     assert [job.id for job in found] == ["t3", "t9"]
     assert "%24orderby=dateCreated+desc" in api.asked[0][1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "route", "parameters"),
+    [
+        ({"export_type": "Tag", "window": None, "snapshot_day": date(2026, 11, 24)}, "tags", {}),
+        (
+            {"export_type": "Push", "window": None, "campaign": Campaign("Poll", ids=(1, 2))},
+            "feedbackByCampaign",
+            {"campaignType": "Poll", "campaignIds": [1, 2]},
+        ),
+        (
+            {"export_type": "Push", "window": None, "campaign": Campaign("Poll", window=("a", "b"))},
+            "feedbackByDate",
+            {"campaignType": "Poll", "campaignWindowStart": "a", "campaignWindowEnd": "b"},
+        ),
+    ],
+)
+def test_given_a_request_of_each_kind_when_created_then_its_route_and_parameters(
+    api, client, make_request, changes, route: str, parameters
+) -> None:
+    api.says(202, TASK)
+    client.create(make_request(app="shop", **changes), SECRET_URL, "token")
+    _, path, body = api.asked[0]
+    assert f"/exportTasks/{route}?" in path
+    assert json.loads(body) == {
+        "containerUrl": SECRET_URL,
+        "exportFormat": "JsonBlob",
+        "description": "token",
+        **parameters,
+    }

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from mobexport.config import ExportsConfig
 from mobexport.errors import RequestError
 from mobexport.pipeline.poll_policy import PollPolicy, PollProgress, delay, observe
-from mobexport.pipeline.requests import ExportRequest, parse_request
+from mobexport.pipeline.request_parsing import parse_request
+from mobexport.pipeline.requests import ExportRequest
 from mobexport.pipeline.states import JOB_STATES, TABLE, State, can_move, end_state
 from mobexport.redact import redact
 from mobexport.retry_policy import RetryPolicy, next_delay
@@ -125,7 +126,7 @@ def test_given_any_outcome_when_an_attempt_ends_then_in_a_terminal_state_that_th
 
 
 def parse(**body) -> ExportRequest:
-    return parse_request(body, CONFIG, SETTINGS, NOW)[0]
+    return parse_request(body, CONFIG, SETTINGS, NOW).request
 
 
 def test_given_the_same_request_when_made_twice_then_the_same_id() -> None:
@@ -177,6 +178,37 @@ def test_given_a_snapshot_when_parsed_then_its_day_is_that_of_the_request() -> N
         ({"exportType": "Tag", "app": "shop", "rerun": "yes"}, {"rerun"}),
         ({"exportType": "Tag", "app": "shop", "format": "CsvBlob"}, {"format"}),
         ({"exportType": "Tag", "app": "shop", "containerUrl": "https://x"}, {"containerUrl"}),
+        ({"exportType": "Tag", "app": "shop", "containerUrl": 7}, {"containerUrl"}),
+        ({"exportType": "Tag", "app": "shop", "campaignType": "Poll"}, {"campaignType"}),
+        (
+            {"exportType": "Push", "app": "shop"},
+            {"campaignType", "campaignWindowStart", "campaignWindowEnd"},
+        ),
+        ({"exportType": "Push", "app": "shop", "campaignType": "Poll", "campaignIds": []}, {"campaignIds"}),
+        (
+            {"exportType": "Push", "app": "shop", "campaignType": "Poll", "campaignIds": [1, True]},
+            {"campaignIds"},
+        ),
+        (
+            {
+                "exportType": "Push",
+                "app": "shop",
+                "campaignType": "Poll",
+                "campaignWindowStart": "2025-03-23T00:00:00",
+                "campaignWindowEnd": "2025-03-24T00:00:00Z",
+            },
+            {"campaignWindowStart"},
+        ),
+        (
+            {
+                "exportType": "Push",
+                "app": "shop",
+                "campaignType": "Poll",
+                "campaignWindowStart": "2025-03-25T00:00:00Z",
+                "campaignWindowEnd": "2025-03-24T00:00:00Z",
+            },
+            {"campaignWindowEnd"},
+        ),
         ({"exportType": "Tag", "app": "shop", "exporttype": "Tag"}, {"exporttype"}),
         ([], {"body"}),
     ],
@@ -185,6 +217,30 @@ def test_given_a_wrong_body_when_parsed_then_every_problem_is_named(body, fields
     with pytest.raises(RequestError) as error:
         parse_request(body, CONFIG, SETTINGS, NOW)
     assert {problem[0] for problem in error.value.problems} == fields
+
+
+def test_given_pushes_when_asked_for_then_ids_and_windows_make_different_exports() -> None:
+    one = {"exportType": "Push", "app": "shop", "campaignType": "Poll"}
+    window = {"campaignWindowStart": "2025-03-23T01:00:00+01:00", "campaignWindowEnd": "2025-03-24T00:00:00Z"}
+    by_time, by_ids = parse(**one, **window), parse(**one, campaignIds=[7, 3, 7])
+    assert by_time.parameters()["campaignWindowStart"] == "2025-03-23T00:00:00Z"
+    assert by_ids.parameters()["campaignIds"] == [3, 7]
+    assert (by_time.route, by_ids.route) == ("feedbackByDate", "feedbackByCampaign")
+    ids = {by_time.id, by_ids.id, parse(**{**one, "campaignType": "DataPush"}, campaignIds=[3, 7]).id}
+    assert len(ids) == 3
+    for request in (by_time, by_ids):
+        assert ExportRequest.from_json(request.to_json()) == request
+
+
+def test_given_a_container_of_the_users_own_when_asked_for_then_another_export_without_the_secret() -> None:
+    url = "http://127.0.0.1:10000/devstoreaccount1/mine?sv=1&sr=c&sp=cw&se=2099-01-01T00:00:00Z&sig=SECRET"
+    body = {"exportType": "Tag", "app": "shop", "containerUrl": url, "format": "CsvBlob"}
+    asked = parse_request(body, CONFIG, SETTINGS, NOW)
+    assert (asked.container_url, asked.request.destination) == (url, "127.0.0.1:10000/mine")
+    assert asked.request.export_format == "CsvBlob"
+    assert "SECRET" not in str(asked) + str(asked.request.to_json())
+    renewed = parse_request({**body, "containerUrl": url.replace("SECRET", "NEW")}, CONFIG, SETTINGS, NOW)
+    assert renewed.request.id == asked.request.id != parse(exportType="Tag", app="shop").id
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from mobexport.pipeline import notify, processing
 from mobexport.pipeline.collecting import COMPLETE, export_folder
 from mobexport.pipeline.finishing import Finisher
 from mobexport.pipeline.manifests import CURRENT, day_folder, manifest_path
-from mobexport.pipeline.notify.webhook import sign
 from mobexport.pipeline.processing import Processor
 from mobexport.pipeline.states import State
 from mobexport.settings import read_settings
+from mobexport.standard_webhooks import sign
 from mobexport.storage import CURATED_CONTAINER, EXPORTS_CONTAINER, REJECTS_CONTAINER
 from samples.webhook_receiver import Receiver, new_secret
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
-import hashlib
-import hmac
 import json
 import time
 from collections.abc import Mapping
@@ -14,23 +11,13 @@ from typing import Any
 import requests
 
 from mobexport.config import WebhookTarget
-from mobexport.errors import ConfigError, Rejected, Throttled, Transient
+from mobexport.errors import ConfigError
+from mobexport.retry_table import Decision, Speaker, as_error, on_exception, on_status
 from mobexport.settings import is_loopback
+from mobexport.standard_webhooks import sign
 from mobexport.storage import DataStorage
 
 _TIMEOUT = (5, 20)
-
-
-def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """`v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`.
-
-    Raises ValueError if the secret is not `whsec_` and base64.
-    """
-    key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    if not key:
-        raise ValueError("empty secret")
-    content = f"{message_id}.{timestamp}.".encode() + body
-    return "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
 
 
 def send(
@@ -56,13 +43,10 @@ def send(
             # A redirect would carry the signed body to a host that nobody configured.
             answer = session.post(url, data=body, headers=headers, timeout=_TIMEOUT, allow_redirects=False)
         except requests.RequestException as error:
-            raise Transient(f"the webhook cannot be reached: {type(error).__name__}") from None
+            message = f"the webhook cannot be reached: {type(error).__name__}"
+            raise as_error(on_exception(error) or Decision.RETRY, message) from None
     status = answer.status_code
-    if 200 <= status < 300:
-        return
-    if status in (429, 503):
-        raise Throttled(f"the webhook asked to wait (HTTP {status})", status=status)
-    if status >= 500 or status in (404, 408, 425):
-        # 404 too: while a receiver is being deployed its route is missing for a moment.
-        raise Transient(f"the webhook answered HTTP {status}", status=status)
-    raise Rejected(f"the webhook refused the notification with HTTP {status}", status=status)
+    if not 200 <= status < 300:
+        raise as_error(
+            on_status(status, Speaker.WEBHOOK), f"the webhook answered HTTP {status}", status=status
+        )

@@ -1,0 +1,111 @@
+"""What an HTTP status or an exception of another service means for the step that met it: one table.
+
+The states of an export job are the third column of that question; they stand in `pipeline/states.py`.
+How often and after how long a step is tried again is `retry_policy.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from mobexport.errors import ConfigError, MobexportError, Rejected, Throttled, Transient
+
+
+class Decision(StrEnum):
+    """What to do after a call that was no success."""
+
+    RETRY = "retry"
+    """Again, by the policy's back-off."""
+    WAIT = "wait"
+    """Again, not before what `Retry-After` says."""
+    REFRESH_TOKEN = "refresh token"  # noqa: S105 - the name of a decision
+    """Once more at once with a new token; refused again, it is a matter of configuration."""
+    CONFIGURE = "configure"
+    """Never again until somebody changed a setting, which the message names."""
+    FAIL = "fail"
+    """Never again: the same call would be refused again."""
+
+
+class Speaker(StrEnum):
+    """Who answered: the same status means different things from different services."""
+
+    EXPORT_API = "Export API"
+    STORAGE = "storage"
+    WEBHOOK = "webhook"
+
+
+_R, _W, _T, _C, _F = (
+    Decision.RETRY,
+    Decision.WAIT,
+    Decision.REFRESH_TOKEN,
+    Decision.CONFIGURE,
+    Decision.FAIL,
+)
+_Row = tuple[int, int, Decision, Decision, Decision]
+# The first row that holds the status counts; together the rows hold every status there is.
+_STATUSES: Final[tuple[_Row, ...]] = (
+    # from, to, Export API, storage, webhook
+    (401, 401, _T, _C, _F),
+    (403, 403, _C, _C, _F),
+    # While a receiver is being deployed its route is missing for a moment.
+    (404, 404, _F, _F, _R),
+    (408, 408, _R, _R, _R),
+    (425, 425, _R, _R, _R),
+    (429, 429, _W, _W, _W),
+    (503, 503, _W, _W, _W),
+    (501, 501, _F, _F, _F),
+    (505, 505, _F, _F, _F),
+    (500, 599, _R, _R, _R),
+    # A redirect would carry a secret to a host that nobody configured; what else is no success is refused.
+    (100, 499, _F, _F, _F),
+)
+_COLUMN: Final = {Speaker.EXPORT_API: 0, Speaker.STORAGE: 1, Speaker.WEBHOOK: 2}
+
+_EXCEPTIONS: Final[Mapping[str, Decision]] = {
+    # By name along the class's bases, so that nothing is imported for it; the most derived one counts.
+    "requests.exceptions.InvalidURL": _C,
+    "requests.exceptions.MissingSchema": _C,
+    "requests.exceptions.InvalidSchema": _C,
+    "requests.exceptions.InvalidHeader": _C,
+    "requests.exceptions.TooManyRedirects": _F,
+    "requests.exceptions.RequestException": _R,
+    "azure.core.exceptions.ClientAuthenticationError": _C,
+    "azure.core.exceptions.ServiceRequestError": _R,
+    "azure.core.exceptions.ServiceResponseError": _R,
+    "builtins.ConnectionError": _R,
+    "builtins.TimeoutError": _R,
+}
+
+
+def on_status(status: int, speaker: Speaker) -> Decision:
+    """The decision for an HTTP status that is no success. Raises ValueError for what is no status."""
+    for first, last, *decisions in _STATUSES:
+        if first <= status <= last:
+            return decisions[_COLUMN[speaker]]
+    raise ValueError(f"{status} is no HTTP status")
+
+
+def on_exception(error: BaseException) -> Decision | None:
+    """The decision for an exception of a client library; None for one that the table does not know: a bug."""
+    for base in type(error).__mro__:
+        decision = _EXCEPTIONS.get(f"{base.__module__}.{base.__qualname__}")
+        if decision is not None:
+            return decision
+    return None
+
+
+def as_error(
+    decision: Decision, message: str, *, status: int | None = None, retry_after: float | None = None
+) -> MobexportError:
+    """The error that carries the decision to the orchestrator."""
+    match decision:
+        case Decision.RETRY:
+            return Transient(message, status=status, retry_after=retry_after)
+        case Decision.WAIT:
+            return Throttled(message, status=status, retry_after=retry_after)
+        case Decision.REFRESH_TOKEN | Decision.CONFIGURE:
+            return ConfigError(message)
+        case Decision.FAIL:
+            return Rejected(message, status=status)

@@ -1,0 +1,49 @@
+"""Signatures as https://www.standardwebhooks.com (specification 1.0) says, made and checked."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Final
+
+from mobexport.errors import ConfigError, Unauthorized
+
+TOLERANCE_SECONDS: Final = 300
+"""How far the time of a message may be from ours: older ones may be repetitions by somebody else."""
+
+
+def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+    """`v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`.
+
+    Raises ValueError if the secret is not `whsec_` and base64.
+    """
+    key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    if not key:
+        raise ValueError("empty secret")
+    content = f"{message_id}.{timestamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+
+
+def check(secret: str, setting: str, headers: Mapping[str, str], body: bytes, now: float) -> None:
+    """Raises Unauthorized unless one of the message's signatures is right and its time is near `now`.
+
+    `headers` have lower-case names; `setting` is where the secret stands. Raises ConfigError for a secret
+    that is none.
+    """
+    message_id = headers.get("webhook-id", "")
+    sent = headers.get("webhook-timestamp", "")
+    given = headers.get("webhook-signature", "")
+    if not message_id or not sent.isdecimal() or len(sent) > 12:
+        raise Unauthorized("the call must be signed: webhook-id, webhook-timestamp, webhook-signature")
+    if abs(now - int(sent)) > TOLERANCE_SECONDS:
+        raise Unauthorized("webhook-timestamp is more than five minutes from this service's time")
+    try:
+        expected = sign(secret, message_id, int(sent), body)
+    except (ValueError, binascii.Error):
+        raise ConfigError(f"{setting}: must be whsec_ followed by base64") from None
+    # Several, separated by spaces, while the sender changes its secret.
+    if not any(hmac.compare_digest(expected.encode(), one.encode()) for one in given.split(" ")):
+        raise Unauthorized("webhook-signature does not fit the body and the secret")

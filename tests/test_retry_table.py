@@ -1,0 +1,80 @@
+"""What a status or an exception means: the table is whole, and every speaker goes by it."""
+
+import azure.core.exceptions
+import pytest
+import requests.exceptions
+
+from mobexport.errors import ConfigError, Rejected, Throttled, Transient
+from mobexport.retry_table import Decision, Speaker, as_error, on_exception, on_status
+from mobexport.storage import as_remote_error
+
+
+@pytest.mark.parametrize("speaker", Speaker)
+def test_given_every_status_there_is_when_looked_up_then_a_decision(speaker: Speaker) -> None:
+    found = {status: on_status(status, speaker) for status in range(100, 600)}
+    retried = {status for status, decision in found.items() if decision in (Decision.RETRY, Decision.WAIT)}
+    assert {status for status in retried if status < 500} == (
+        {404, 408, 425, 429} if speaker is Speaker.WEBHOOK else {408, 425, 429}
+    )
+    assert set(range(500, 600)) - retried == {501, 505}
+    assert {status for status, decision in found.items() if decision is Decision.WAIT} == {429, 503}
+
+
+def test_given_who_answers_when_a_caller_is_refused_then_what_each_means() -> None:
+    assert on_status(401, Speaker.EXPORT_API) is Decision.REFRESH_TOKEN
+    assert on_status(403, Speaker.EXPORT_API) is Decision.CONFIGURE
+    assert on_status(403, Speaker.STORAGE) is Decision.CONFIGURE
+    assert on_status(401, Speaker.WEBHOOK) is Decision.FAIL
+    with pytest.raises(ValueError, match="no HTTP status"):
+        on_status(99, Speaker.STORAGE)
+
+
+def _all_subclasses(base: type) -> set[type]:
+    return {base} | {one for child in base.__subclasses__() for one in _all_subclasses(child)}
+
+
+def test_given_every_exception_of_requests_when_looked_up_then_a_decision() -> None:
+    for one in _all_subclasses(requests.exceptions.RequestException):
+        assert on_exception(one.__new__(one)) is not None, one
+    assert on_exception(requests.exceptions.InvalidURL()) is Decision.CONFIGURE
+    assert on_exception(requests.exceptions.ChunkedEncodingError()) is Decision.RETRY
+    assert on_exception(KeyError()) is None
+
+
+@pytest.mark.parametrize(
+    ("decision", "error"),
+    [
+        (Decision.RETRY, Transient),
+        (Decision.WAIT, Throttled),
+        (Decision.REFRESH_TOKEN, ConfigError),
+        (Decision.CONFIGURE, ConfigError),
+        (Decision.FAIL, Rejected),
+    ],
+)
+def test_given_a_decision_when_made_an_error_then_it_says_whether_to_try_again(decision, error) -> None:
+    made = as_error(decision, "x", status=500, retry_after=7)
+    assert type(made) is error
+    assert made.retryable == (decision in (Decision.RETRY, Decision.WAIT))
+
+
+def _answered(status: int) -> Exception:
+    error = azure.core.exceptions.HttpResponseError("x")
+    error.status_code = status
+    return error
+
+
+@pytest.mark.parametrize(
+    ("raised", "error"),
+    [
+        (azure.core.exceptions.ServiceRequestError("x"), Transient),
+        (azure.core.exceptions.ServiceResponseError("x"), Transient),
+        (_answered(500), Transient),
+        (_answered(429), Throttled),
+        (_answered(403), ConfigError),
+        (_answered(409), None),
+        (KeyError("x"), None),
+    ],
+)
+def test_given_a_storage_failure_when_sorted_then_by_the_table(raised: Exception, error) -> None:
+    found = as_remote_error(raised)
+    assert (type(found) if found else None) is error
