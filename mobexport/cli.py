@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -154,14 +154,32 @@ def _recognise(file: Path, named: str | None) -> ExportType:
             return declared
     first = next(elements(_chunks(file)), None)
     try:
-        keys = set(json.loads(first.text)) if first else set()
-    except (ValueError, TypeError):
-        keys = set()
-    likely = [declared for declared in export_types.all_types() if declared.inner and declared.inner in keys]
+        found = json.loads(first.text) if first else None
+    except ValueError:
+        found = None
+    explained = {
+        declared.name: keys
+        for declared in export_types.all_types()
+        if isinstance(found, dict) and (keys := _explained(declared, found.keys()))
+    }
+    most = max(explained.values(), default=0)
+    likely = [name for name, keys in explained.items() if keys == most]
     if len(likely) != 1:
         names = ", ".join(declared.name for declared in export_types.all_types())
         raise RequestError(f"{file}: cannot tell the export type; name it with --type ({names})")
-    return likely[0]
+    return export_types.get(likely[0])
+
+
+def _explained(declared: ExportType, keys: Collection[str]) -> int:
+    """How many of an element's keys are that type's; 0 if it cannot be one."""
+    fields = {column.name.partition(".")[0]: column for column in declared.columns}
+    if declared.inner:
+        fields = {name: fields[name] for name in declared.group}
+    must = {name for name, field in fields.items() if field.required and field.published}
+    known = {*fields, declared.inner} if declared.inner else set(fields)
+    inner_is_there = not declared.inner or declared.inner in keys
+    own = known.intersection(keys) - set(declared.group)
+    return len(known.intersection(keys)) if inner_is_there and must <= set(keys) and own else 0
 
 
 def _print_counts(file: Path, declared: ExportType, conversion: Conversion) -> None:

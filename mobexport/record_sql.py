@@ -19,7 +19,9 @@ from mobexport.json_text import quote
 GUID = "^([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32})$"
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d"
 _TIME = rf"\d{{4}}-\d{{2}}-\d{{2}}[Tt]{_CLOCK}:[0-5]\d(?:\.\d+)?(?:[Zz]|[+-]{_CLOCK})"
+_INTEGER = r"0|-?[1-9]\d{0,17}"
 _SPACES = ("' '", "chr(9)", "chr(13)")
+_STRINGS = (FieldKind.ID, FieldKind.TEXT, FieldKind.TIME)
 
 
 def plain(source: str, *, carry: str, known: Sequence[str], unique: str = "$") -> str:
@@ -95,7 +97,7 @@ def values(fields: Iterable[Field], source: str) -> str:
     RFC 3339 time with an offset, or none of the years 1 to 9999 of UTC. Leap seconds are not told apart
     from faults: no clock of a phone shows them, and no later step could hold them.
     """
-    strings = [field for field in fields if not field.is_raw_json]
+    strings = [field for field in fields if field.kind in _STRINGS]
     times = [field.name for field in strings if field.kind is FieldKind.TIME]
     columns = ", ".join(f'{_text(field)} AS "value_{field.name}"' for field in strings)
     instants = "".join(f', {_instant(name)} AS "instant_{name}"' for name in times)
@@ -112,21 +114,34 @@ def faults(fields: Iterable[Field], required: Iterable[Field]) -> list[tuple[str
     must = {field.name for field in required}
     found: list[tuple[str, str]] = []
     for field in fields:
-        token = f'"token_{field.name}"'
-        if field.name in must:
-            found.append((f"{token} IS NULL", f"missing:{field.name}"))
-        if field.kind is FieldKind.OBJECT:
-            found.append((f"NOT starts_with({token}, '{{')", f"wrong-type:{field.name}"))
-        elif field.kind is not FieldKind.JSON:
-            value = f'"value_{field.name}"'
-            found.append((f"NOT starts_with({token}, '\"')", f"wrong-type:{field.name}"))
-            if field.name in must:
-                found.append((blank(value), f"blank:{field.name}"))
+        token, name = f'"token_{field.name}"', field.name
+        if name in must:
+            found.append((f"{token} IS NULL", f"missing:{name}"))
+        if field.kind is not FieldKind.JSON:
+            found.append((f"NOT ({of_kind(field.kind, token)})", f"wrong-type:{name}"))
+        if field.kind in _STRINGS and name in must:
+            found.append((blank(f'"value_{name}"'), f"blank:{name}"))
         if field.kind is FieldKind.TIME:
-            found.append(
-                (f'{token} IS NOT NULL AND "instant_{field.name}" IS NULL', f"bad-time:{field.name}")
-            )
+            found.append((f'{token} IS NOT NULL AND "instant_{name}" IS NULL', f"bad-time:{name}"))
+        if field.choices:
+            chosen = ", ".join(map(literal, field.choices))
+            found.append((f'"value_{name}" NOT IN ({chosen})', f"unknown-value:{name}"))
     return found
+
+
+def of_kind(kind: FieldKind, token: str) -> str:
+    """Whether a JSON token (as SQL) is of that kind; null where it is null."""
+    match kind:
+        case FieldKind.OBJECT:
+            return f"starts_with({token}, '{{')"
+        case FieldKind.INTEGER:
+            return f"regexp_full_match({token}, '{_INTEGER}')"
+        case FieldKind.BOOLEAN:
+            return f"{token} IN ('true', 'false')"
+        case FieldKind.JSON:
+            return "true"
+        case _:
+            return f"starts_with({token}, '\"')"
 
 
 def reject_line(place: Mapping[str, Any], fault: str, original: str) -> str:

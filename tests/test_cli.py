@@ -49,6 +49,37 @@ def test_given_a_file_of_another_name_when_checked_then_its_type_is_seen_in_it(f
 
 
 @pytest.mark.parametrize(
+    ("element", "name"),
+    [
+        ({"sessionId": GUID, "activities": []}, "Activity"),
+        ({"deviceId": GUID, "crashes": []}, "Crash"),
+        ({"deviceId": GUID, "meta": {}}, "Device"),
+        ({"deviceId": GUID, "meta": {}, "appInfo": {}}, "Device"),
+        ({"deviceId": GUID, "errors": []}, "Error"),
+        ({"jobId": "j", "deviceId": GUID, "name": "n", "start": "2025-03-23T10:00:00Z", "extras": {}}, "Job"),
+        ({"deviceId": GUID, "campaignType": "Poll", "campaignId": 1, "status": []}, "Push"),
+        ({"sessionId": "s", "deviceId": GUID, "start": "2025-03-23T10:00:00Z"}, "Session"),
+        ({"deviceId": GUID, "token": "t", "type": "gcm"}, "Token"),
+        ({"deviceId": GUID, "appInfo": {}}, None),
+        ({"deviceId": GUID}, None),
+        ({"deviceId": GUID, "name": "n"}, None),
+    ],
+)
+def test_given_a_file_of_any_type_when_checked_then_its_type_is_seen_unless_it_could_be_two(
+    tmp_path, capsys, element, name
+) -> None:
+    path = tmp_path / "some.json"
+    path.write_text(json.dumps([element]))
+    code = main(["check", str(path)])
+    printed = capsys.readouterr()
+    if name:
+        assert f"some.json: {name}, " in printed.out
+    else:
+        assert code == 2
+        assert "cannot tell" in printed.err
+
+
+@pytest.mark.parametrize(
     ("content", "arguments"),
     [
         ('[{"deviceId"', []),

@@ -12,18 +12,19 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from mobexport import json_text, record_sql
 from mobexport.duck import DuckLimits, connect, fetch_batches, load_rows
-from mobexport.errors import DataError
-from mobexport.export_types.model import ExportType, Grouped, Latest
+from mobexport.export_types.model import ExportType, Grouped
 from mobexport.pipeline import conversion_queries as queries
 from mobexport.pipeline.elements import Cutting, Element, elements
 from mobexport.pipeline.exact_records import exact_records
+from mobexport.pipeline.row_parts import ParquetFile, RowParts
 from mobexport.text_blocks import BLOCK_BYTES
 
 if TYPE_CHECKING:
@@ -31,18 +32,6 @@ if TYPE_CHECKING:
 
 _Long = tuple[str, tuple[str, int, int]]
 """A column, and a long text with the element and record it belongs to."""
-
-
-@dataclass(frozen=True)
-class ParquetFile:
-    """One written file."""
-
-    date: date
-    """Day of its partition (UTC); of a snapshot, the snapshot's day."""
-    path: Path
-    rows: int
-    bytes: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -86,16 +75,17 @@ def convert_file(
     Raises Truncated, DataError for what is no JSON array or does not fit the limits, and whatever reading
     raises; files in `out_dir` mean nothing then.
     """
-    if not isinstance(export_type.shape, Grouped | Latest):
-        raise DataError(f"export type {export_type.name} cannot be converted yet", code="NotYet")
     if not export_type.historical and snapshot_day is None:
         raise ValueError(f"{export_type.name} is a snapshot: its day must be given")
     out_dir.mkdir(parents=True, exist_ok=True)
     measured = _Measured(chunks)
     lenient: Counter[str] = Counter()
-    with connect(workdir, limits, writable=[out_dir]) as connection:
-        for statement in queries.tables(export_type):
-            connection.execute(statement)
+    kept = 0
+    with (
+        connect(workdir, limits, writable=[out_dir]) as connection,
+        _Rejects(out_dir / f"{stem}.rejects.ndjson") as rejects,
+    ):
+        parts = RowParts(connection, export_type, workdir, limits)
         explode = queries.explode(export_type)
         labels = [label for _, label in queries.notes(export_type)]
         judge = queries.check(export_type, window, strict=strict)
@@ -109,21 +99,49 @@ def convert_file(
             connection.execute(queries.REJECT)
             counted = connection.execute(queries.let_pass(export_type)).fetchall()[0]
             lenient.update(dict(zip(labels, counted, strict=False)))
-        rows, rejected = connection.execute(queries.COUNTS).fetchall()[0]
-        rules = dict(connection.execute(queries.RULES).fetchall())
-        outputs = tuple(_write_days(connection, export_type, app, stem, out_dir))
-        rejects = _write_rejects(connection, out_dir / f"{stem}.rejects.ndjson") if rejected else None
+            kept += counted[-1]
+            rejects.take(connection)
+            parts.added(sum(len(element.text) for element in block))
+        outputs = tuple(parts.write_days(app, stem, out_dir))
+    rejected = rejects.rules.total()
     return Conversion(
-        rows + rejected,
-        rows,
+        kept + rejected,
+        sum(output.rows for output in outputs),
         rejected,
         outputs,
-        rejects,
+        rejects.path if rejected else None,
         {label: count for label, count in sorted(lenient.items()) if count},
-        rules,
+        dict(sorted(rejects.rules.items())),
         measured.bytes,
         measured.sha256.hexdigest(),
     )
+
+
+class _Rejects:
+    """The rejects file, made with the first reject, and how many there are for each reason."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rules: Counter[str] = Counter()
+        self._stack = ExitStack()
+        self._out: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def take(self, connection: DuckDBPyConnection) -> None:
+        """Appends the rejects of a block."""
+        for batch in fetch_batches(connection.execute(queries.REJECTS)):
+            if self._out is None:
+                self._out = self._stack.enter_context(self.path.open("w", encoding="utf-8", newline=""))
+            self.rules.update(fault for _, _, fault, _ in batch)
+            self._out.writelines(
+                record_sql.reject_line({"element": element, "record": record}, *rest)
+                for element, record, *rest in batch
+            )
 
 
 class _Measured:
@@ -167,7 +185,8 @@ def _load(
 
     Gives the texts that go beside DuckDB.
     """
-    connection.execute("DELETE FROM record")
+    for statement in queries.block_tables():
+        connection.execute(statement)
     parts, spoiled, doubtful = _parts(block)
     connection.execute(queries.split(export_type, len(parts) // 3), parts)
     for statement in explode:
@@ -215,26 +234,3 @@ def _decoded(text: bytes) -> tuple[str, str | None]:
     except UnicodeDecodeError:
         return text.decode(errors="backslashreplace"), "not-utf8"
     return decoded, "not-json" if "\0" in decoded else None
-
-
-def _write_days(
-    connection: DuckDBPyConnection, export_type: ExportType, app: str, stem: str, out_dir: Path
-) -> Iterator[ParquetFile]:
-    folder = "date" if export_type.historical else "snapshot"
-    for n, (day, rows) in enumerate(connection.execute(queries.DAYS).fetchall()):
-        path = out_dir / f"{folder}={day}" / f"{stem}-{n}.parquet"
-        path.parent.mkdir(exist_ok=True)
-        connection.execute(queries.copy_day(export_type, app, day, str(path)))
-        with path.open("rb") as written:
-            digest = hashlib.file_digest(written, "sha256").hexdigest()
-        yield ParquetFile(day, path, rows, path.stat().st_size, digest)
-
-
-def _write_rejects(connection: DuckDBPyConnection, path: Path) -> Path:
-    with path.open("w", encoding="utf-8", newline="") as out:
-        for batch in fetch_batches(connection.execute(queries.REJECTS)):
-            out.writelines(
-                record_sql.reject_line({"element": element, "record": record}, *rest)
-                for element, record, *rest in batch
-            )
-    return path

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from mobexport import json_text
 from mobexport.export_types.model import ExportType, Grouped, Latest
+from mobexport.pipeline.conversion_queries import top_names
 
 Record = tuple[int, int, str | None, str | None, bool, str, str | None]
 """A row of the table `record`: element, record, head, body, protected, original, fault."""
@@ -26,6 +27,14 @@ def exact_records(
     def fault(rule: str) -> tuple[Record, dict[str, str]]:
         return (number, first, None, None, True, json_text.shown(text), rule), {}
 
+    if not isinstance(export_type.shape, Grouped | Latest):
+        try:
+            body, long = _body(export_type, "", text)
+        except json_text.NotJson as verdict:
+            yield fault(verdict.rule)
+        else:
+            yield (number, first, None, body, True, json_text.shown(text), None), long
+        return
     inner = export_type.inner
     try:
         element = json_text.members(text)
@@ -74,4 +83,5 @@ def _body(export_type: ExportType, prefix: str, original: str) -> tuple[str, dic
     if values is None:
         # No fault here: the query finds what is no object, for all records alike.
         return "null", {}
-    return json_text.protect(values, export_type.raw_json_names, export_type.other_names)
+    raw = {column.name for column in export_type.columns if column.is_raw_json}
+    return json_text.protect(values, raw, top_names(export_type) - raw)

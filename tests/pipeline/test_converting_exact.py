@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from mobexport import export_types
 from mobexport.duck import DuckLimits
 from mobexport.errors import DataError, Truncated
+from mobexport.pipeline import converting, row_parts
 from mobexport.pipeline.converting import Conversion, convert_file
 
 DAY = date(2025, 3, 23)
@@ -96,6 +98,43 @@ def test_given_tag_values_when_converted_then_their_text_keys_and_order_are_unto
     assert rows(plain, "key, value") == [("b", "1"), ("a", "2"), ("c/~", '{"x":3}')]
     twice = convert(b'[{"deviceId":"d","appInfo":{"b":1,"a":2,"b":3}}]', "Tag")
     assert sorted(rows(twice, "key, value")) == [("a", "2"), ("b", "3")]
+
+
+def listed(*elements: str) -> bytes:
+    return f"[{','.join(elements)}]".encode()
+
+
+def test_given_flat_elements_when_converted_then_texts_and_whole_numbers_as_written(convert) -> None:
+    head = f'"jobId":"j","deviceId":"d","name":"n","start":"{AT}"'
+    jobs = listed(
+        f'{{{head},"extras":{EXACT[0]}}}',
+        f'{{{head},"end":"\\u0032{AT[1:]}"}}',
+        f'{{"extras":{EXACT[1]},{head}}}',
+    )
+    done = convert(jobs, "Job")
+    assert rows(done, 'extras, "end" IS NULL') == [(EXACT[0], True), (None, False), (EXACT[1], True)]
+    meta = '"meta":{"firstSeen":-0,"lastSeen":999999999999999999,"nativePushEnabled":true,"more":1e3}'
+    device = convert(listed(f'{{"deviceId":"d",{meta},"appInfo":{EXACT[0]}}}'), "Device")
+    assert rows(device, '"meta.firstSeen", "meta.lastSeen", "meta.nativePushEnabled", appInfo') == [
+        (0, 999999999999999999, True, EXACT[0])
+    ]
+    wrong = [meta.replace("-0", number) for number in ("1e3", "1.0", "01", "1000000000000000000", '"7"')]
+    bad = convert(listed(*(f'{{"deviceId":"d",{one}}}' for one in wrong)), "Device")
+    assert dict(bad.rules) == {"wrong-type:meta.firstSeen": 4, "not-json": 1}
+
+
+def test_given_a_push_when_converted_then_its_flags_are_checked_and_kept_as_text(convert) -> None:
+    head = '{"deviceId":"d","campaignType":"Poll","campaignId":1'
+    good = ['["Queued", "Dropped"]', "[]", '["\\u0051ueued"]']
+    bad = ['["Queued","\\u0051ueued"]', '["queued"]', "[1]", "null"]
+    done = convert(listed(*(f'{head},"status":{flags}}}' for flags in good + bad)), "Push")
+    assert rows(done, "campaignId, status") == [(1, '["Queued","Dropped"]'), (1, "[]"), (1, good[2])]
+    assert [(r["element"], r["rule"], r["field"]) for r in rejects(done)] == [
+        (4, "twice", "status"),
+        (5, "unknown-value", "status"),
+        (6, "wrong-type", "status"),
+        (7, "missing", "status"),
+    ]
 
 
 HOSTILE = [
@@ -189,6 +228,32 @@ def test_given_one_file_when_cut_and_formatted_otherwise_then_the_same_bytes(con
     assert len(digests) == 1
     assert [int(name) for (name,) in rows(done, "name")] == [*range(500)] * 20
     assert rows(done, "DISTINCT app") == [("it's",)]
+
+
+def test_given_rows_in_many_parts_when_converted_then_a_file_a_day_in_the_files_order(
+    convert, monkeypatch
+) -> None:
+    monkeypatch.setattr(converting, "BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(row_parts, "PART_BYTES", 50_000)
+    window = (DAY, date(2025, 3, 25))
+    records = [record(str(n)).replace("03-23", f"03-{23 + n % 3}") for n in range(6000)]
+    exact = record("exact", '{"a":1e3}')
+    long = record("long", f'{{"t":"{"x" * 300_000}"}}')
+    file = [*(element(*records[at : at + 70]) for at in range(0, 6000, 70)), element(exact), element(long)]
+    done = convert(b"[" + b",".join(file) + b"]", window=window)
+    assert [output.rows for output in done.outputs] == [2002, 2000, 2000]
+    names = [name for (name,) in rows(done, "name")]
+    first, *others = ([str(n) for n in range(6000) if n % 3 == day] for day in range(3))
+    assert names == [*first, "exact", "long", *others[0], *others[1]]
+    assert rows(done, "max(length(extras))")[0] == (300_008,)
+
+
+def test_given_more_rows_than_the_disk_may_hold_when_converted_then_it_says_what_to_raise(convert) -> None:
+    noise = random.Random(1)
+    records = [record(str(n), f'{{"t":"{noise.randbytes(500).hex()}"}}') for n in range(5000)]
+    with pytest.raises(DataError, match="DUCKDB_TEMP_MB") as raised:
+        convert(b"[" + element(*records) + b"]", limits=DuckLimits(temp_mb=1))
+    assert raised.value.own_code == "TooLarge"
 
 
 @pytest.mark.parametrize("order", ["key first", "key last"])
