@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -131,15 +132,11 @@ class Demo:
                 status, answer = app.get(f"/api/exports/{key}")
                 if status != 200:
                     raise DemoError(f"GET /api/exports/{key} was answered {status}: {answer}")
-                if answer["state"] != self.shown[key]["state"]:
+                if answer["state"] != self.shown[key]["state"] and key == next(iter(self.exports)):
                     self.story.seen(f"{self.exports[key].name}: {answer['state']}")
                 self.shown[key] = answer
-            self.story.live("   " + "   ".join(map(self._phase, self.exports)))
-
-    def _phase(self, key: str) -> str:
-        one = self.shown[key]
-        progress = " ".join(f"{name} {value}" for name, value in one["progress"].items() if value)
-        return f"{self.exports[key].export_type}: {one['state']} ({one['phase']}) {progress[:24]}".rstrip()
+            states = Counter(one["state"] for one in self.shown.values())
+        self.story.live("   " + "   ".join(f"{state} {count}" for state, count in states.items()))
 
     def _count(self, azurite: Azurite) -> list[ledger.Result]:
         account = ledger.Account.connect(azurite.connection_string)

@@ -1,21 +1,22 @@
 """The made-up raw data of two apps: the same bytes every time, and something of everything that can be wrong.
 
-`python -m samples.generate --out DIR` writes `{app}/{kind}/{YYYY-MM-DD}/part-N.ndjson`, which is what the
-collectors of a team drop into the container `raw`. Every term of the counts that the project keeps is there.
+`python -m samples.generate --out DIR` writes `{app}/{kind}/{YYYY-MM-DD}/part-N` in three formats, as the
+collectors of a team drop them into the container `raw`: all ten kinds, and every term of the counts that the
+project keeps.
 """
 
 import argparse
-import json
 import random
 import sys
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 from samples import vocabulary as words
+from samples.raw_files import Files, Json
+from samples.spoiled import spoil
+from samples.states import Period, states
 
 SEED = 20180331  # the day the service closed
 WINDOW = (date(2025, 3, 22), date(2025, 3, 25))
@@ -24,10 +25,19 @@ FIRST_DAY = date(
 )  # one day before the window and one after it: the scan reads them for late records
 DAYS = 6
 LONG_AGO = date(2025, 2, 10)  # a folder that no scan of the window opens
-PART_LINES = 1500
 DAY_MS = 86_400_000
-
-Json = dict[str, object]
+KINDS = (
+    "activities",
+    "crashes",
+    "devices",
+    "errors",
+    "events",
+    "jobs",
+    "pushes",
+    "sessions",
+    "tags",
+    "tokens",
+)
 
 
 @dataclass(frozen=True)
@@ -51,27 +61,6 @@ class Device:
     sessions_a_day: float
 
 
-@dataclass
-class Files:
-    """The lines of one app and kind, by folder, in the order in which they will stand there."""
-
-    by_day: dict[date, list[bytes]] = field(default_factory=lambda: defaultdict(list))
-
-    def add(self, folder: date, line: bytes | Json) -> None:
-        """Append a record, or a line that is none."""
-        self.by_day[folder].append(line if isinstance(line, bytes) else _dump(line))
-
-    def write(self, root: Path) -> int:
-        """Write the folders below `root`; how many lines there are."""
-        for day, lines in sorted(self.by_day.items()):
-            folder = root / day.isoformat()
-            folder.mkdir(parents=True)
-            for part, start in enumerate(range(0, len(lines), PART_LINES)):
-                # No newline after the last line: collectors that join lines leave it out.
-                (folder / f"part-{part}.ndjson").write_bytes(b"\n".join(lines[start : start + PART_LINES]))
-        return sum(len(lines) for lines in self.by_day.values())
-
-
 class Sample:
     """One app's data, drawn from a random generator of its own."""
 
@@ -79,18 +68,17 @@ class Sample:
         self.app = app
         self.random = random.Random(f"{seed}/{app.name}")
         self.devices = [self._device(number) for number in range(app.devices)]
-        self.kinds: dict[str, Files] = {kind: Files() for kind in ("events", "activities", "tags")}
+        self.kinds = {kind: Files(typed_times=place % 2 == 0) for place, kind in enumerate(KINDS)}
 
     def write(self, root: Path) -> int:
         """Make everything and write it below `root/{app}`; how many lines that were."""
         for offset in range(DAYS):
             self._day(FIRST_DAY + timedelta(days=offset))
         self._long_ago()
-        self._tags()
-        self._bad_lines()
+        self._states()
+        for kind, files in self.kinds.items():
+            spoil(self.random, kind, files)
         return sum(files.write(root / self.app.name / kind) for kind, files in self.kinds.items())
-
-    # --- what the devices do
 
     def _device(self, number: int) -> Device:
         device_id = self._guid()
@@ -101,12 +89,17 @@ class Sample:
         location = self._guid() if self.random.random() > 0.05 else None
         return Device(device_id, self._guid(), location, self.random.uniform(0.2, 1.6))
 
+    # --- what the devices do
+
     def _day(self, day: date) -> None:
-        midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
         for device in self.devices:
             sessions = int(device.sessions_a_day + self.random.random())
             for _ in range(sessions):
-                self._session(device, midnight + self.random.randrange(DAY_MS - 1_800_000))
+                self._session(device, _midnight(day) + self.random.randrange(DAY_MS - 1_800_000))
+
+    def _long_ago(self) -> None:
+        for device in self.devices[:20]:
+            self._session(device, _midnight(LONG_AGO) + self.random.randrange(DAY_MS // 2))
 
     def _session(self, device: Device, start: int) -> None:
         # A background refresh records events and screens outside any session.
@@ -119,6 +112,58 @@ class Sample:
                 moment += self.random.randrange(200, 45_000)
                 self._place("events", moment, self._event(device, session, moment))
             moment += self.random.randrange(500, 60_000)
+        job = self._job(device, session, start) if self.random.random() < 0.5 else None
+        self._faults(device, session, job, moment)
+        if session:
+            self._session_records(device, session, start, moment)
+
+    def _session_records(self, device: Device, session: str, start: int, end: int) -> None:
+        record: Json = {"sessionId": session, "deviceId": device.device_id, "infoId": device.info_id}
+        if device.location_id:
+            record["locationId"] = device.location_id
+        first = record | {"start": self._time(start), "end": self._time(end)}
+        kind = self.random.random()
+        if kind < 0.02:
+            del first["end"]
+        self._place("sessions", start, first)
+        if kind < 0.12:  # told again: a later end, or an earlier start, or both as they were
+            later, earlier = self.random.choice(((9_000, 0), (0, 4_000), (-2_000, 0), (0, 0)))
+            again = record | {"start": self._time(start - earlier), "end": self._time(end + later)}
+            self._place("sessions", start, again | {"infoId": self._guid()})
+        elif kind < 0.15:  # resumed on the next day: it stays a session of the day before
+            again = record | {"start": self._time(start + DAY_MS), "end": self._time(end + DAY_MS)}
+            self._place("sessions", start + DAY_MS, again)
+
+    def _job(self, device: Device, session: str | None, start: int) -> str:
+        job = self._guid()
+        name = self.random.choice(words.JOBS)
+        record: Json = {"jobId": job, "deviceId": device.device_id, "name": name, "start": self._time(start)}
+        if self.random.random() < 0.9:
+            record["infoId"] = device.info_id
+        if self.random.random() < 0.2:
+            record["sessionId"] = session  # unknown for a job
+        end = self._time(start + self.random.randrange(50, 90_000))
+        done = record | {"end": end, "extras": {"bytes": self.random.randrange(10**7)}}
+        told = self.random.choice(([record, done], [done, record], [done], [done], [done], [record]))
+        for one in told:
+            self._place("jobs", start, one)
+        if told[-1] is done and self.random.random() < 0.1:  # the same end again: the later line wins
+            self._place("jobs", start, done | {"extras": {"again": True}})
+        return job
+
+    def _faults(self, device: Device, session: str | None, job: str | None, moment: int) -> None:
+        if self.random.random() < 0.12:
+            name = self.random.choice(words.ERRORS)
+            error = self._record(device, session, name, moment) | {"infoId": device.info_id}
+            if job:
+                error |= {"jobId": job, "extras": {"after": 30, "detail": None}}
+            self._place("errors", moment, error)
+        if self.random.random() < 0.04:
+            name = self.random.choice(words.CRASHES)
+            crash = {"crashId": self._guid()} | self._record(device, session, name, moment)
+            self._place("crashes", moment, crash | {"extras": {"frames": ["main()", 'draw("x")']}})
+            if self.random.random() < 0.2:  # sent twice: both are kept
+                self._place("crashes", moment, crash | {"extras": {"frames": ["main()", 'draw("x")']}})
 
     def _record(self, device: Device, session: str | None, name: str, moment: int) -> Json:
         record: Json = {"deviceId": device.device_id, "sessionId": session, "name": name}
@@ -147,61 +192,19 @@ class Sample:
             extras["price"] = round(self.random.uniform(1, 250), 2)
         return extras if self.random.random() > 0.2 else {}
 
+    # --- what is known of the devices
+
+    def _states(self) -> None:
+        period = Period(_midnight(FIRST_DAY), _midnight(FIRST_DAY) + DAYS * DAY_MS)
+        for number, device in enumerate(self.devices):
+            for kind, moment, record in states(self.random, device.device_id, number, period):
+                self._place(kind, moment, record | {"timestamp": self._time(moment)})
+
     def _place(self, kind: str, moment: int, record: Json) -> None:
         """Into the folder of its day; one in sixty arrives a day late."""
         day = datetime.fromtimestamp(moment / 1000, UTC).date()
         late = timedelta(days=1) if self.random.random() < 1 / 60 else timedelta()
         self.kinds[kind].add(day + late, record)
-
-    # --- tags: the newest value of a key counts
-
-    def _tags(self) -> None:
-        files = self.kinds["tags"]
-        start = int(datetime(2025, 3, 21, tzinfo=UTC).timestamp() * 1000)
-        for device in self.devices:
-            for key, values in words.TAGS.items():
-                moments = sorted(
-                    start + self.random.randrange(DAYS * DAY_MS) for _ in range(self.random.randrange(4))
-                )
-                for moment in moments:
-                    value = None if self.random.random() < 0.15 else self.random.choice(values)
-                    record = {"deviceId": device.device_id, "timestamp": self._time(moment), "key": key}
-                    folder = datetime.fromtimestamp(moment / 1000, UTC).date()
-                    files.add(folder, record | {"value": value})
-                    if self.random.random() < 0.03:  # the same instant again: the later line wins
-                        files.add(folder, record | {"value": self.random.choice(values)})
-
-    # --- what should not be there, and is
-
-    def _long_ago(self) -> None:
-        midnight = int(datetime(LONG_AGO.year, LONG_AGO.month, LONG_AGO.day, tzinfo=UTC).timestamp() * 1000)
-        for device in self.devices[:20]:
-            self._session(device, midnight + self.random.randrange(DAY_MS // 2))
-
-    def _bad_lines(self) -> None:
-        for kind, files in self.kinds.items():
-            for day in sorted(files.by_day)[1:]:
-                for line in self._bad(kind, day):
-                    lines = files.by_day[day]
-                    lines.insert(self.random.randrange(len(lines)), line)
-
-    def _bad(self, kind: str, day: date) -> Iterator[bytes]:
-        good: Json = {"deviceId": self._guid(), "name": "open", "timestamp": f"{day}T12:00:00.000Z"}
-        if kind == "tags":
-            good = {
-                "deviceId": self._guid(),
-                "key": "plan",
-                "timestamp": f"{day}T12:00:00.000Z",
-                "value": "free",
-            }
-        yield _dump(good)[:-9]
-        yield self.random.choice((b'["a","list"]', b'"a text"', b"42", b"null"))
-        for name in [name for name in good if name != "value"]:
-            yield _dump({key: value for key, value in good.items() if key != name})
-        yield _dump(good | {"deviceId": None})
-        yield _dump(good | {"timestamp": self.random.choice(("yesterday", f"{day}T25:61:00Z", "2025-13-40"))})
-        yield _dump(good).replace(b'"timestamp"', b'"note":"caf\xe9","timestamp"')  # Latin-1, so not UTF-8
-        yield b""  # a blank line is no record
 
     # --- values
 
@@ -222,8 +225,8 @@ class Sample:
         return f"{at:%Y-%m-%dT%H:%M:%S}.{moment % 1000:03d}Z"
 
 
-def _dump(record: Json) -> bytes:
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+def _midnight(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
 
 
 def generate(out: Path, seed: int = SEED) -> int:

@@ -15,7 +15,7 @@ from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 
 from samples.raw_data import Export
-from samples.recount import Count, recount
+from samples.recount import RULES, Count, recount
 
 TASKS = "exporttasks"
 
@@ -72,7 +72,8 @@ class Result:
     file: Path
     parquet: list[Path]
     count: Count
-    names: Counter[str] = field(default_factory=Counter)
+    values: Counter[tuple[object, ...]] = field(default_factory=Counter)
+    """Rows in the Parquet files by the values of the columns that are compared."""
 
 
 def collect(account: Account, export: Export, shown: Mapping[str, Any], data: Path, folder: Path) -> Result:
@@ -80,7 +81,8 @@ def collect(account: Account, export: Export, shown: Mapping[str, Any], data: Pa
     server = account.task_counts(export.app, shown["jobId"])
     manifest = account.read_json("curated", shown["manifest"])
     raw_rejects = f"raw/{export.app}/{shown['jobId']}.ndjson"
-    result = Result(
+    parquet = _download(account, export, shown["id"], folder)
+    return Result(
         export=export,
         shown=shown,
         server=server,
@@ -88,31 +90,47 @@ def collect(account: Account, export: Export, shown: Mapping[str, Any], data: Pa
         raw_rejects=account.lines("rejects", raw_rejects) if server["rejected"] else [],
         rejects=[line for path in manifest["rejects"] for line in account.lines("rejects", path)],
         file=_file(account, export, manifest, folder.parent),
-        parquet=_download(account, export, folder),
-        count=recount(data, export.app, export.export_type, export.window, strict=export.strict),
+        parquet=parquet,
+        count=recount(
+            data,
+            export.app,
+            export.export_type,
+            export.window,
+            strict=export.strict,
+            feedback=export.feedback,
+        ),
+        values=values_of(export, parquet),
     )
-    if result.parquet:
-        label = "key" if export.export_type == "Tag" else "name"
-        files = [str(path) for path in result.parquet]
-        rows = duckdb.execute(f"SELECT {label}, count(*) FROM read_parquet($1) GROUP BY 1", [files])
-        result.names = Counter(dict(rows.fetchall()))
-    return result
+
+
+def values_of(export: Export, parquet: list[Path]) -> Counter[tuple[object, ...]]:
+    if not parquet:
+        return Counter()
+    files = [str(path) for path in parquet]
+    source = "FROM read_parquet($1, hive_partitioning = false)"
+    kinds = {name: str(kind) for name, kind, *_ in duckdb.execute(f"DESCRIBE {source}", [files]).fetchall()}
+    columns = ", ".join(
+        f'epoch_us("{name}")' if kinds[name].startswith("TIMESTAMP") else f'"{name}"'
+        for name in RULES[export.export_type].shown
+    )
+    return Counter(duckdb.execute(f"SELECT {columns} {source}", [files]).fetchall())
 
 
 def _file(account: Account, export: Export, manifest: Mapping[str, Any], folder: Path) -> Path:
     """The export file as the Export API wrote it."""
-    file = folder / f"{export.export_type}-{export.app}.json"
+    file = folder / f"{'-'.join(export.name.split(' ')[1:])}-{export.app}.json"
     file.write_bytes(b"".join(account.read("exports", one["path"]) for one in manifest["inputs"][:1]))
     return file
 
 
-def _download(account: Account, export: Export, folder: Path) -> list[Path]:
+def _download(account: Account, export: Export, export_id: str, folder: Path) -> list[Path]:
     """The files that the pointers of the export's days name."""
     local = []
-    for pointer in account.names("curated", f"{export.app}/{export.export_type}/"):
-        if not pointer.endswith("/_current.json"):
+    for name in account.names("curated", f"{export.app}/{export.export_type}/"):
+        if not name.endswith("/_current.json"):
             continue
-        for path in account.read_json("curated", pointer)["files"]:
+        pointer = account.read_json("curated", name)
+        for path in pointer["files"] if pointer["exportId"] == export_id else []:
             file = folder / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(account.read("curated", path))
@@ -138,7 +156,7 @@ def problems(result: Result) -> list[str]:
 def compared(result: Result) -> list[tuple[str, object, object]]:
     """Each number of the app beside the independent one."""
     server, counts, count = result.server, result.manifest["counts"], result.count
-    pairs: list[tuple[str, object, object]] = [
+    return [
         ("read", server["read"], count.read),
         ("rejected", server["rejected"], count.rejected),
         ("outside the window", server["outsideWindow"], count.outside_window),
@@ -151,11 +169,14 @@ def compared(result: Result) -> list[tuple[str, object, object]]:
         ("conversion rejects", counts["rejected"], count.conversion_rejects),
         ("lines of raw rejects", len(result.raw_rejects), count.rejected),
         ("lines of conversion rejects", len(result.rejects), count.conversion_rejects),
-        ("rows in the Parquet files", result.names.total(), count.rows),
+        ("rows in the Parquet files", result.values.total(), count.rows),
+        ("rows with other values", _differing(result.values, count.values), 0),
     ]
-    if not count.conversion_rejects:
-        pairs.append(("rows by name", result.names, count.names))
-    return pairs
+
+
+def _differing(said: Counter[tuple[object, ...]], counted: Counter[tuple[object, ...]]) -> int:
+    """How many rows only one of both has."""
+    return (said - counted).total() + (counted - said).total()
 
 
 def table(results: list[Result]) -> tuple[list[list[str]], list[list[str]]]:

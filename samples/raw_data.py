@@ -5,18 +5,20 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from azure.core.exceptions import ResourceExistsError
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
-from samples.recount import RULES
+from samples.raw_reading import BadLineError, records
+from samples.recount import RULES, Feedback
 
 CONTAINER = "raw"
 ENDINGS = (".ndjson", ".ndjson.gz", ".parquet")
 MAX_DAYS = 366
-HISTORICAL = ("Event", "Activity")
+# Event first: it is what the demo asks questions about.
+TYPES = ("Event", "Activity", "Crash", "Error", "Job", "Session", "Device", "Push", "Tag", "Token")
 
 Window = tuple[date, date]
 
@@ -27,23 +29,32 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Export:
-    """An export to request; `window` is None for a snapshot."""
+    """An export to request; `window` is None for a snapshot, `feedback` is for Push."""
 
     app: str
     export_type: str
     window: Window | None
     strict: bool = False
+    feedback: Feedback | None = None
 
     @property
     def name(self) -> str:
         """For a line of output."""
-        return f"{self.app} {self.export_type}"
+        asked = f" {self.feedback.campaign_type}" if self.feedback else ""
+        return f"{self.app} {self.export_type}{asked}"
 
     def body(self) -> dict[str, object]:
         """What is sent to `POST /api/exports`."""
         body: dict[str, object] = {"exportType": self.export_type, "app": self.app}
         if self.window:
             body |= {"startDate": self.window[0].isoformat(), "endDate": self.window[1].isoformat()}
+        if self.feedback:
+            body["campaignType"] = self.feedback.campaign_type
+            if self.feedback.window:
+                first, last = (f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in self.feedback.window)
+                body |= {"campaignWindowStart": first, "campaignWindowEnd": last}
+            else:
+                body["campaignIds"] = list(self.feedback.campaign_ids)
         return body
 
 
@@ -53,6 +64,8 @@ class Apps:
 
     days: dict[tuple[str, str], set[date]] = field(default_factory=dict)
     weight: Counter[str] = field(default_factory=Counter)
+    campaigns: dict[str, Counter[tuple[str, int]]] = field(default_factory=dict)
+    """By app, how many records there are of each campaign: its type and id."""
 
     def add(self, path: str, events: int = 1) -> None:
         """One file; `events` is how much it counts if it holds events."""
@@ -77,31 +90,57 @@ class Apps:
 
     def window(self, app: str) -> Window:
         """First to last day of the app's dated kinds, at most a year of it, the newest."""
-        days = [day for name in HISTORICAL if self.has(app, name) for day in self.days[app, RULES[name].kind]]
+        dated = [name for name, rules in RULES.items() if rules.time and self.has(app, name)]
+        days = [day for name in dated for day in self.days[app, RULES[name].kind]]
         return max(min(days), max(days) - timedelta(days=MAX_DAYS - 1)), max(days)
 
     def exports(self, window: Window | None = None) -> list[Export]:
-        """Event, Activity and Tag of the first app, and Event of a second one with strict checks."""
+        """Every type, of the app with most events that has it; Event of a second app with strict checks."""
         apps = self.by_events()
         if not apps:
             raise DataError(
                 "no events to export: the demo needs at least one {app}/events/{YYYY-MM-DD}/*.ndjson"
             )
-        first = apps[0]
-        dated = window or self.window(first)
-        found = [Export(first, name, dated) for name in HISTORICAL if self.has(first, name)]
-        if self.has(first, "Tag"):
-            found.append(Export(first, "Tag", None))
-        strict = [Export(other, "Event", window or self.window(other), strict=True) for other in apps[1:2]]
-        return found + strict
+        found = [
+            export
+            for name in TYPES
+            for app in [app for app in apps if self.has(app, name)][:1]
+            for export in self._exports(app, name, window or self.window(app), strict=app in apps[1:2])
+        ]
+        return found + [Export(app, "Event", window or self.window(app), strict=True) for app in apps[1:2]]
+
+    def _exports(self, app: str, name: str, window: Window, *, strict: bool) -> list[Export]:
+        if name == "Push":
+            return [Export(app, name, None, strict, asked) for asked in self._feedback(app, window)]
+        return [Export(app, name, window if RULES[name].time else None, strict)]
+
+    def _feedback(self, app: str, window: Window) -> list[Feedback]:
+        """The most frequent campaign type by its time; another one by its campaigns."""
+        campaigns = self.campaigns.get(app, Counter())
+        sizes: Counter[str] = Counter()
+        for (campaign_type, _), count in campaigns.items():
+            sizes[campaign_type] += count
+        instants = (
+            datetime.combine(window[0], time.min, UTC),
+            datetime.combine(window[1], time(23, 59, 59), UTC),
+        )
+        ids = {name: tuple(sorted(at for kind, at in campaigns if kind == name)) for name in sizes}
+        names = sorted(sizes, key=lambda name: (-sizes[name], name))
+        return [Feedback(name, window=instants) for name in names[:1]] + [
+            Feedback(name, campaign_ids=ids[name]) for name in names[1:2]
+        ]
 
 
 def in_folder(folder: Path) -> Apps:
-    """What is there; the app with the most records of events counts as the first."""
+    """What is there; the app with the most bytes of events counts as the first."""
     apps = Apps()
     for file in _files(folder):
         path = file.relative_to(folder).as_posix()
-        apps.add(path, events=file.read_bytes().count(b"\n") + 1 if "/events/" in path else 0)
+        apps.add(path, events=file.stat().st_size if "/events/" in path else 0)
+    for app, kind in apps.days:
+        if kind == RULES["Push"].kind:
+            pushes = [one for one in records(folder / app / kind, None) if not isinstance(one, BadLineError)]
+            apps.campaigns[app] = Counter((one["campaignType"], one["campaignId"]) for one in pushes)
     return apps
 
 

@@ -1,49 +1,109 @@
-"""The independent count of raw files: plain Python, no DuckDB, nothing of the app, so that it can judge both.
+"""The independent count of an export: plain Python over the raw files, nothing of the app, so it can judge.
 
-It reads the files as a person would, line by line, with the documented rules alone. What the app says about
-an export has to agree with it, number by number.
+It groups, merges and counts with the documented rules alone. What the app says about an export has to agree
+with it, number by number, and the rows of its Parquet with the values here.
 """
 
-import gzip
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
 
-MAX_LINE = 16 * 1024 * 1024
+from samples.raw_reading import BadLineError, Record, records
+
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}")
-TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)")
-DAY = re.compile(r"\d{4}-\d\d-\d\d")
-
-Record = dict[str, object]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LONG_BEFORE = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What counts for one export type: the folder, the fields a record must have, and how records group."""
+    """What counts for one export type."""
 
     kind: str
-    required: tuple[str, ...]
     group: tuple[str, ...]
-    strict_guids: tuple[str, ...]
+    """Fields that records of one element share."""
+    ids: tuple[str, ...]
+    """Fields that strict checks want to be GUIDs where they are."""
+    asked: tuple[str, ...] = ()
+    """Fields that strict checks want to be there."""
+    shown: tuple[str, ...] = ("deviceId", "name", "timestamp")
+    """Columns whose values are compared, row by row."""
+    time: str | None = "timestamp"
+    """What the days of the window are about; None for a snapshot."""
 
 
 RULES = {
+    "Activity": Rules(
+        "activities", ("sessionId", "deviceId"), ids=("sessionId", "deviceId"), asked=("sessionId",)
+    ),
+    "Crash": Rules(
+        "crashes",
+        ("deviceId",),
+        ids=("deviceId", "crashId", "infoId", "sessionId"),
+        shown=("crashId", "name", "timestamp"),
+    ),
+    "Device": Rules(
+        "devices",
+        ("deviceId",),
+        ids=("deviceId",),
+        shown=("deviceId", "meta.firstSeen", "meta.lastSeen", "info.phoneModel", "location.region"),
+        time=None,
+    ),
+    "Error": Rules("errors", ("deviceId",), ids=("deviceId", "infoId", "sessionId", "jobId")),
     "Event": Rules(
         "events",
-        ("deviceId", "name", "timestamp"),
         ("deviceId",),
-        ("deviceId", "infoId", "sessionId", "locationId"),
+        ids=("deviceId", "infoId", "sessionId", "locationId"),
+        asked=("infoId", "sessionId", "locationId"),
     ),
-    "Activity": Rules(
-        "activities", ("deviceId", "name", "timestamp"), ("sessionId", "deviceId"), ("deviceId", "sessionId")
+    "Job": Rules(
+        "jobs",
+        ("jobId",),
+        ids=("jobId", "deviceId", "infoId"),
+        asked=("infoId",),
+        shown=("jobId", "deviceId", "name", "start", "end"),
+        time="start",
     ),
-    "Tag": Rules("tags", ("deviceId", "key", "timestamp"), ("deviceId",), ("deviceId",)),
+    "Push": Rules(
+        "pushes",
+        ("deviceId", "campaignType", "campaignId"),
+        ids=("deviceId",),
+        shown=("deviceId", "campaignType", "campaignId", "status"),
+        time=None,
+    ),
+    "Session": Rules(
+        "sessions",
+        ("sessionId",),
+        ids=("sessionId", "deviceId", "infoId", "locationId"),
+        shown=("sessionId", "deviceId", "start", "end"),
+        time="start",
+    ),
+    "Tag": Rules("tags", ("deviceId",), ids=("deviceId",), shown=("deviceId", "key"), time=None),
+    "Token": Rules(
+        "tokens", ("deviceId", "type"), ids=("deviceId",), shown=("deviceId", "token", "type"), time=None
+    ),
 }
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """Which pushes are asked for: those of some campaigns, or of a time (both instants included)."""
+
+    campaign_type: str
+    campaign_ids: tuple[int, ...] = ()
+    window: tuple[datetime, datetime] | None = None
+
+    def has(self, record: Record) -> bool:
+        """Whether a record is one of them."""
+        return record["campaignType"] == self.campaign_type and (
+            self.window[0] <= record["timestamp"] <= self.window[1]
+            if self.window
+            else record["campaignId"] in self.campaign_ids
+        )
 
 
 @dataclass
@@ -58,7 +118,8 @@ class Count:
     exported: int = 0
     conversion_rejects: int = 0
     elements: int = 0
-    names: Counter[str] = field(default_factory=Counter)
+    values: Counter[tuple[object, ...]] = field(default_factory=Counter)
+    """How many rows have those values in the columns `shown`; instants as microseconds since 1970."""
     reasons: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -67,125 +128,173 @@ class Count:
         return self.exported - self.conversion_rejects
 
 
-class BadLineError(ValueError):
-    """A line that is no usable record; the text says why."""
-
-
 def recount(
-    root: Path, app: str, export_type: str, window: tuple[date, date] | None, *, strict: bool
+    root: Path,
+    app: str,
+    export_type: str,
+    window: tuple[date, date] | None,
+    *,
+    strict: bool,
+    feedback: Feedback | None = None,
 ) -> Count:
-    """Count what one export of `app` has to contain. `window` (both days included) is None for a snapshot."""
+    """Count what one export of `app` has to contain.
+
+    `window` (both days included) is None for a snapshot, `feedback` is for Push.
+    """
     rules = RULES[export_type]
     count = Count()
-    kept: list[Record] = []
-    for raw in _lines(root / app / rules.kind, window):
-        count.read += 1
-        try:
-            record, instant = _record(raw, rules)
-        except BadLineError as error:
-            count.rejected += 1
-            count.reasons[str(error)] += 1
-            continue
-        if window and not window[0] <= instant.date() <= window[1]:
-            count.outside_window += 1
-        else:
-            kept.append(record | {"timestamp": instant})
-    if export_type == "Tag":
-        kept = _latest(kept, count)
-    _finish(kept, rules, strict=strict, count=count)
+    days = window
+    if feedback and feedback.window:
+        days = feedback.window[0].date(), feedback.window[1].date()
+    kept = _usable(records(root / app / rules.kind, days), count)
+    if feedback:
+        kept = _only(kept, feedback.has, count)
+    if merge := MERGES.get(export_type):
+        kept = merge(kept, count)
+    if export_type == "Device":
+        _join_tags(kept, _usable(records(root / app / "tags", None), count), count)
+    if window and rules.time:
+        time, (first, last) = rules.time, window
+        kept = _only(kept, lambda record: first <= record[time].date() <= last, count)
+    count.exported = len(kept)
+    count.elements = len(_by(kept, rules.group))
+    passed = [record for record in kept if not strict or _is_strict(record, rules)]
+    count.conversion_rejects = len(kept) - len(passed)
+    count.values = Counter(tuple(_shown(record, name) for name in rules.shown) for record in passed)
     return count
 
 
-def _finish(kept: list[Record], rules: Rules, *, strict: bool, count: Count) -> None:
-    count.exported = len(kept)
-    count.elements = len({tuple(record.get(name) for name in rules.group) for record in kept})
-    count.names = Counter(str(record.get("name", record.get("key"))) for record in kept)
-    if strict:
-        count.conversion_rejects = sum(1 for record in kept if not _all_guids(record, rules.strict_guids))
+def _usable(found: Iterable[Record | BadLineError], count: Count) -> list[Record]:
+    kept = []
+    for record in found:
+        count.read += 1
+        if isinstance(record, BadLineError):
+            count.rejected += 1
+            count.reasons[str(record)] += 1
+        else:
+            kept.append(record)
+    return kept
 
 
-def _latest(records: list[Record], count: Count) -> list[Record]:
-    """The newest record of each device and key, the later place winning a tie; removed keys are left out."""
-    newest: dict[tuple[object, object], Record] = {}
-    for record in records:
-        key = record["deviceId"], record["key"]
-        before = newest.get(key)
-        if before is None or _instant(record) >= _instant(before):
-            newest[key] = record
-    count.superseded = len(records) - len(newest)
-    there = [record for record in newest.values() if record.get("value") is not None]
-    count.removed = len(newest) - len(there)
+def _only(found: list[Record], wanted: Callable[[Record], bool], count: Count) -> list[Record]:
+    kept = [record for record in found if wanted(record)]
+    count.outside_window += len(found) - len(kept)
+    return kept
+
+
+def _by(found: list[Record], names: Sequence[str]) -> list[list[Record]]:
+    """Records of one identity together, in the order of their places."""
+    groups: dict[tuple[object, ...], list[Record]] = {}
+    for record in found:
+        groups.setdefault(tuple(record.get(name) for name in names), []).append(record)
+    return list(groups.values())
+
+
+# --- how records of one identity become one; they come in the order of their places
+
+
+def _sessions(found: list[Record], count: Count) -> list[Record]:
+    """The earliest start, and what stands with it; the latest end."""
+    merged = []
+    for same in _by(found, ["sessionId"]):
+        ends = [record["end"] for record in same if record.get("end")]
+        merged.append(min(same, key=lambda record: record["start"]) | {"end": max(ends, default=None)})
+    count.superseded += len(found) - len(merged)
+    return merged
+
+
+def _jobs(found: list[Record], count: Count) -> list[Record]:
+    """The one with the latest end; without an end comes before any."""
+    return _newest(found, ["jobId"], lambda record: record.get("end") or LONG_BEFORE, count)
+
+
+def _pushes(found: list[Record], count: Count) -> list[Record]:
+    """The distinct flags, in time order."""
+    merged = []
+    for same in _by(found, ["deviceId", "campaignType", "campaignId"]):
+        flags = [record["status"] for record in sorted(same, key=_timestamp)]
+        merged.append(same[0] | {"status": list(dict.fromkeys(flags))})
+    count.superseded += len(found) - len(merged)
+    return merged
+
+
+def _tags(found: list[Record], count: Count) -> list[Record]:
+    newest = _newest(found, ["deviceId", "key"], _timestamp, count)
+    return _there(newest, lambda record: record.get("value") is not None, count)
+
+
+def _tokens(found: list[Record], count: Count) -> list[Record]:
+    newest = _newest(found, ["deviceId", "type"], _timestamp, count)
+    return _there(newest, lambda record: record["valid"] is True, count)
+
+
+def _newest(
+    found: list[Record], names: Sequence[str], time: Callable[[Record], datetime], count: Count
+) -> list[Record]:
+    """The newest of each identity; of one instant, the one at the later place."""
+    newest = [max(reversed(same), key=time) for same in _by(found, names)]
+    count.superseded += len(found) - len(newest)
+    return newest
+
+
+def _there(newest: list[Record], wanted: Callable[[Record], bool], count: Count) -> list[Record]:
+    """Without those that take back what they are about."""
+    there = [record for record in newest if wanted(record)]
+    count.removed += len(newest) - len(there)
     return there
 
 
-def _instant(record: Record) -> datetime:
-    instant = record["timestamp"]
-    assert isinstance(instant, datetime)
-    return instant
+def _timestamp(record: Record) -> datetime:
+    at = record["timestamp"]
+    assert isinstance(at, datetime)
+    return at
 
 
-def _all_guids(record: Record, names: tuple[str, ...]) -> bool:
-    return all(isinstance(value := record.get(name), str) and GUID.fullmatch(value) for name in names)
+def _devices(found: list[Record], count: Count) -> list[Record]:
+    """The newest meta, info and location that there is; first and last seen of all."""
+    merged = []
+    for same in _by(found, ["deviceId"]):
+        device: Record = {"deviceId": same[0]["deviceId"]}
+        for record in sorted(same, key=_timestamp):
+            told = {name: record.get(name) for name in ("meta", "info", "location")}
+            device |= {name: value for name, value in told.items() if value is not None}
+        metas = [record["meta"] for record in same if record.get("meta")]
+        first = [meta["firstSeen"] for meta in metas if meta.get("firstSeen") is not None]
+        last = [meta["lastSeen"] for meta in metas if meta.get("lastSeen") is not None]
+        seen = {"firstSeen": min(first, default=None), "lastSeen": max(last, default=None)}
+        merged.append(device | {"meta": device.get("meta", {}) | seen})
+    count.superseded += len(found) - len(merged)
+    return merged
 
 
-# --- files and lines
+def _join_tags(devices: list[Record], tags: list[Record], count: Count) -> None:
+    """A tag becomes a part of its device; of a device without a record it is outside of the export."""
+    known = {device["deviceId"] for device in devices}
+    left = _tags(tags, count)
+    joined = sum(tag["deviceId"] in known for tag in left)
+    count.superseded += joined
+    count.outside_window += len(left) - joined
 
 
-def _lines(folder: Path, window: tuple[date, date] | None) -> Iterator[bytes]:
-    """The lines that are not blank, in the order of the places: by file name, then by line."""
-    for file in sorted(folder.glob("*/*"), key=lambda file: file.relative_to(folder).as_posix()):
-        if not _is_scanned(file.parent.name, window):
-            continue
-        if file.name.endswith(".parquet"):
-            raise ValueError(f"{file}: only NDJSON can be counted here, not Parquet")
-        content = file.read_bytes()
-        if file.name.endswith(".ndjson.gz"):
-            content = gzip.decompress(content)
-        elif not file.name.endswith(".ndjson"):
-            continue
-        yield from (line for line in content.split(b"\n") if line.strip())
+MERGES: dict[str, Callable[[list[Record], Count], list[Record]]] = {
+    "Session": _sessions,
+    "Job": _jobs,
+    "Push": _pushes,
+    "Tag": _tags,
+    "Token": _tokens,
+    "Device": _devices,
+}
 
 
-def _is_scanned(folder: str, window: tuple[date, date] | None) -> bool:
-    if not DAY.fullmatch(folder):
-        return False
-    if window is None:
-        return True
-    slack = timedelta(days=1)
-    return window[0] - slack <= date.fromisoformat(folder) <= window[1] + slack
+def _is_strict(record: Record, rules: Rules) -> bool:
+    ids = [record.get(name) for name in rules.ids]
+    there = all(record.get(name) is not None for name in rules.asked)
+    return there and all(value is None or GUID.fullmatch(value) for value in ids)
 
 
-def _record(raw: bytes, rules: Rules) -> tuple[Record, datetime]:
-    if len(raw) > MAX_LINE:
-        raise BadLineError("too long")
-    try:
-        record = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
-    except UnicodeDecodeError as error:
-        raise BadLineError("not UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise BadLineError("not JSON") from error
-    if not isinstance(record, dict):
-        raise BadLineError("not an object")
-    for name in rules.required:
-        if record.get(name) is None:
-            raise BadLineError(f"no {name}")
-    return record, _time(record["timestamp"])
-
-
-def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON")
-
-
-def _time(text: object) -> datetime:
-    """The instant in UTC, to the microsecond."""
-    found = TIME.fullmatch(text) if isinstance(text, str) else None
-    if not found:
-        raise BadLineError("bad time")
-    day, clock, fraction, zone = found.groups()
-    zone = "+00:00" if zone in "Zz" else zone
-    try:
-        return datetime.fromisoformat(
-            f"{day}T{clock}.{(fraction or '0')[:6].ljust(6, '0')}{zone}"
-        ).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise BadLineError("bad time") from error
+def _shown(record: Record, name: str) -> object:
+    outer, _, inner = name.rpartition(".")
+    value = (record.get(outer) or {}).get(inner) if outer else record.get(name)
+    if isinstance(value, datetime):
+        return (value - EPOCH) // timedelta(microseconds=1)
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, list) else value

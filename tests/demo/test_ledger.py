@@ -14,7 +14,7 @@ from samples.recount import Count
 
 def agreeing() -> Result:
     count = Count(read=10, rejected=1, outside_window=2, exported=7, conversion_rejects=3, elements=5)
-    count.names = Counter(open=7)
+    count.values = Counter({("d", "open", 1): 4})
     server = {
         "read": 10,
         "rejected": 1,
@@ -34,7 +34,7 @@ def agreeing() -> Result:
         file=Path("Event-app.json"),
         parquet=[],
         count=count,
-        names=Counter(open=4),
+        values=Counter({("d", "open", 1): 4}),
     )
 
 
@@ -42,7 +42,7 @@ def test_given_numbers_that_agree_when_checked_then_there_is_no_problem() -> Non
     assert problems(agreeing()) == []
     server, pipeline = table([agreeing()])
     assert server[1][-1] == pipeline[1][-1] == "same"
-    assert len(compared(agreeing())) == 13
+    assert len(compared(agreeing())) == 14
 
 
 @pytest.mark.parametrize(
@@ -68,18 +68,16 @@ def test_given_a_pipeline_number_that_is_off_when_checked_then_it_is_told(name: 
 
 def test_given_files_with_fewer_rows_or_rejects_when_checked_then_it_is_told() -> None:
     result = agreeing()
-    result.names = Counter(open=3)
+    result.values = Counter({("d", "open", 1): 3})
     result.rejects = []
     assert [problem.split(":")[1].strip() for problem in problems(result)] == [
         "lines of conversion rejects",
         "rows in the Parquet files",
+        "rows with other values",
     ]
 
 
-def test_given_names_that_are_mixed_up_when_checked_then_it_is_told() -> None:
+def test_given_values_that_are_mixed_up_when_checked_then_it_is_told() -> None:
     result = agreeing()
-    result.count.conversion_rejects = 0
-    result.manifest = {"counts": {"records": 7, "rows": 7, "rejected": 0}}
-    result.rejects = []
-    result.names = Counter(open=6, close=1)
-    assert ["rows by name" in problem for problem in problems(result)] == [True]
+    result.values = Counter({("d", "open", 1): 3, ("d", "open", 2): 1})
+    assert ["rows with other values: the app says 2" in problem for problem in problems(result)] == [True]

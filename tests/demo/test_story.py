@@ -1,5 +1,6 @@
 """What the demo prints, and how a transcript of it is compared."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,22 @@ def test_given_paths_when_apps_are_found_then_the_one_with_most_events_is_first(
         ("big Event", "2025-03-04", False),
         ("big Tag", "None", False),
         ("small Event", "2025-03-01", True),
+    ]
+
+
+def test_given_pushes_when_exports_are_chosen_then_one_by_time_and_one_by_its_campaigns() -> None:
+    apps = in_container(["a/events/2025-03-01/a.ndjson", "a/pushes/2025-03-02/a.ndjson"])
+    apps.campaigns["a"] = Counter({("Poll", 2): 2, ("Poll", 1): 2, ("DataPush", 7): 3, ("NativePush", 7): 1})
+    bodies = [one.body() for one in apps.exports() if one.export_type == "Push"]
+    assert bodies == [
+        {
+            "exportType": "Push",
+            "app": "a",
+            "campaignType": "Poll",
+            "campaignWindowStart": "2025-03-01T00:00:00Z",
+            "campaignWindowEnd": "2025-03-01T23:59:59Z",
+        },
+        {"exportType": "Push", "app": "a", "campaignType": "DataPush", "campaignIds": [7]},
     ]
 
 
