@@ -67,7 +67,7 @@ def kept(piece: Piece, output: ExportFormat, export_type: ExportType) -> str:
     """What a raw record has of that piece, null if it has nothing: text, or a value to be compared."""
     leaf = piece.leaves[0]
     if piece.is_value:
-        return f'"i_{leaf.name}"' if leaf.kind is FieldKind.TIME else f'"t_{leaf.name}"::BIGINT'
+        return f'"i_{leaf.name}"' if leaf.kind is FieldKind.TIME else f'try_cast("t_{leaf.name}" AS BIGINT)'
     shape = export_type.shape
     if isinstance(shape, Collected):
         return f'"t_{shape.field}"'

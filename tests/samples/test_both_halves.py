@@ -1,0 +1,120 @@
+"""The sample through both halves of the app, beside the independent count: all ten types, app by app."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mobexport import export_types
+from mobexport.duck import DuckLimits
+from mobexport.export_api.file_writer import RawFile, Selection, write_export
+from mobexport.pipeline.converting import convert_file
+from samples.generate import WINDOW, generate
+from samples.ledger import values_of
+from samples.processes import ROOT
+from samples.raw_data import Export, in_folder
+from samples.recount import RULES, recount
+
+REAL_DATA = ROOT.parent / "shared" / "data" / "engagement-raw"
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sample") / "raw"
+    generate(folder)
+    return folder
+
+
+def files(root: Path, export: Export) -> list[RawFile]:
+    """What the Export API would plan."""
+    rules = RULES[export.export_type]
+    days = export.window
+    if export.feedback and export.feedback.window:
+        days = export.feedback.window[0].date(), export.feedback.window[1].date()
+    found = []
+    for kind in export_types.get(export.export_type).kinds:
+        for file in sorted((root / export.app / kind).glob("*/*")):
+            day = int(file.parent.name.replace("-", ""))
+            first, last = (int(f"{end:%Y%m%d}") for end in days) if days else (0, 99999999)
+            if rules.kind != kind or first - 1 <= day <= last + 1:
+                name = file.relative_to(root / export.app).as_posix()
+                found.append(RawFile(name, partial(chunks, file), kind))
+    return found
+
+
+def chunks(file: Path):
+    with file.open("rb") as content:
+        while chunk := content.read(100_003):
+            yield chunk
+
+
+def selection(export: Export) -> Selection:
+    if not export.feedback:
+        return Selection(export.window)
+    only: dict[str, Any] = {"campaignType": (export.feedback.campaign_type,)}
+    if export.feedback.campaign_ids:
+        only["campaignId"] = export.feedback.campaign_ids
+    return Selection(export.feedback.window, only)
+
+
+def judge(root: Path, export: Export, tmp_path: Path) -> None:
+    declared = export_types.get(export.export_type)
+    (tmp_path / "server").mkdir(parents=True)
+    server = write_export(
+        declared,
+        files(root, export),
+        selection=selection(export),
+        target=tmp_path / "file.json",
+        rejects=tmp_path / "rejects.ndjson",
+        workdir=tmp_path / "server",
+        limits=DuckLimits(),
+    )
+    assert server.balances()
+    for strict in (False, True):
+        count = recount(
+            root, export.app, export.export_type, export.window, strict=strict, feedback=export.feedback
+        )
+        assert (
+            *(server.read, server.rejected, server.outside_window, server.superseded),
+            *(server.removed, server.exported, server.elements),
+        ) == (
+            *(count.read, count.rejected, count.outside_window, count.superseded),
+            *(count.removed, count.exported, count.elements),
+        )
+        done = convert_file(
+            declared,
+            chunks(tmp_path / "file.json"),
+            app=export.app,
+            window=export.window,
+            snapshot_day=None if declared.historical else WINDOW[0],
+            strict=strict,
+            stem="s",
+            out_dir=tmp_path / f"out-{strict}",
+            workdir=tmp_path / f"work-{strict}",
+            limits=DuckLimits(),
+        )
+        assert (done.records, done.rows, done.rejected) == (
+            *(count.exported, count.rows, count.conversion_rejects),
+        )
+        assert values_of(export, [output.path for output in done.outputs]) == count.values
+
+
+@pytest.mark.parametrize("type_", sorted(RULES))
+def test_given_the_sample_when_exported_and_converted_then_as_the_independent_count_says(
+    sample, tmp_path, type_
+) -> None:
+    wanted = [one for one in in_folder(sample).exports(WINDOW) if one.export_type == type_]
+    assert wanted
+    for number, export in enumerate(wanted):
+        judge(sample, export, tmp_path / str(number))
+
+
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the real data is not beside this checkout")
+@pytest.mark.parametrize("type_", sorted(RULES))
+def test_given_real_data_when_exported_and_converted_then_as_the_independent_count_says(
+    tmp_path, type_
+) -> None:
+    for number, export in enumerate(in_folder(REAL_DATA).exports()):
+        if export.export_type == type_:
+            judge(REAL_DATA, export, tmp_path / str(number))
