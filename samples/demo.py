@@ -27,7 +27,7 @@ from samples.raw_data import DataError, Export, in_folder, upload
 from samples.story import Story, keep
 from samples.webhook_receiver import Receiver, new_secret
 
-SECONDS = 90
+SECONDS = 180
 STATE = ROOT / ".run" / "demo"
 MARK = ".demo"
 ENDS = {"Succeeded", "Empty", "Failed", "TimedOut", "Cancelled"}

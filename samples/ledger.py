@@ -127,7 +127,7 @@ def _download(account: Account, export: Export, export_id: str, folder: Path) ->
     """The files that the pointers of the export's days name."""
     local = []
     for name in account.names("curated", f"{export.app}/{export.export_type}/"):
-        if not name.endswith("/_current.json"):
+        if not name.rpartition("/")[2].startswith("_current"):
             continue
         pointer = account.read_json("curated", name)
         for path in pointer["files"] if pointer["exportId"] == export_id else []:
