@@ -152,7 +152,10 @@ class Reader:
             return None, None
         try:
             checked = check_container_url(
-                value, allowed_hosts={own_host}, allow_loopback=self._settings.is_local, now=self._now
+                value,
+                allowed_hosts={own_host, *self._config.containers.hosts},
+                allow_loopback=self._settings.is_local,
+                now=self._now,
             )
         except RequestError as error:
             self.problems += error.problems
