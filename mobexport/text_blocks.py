@@ -47,23 +47,27 @@ class TextBlock:
 
 
 def text_blocks(
-    chunks: Iterable[bytes], *, block_bytes: int = BLOCK_BYTES, max_line_bytes: int = MAX_LINE_BYTES
+    chunks: Iterable[bytes],
+    *,
+    block_bytes: int = BLOCK_BYTES,
+    max_line_bytes: int = MAX_LINE_BYTES,
+    from_start: bool = True,
 ) -> Iterator[TextBlock]:
     """Blocks of the lines of a file, wherever its chunks were cut.
 
-    Only `\\n` ends a line. A byte order mark at the start is no part of the first line. Memory: two blocks,
-    or a block and the longest line allowed.
+    Only `\\n` ends a line. A byte order mark at the start of the file is no part of the first line, if the
+    chunks are `from_start`. Memory: two blocks, or a block and the longest line allowed.
     """
     first_line = 1
-    for data, too_long in _pieces(_prepared(chunks, block_bytes), block_bytes, max_line_bytes):
+    for data, too_long in _pieces(_prepared(chunks, block_bytes, from_start), block_bytes, max_line_bytes):
         block = _block(data, first_line, max_line_bytes, too_long=too_long)
         yield block
         first_line += block.lines
 
 
-def _prepared(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+def _prepared(chunks: Iterable[bytes], size: int, from_start: bool) -> Iterator[bytes]:
     """The same bytes without a byte order mark at the start, in chunks of `size` at most."""
-    start: bytes | None = b""
+    start: bytes | None = b"" if from_start else None
     for chunk in chunks:
         data = chunk
         if start is not None:

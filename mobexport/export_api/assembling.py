@@ -17,6 +17,11 @@ from mobexport.export_api.selection import ExportFormat, Selection
 from mobexport.export_types.model import Collected, ExportType, Grouped, Latest
 
 _CHUNK = 256 * 1024
+# One number for the order of records: the time, absent before any other, then the place.
+_ORDINAL = (
+    'coalesce(epoch_us("by"), -(1::BIGINT << 62))::HUGEINT * 18446744073709551616'
+    " + part * 1099511627776 + line"
+)
 _ORDER = "r, instant NULLS FIRST, part, line"
 
 
@@ -213,7 +218,7 @@ def _merged(export_type: ExportType, output: ExportFormat, source: str) -> str:
     return f"""
 SELECT {group}, unnest(k), * EXCLUDE (k, {group}) FROM (
     SELECT {group}, {chosen}(struct_pack({packed}), ordinal) AS k, {", ".join(others)}
-    FROM {source} GROUP BY {group})"""
+    FROM (SELECT *, {_ORDINAL} AS ordinal FROM {source}) GROUP BY {group})"""
 
 
 def _collected(export_type: ExportType, source: str) -> str:

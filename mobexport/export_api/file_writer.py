@@ -28,7 +28,7 @@ from mobexport.export_api.assembling import Assembly
 from mobexport.export_api.counts import ExportCounts, Tally, ranked
 from mobexport.export_api.loading import REJECTS, Loading, Workers
 from mobexport.export_api.parquet_rows import row_ranges
-from mobexport.export_api.raw_lines import PARQUET, RawFile, raw_blocks
+from mobexport.export_api.raw_lines import PARQUET, Lines, RawFile, raw_blocks
 from mobexport.export_api.selection import ExportFormat, Selection, Window
 from mobexport.export_types.model import ExportType
 
@@ -113,7 +113,7 @@ def load(
     ):
         loader = loaders[kind]
         if not is_parquet:
-            lines = ((number, file.lines()) for number, file in found)
+            lines = (Lines(number, file.lines()) for number, file in found)
             workers.run(loader.lines(parts) for parts in raw_blocks(lines, block_bytes=BLOCK_BYTES))
             continue
         for number, file in found:
@@ -137,9 +137,9 @@ def _write(
 ) -> Tally:
     """Writes the file run by run; a run is rendered while the ones before it are written."""
     total = Tally()
-    planned = rendering.runs(sizes(connection, loaders))
+    planned = rendering.runs(sizes(connection, loaders.values()))
     with target.open("wb") as out:
-        for rendered in _rendered(workers, workdir, assembly, list(loaders.values()), planned):
+        for rendered in rendered_runs(workers, workdir, assembly, list(loaders.values()), planned):
             if rendered.tally.elements:
                 out.write((assembly.separator if total.elements else assembly.opening).encode())
                 shutil.copyfileobj(rendered.text, out, 1024 * 1024)
@@ -149,7 +149,7 @@ def _write(
     return total
 
 
-def _rendered(
+def rendered_runs(
     workers: Workers, workdir: Path, assembly: Assembly, loaders: list[Loading], planned: list[rendering.Run]
 ) -> Iterator[rendering.Rendered]:
     """The runs in their order, as many at work as there are workers."""
@@ -175,10 +175,10 @@ def _rendered(
         yield ready[0]
 
 
-def sizes(connection: DuckDBPyConnection, loaders: dict[str, Loading]) -> list[tuple[int, int]]:
+def sizes(connection: DuckDBPyConnection, loaders: Iterable[Loading]) -> list[tuple[int, int]]:
     """(bucket, bytes of text) of all that was kept."""
     found: Counter[int] = Counter()
-    for loader in loaders.values():
+    for loader in loaders:
         found.update(dict(connection.execute(loader.sizes()).fetchall()))
     return sorted(found.items())
 

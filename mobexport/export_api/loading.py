@@ -136,7 +136,10 @@ class Loading:
                 before = parts[0].block.first_line - 1
                 place = f"{parts[0].part}::INTEGER AS part, {before} + row_number() OVER () AS line"
                 source = f"(SELECT {place}, text FROM read_csv({literal(str(file))}, {_CSV}))"
-                self._parse(cursor, source, [], doubtful)
+                try:
+                    self._parse(cursor, source, [], doubtful)
+                finally:
+                    file.unlink()
             else:
                 given: list[object] = [
                     value
@@ -173,6 +176,11 @@ class Loading:
     def kept(self, first: int, last: int) -> str:
         """A relation of the kept records of some buckets."""
         return f"(SELECT * FROM {self._table} WHERE bucket BETWEEN {first} AND {last})"
+
+    def take(self, source: str) -> str:
+        """A statement that adds kept records which another step has read."""
+        columns = ", ".join(self._columns)
+        return f"INSERT INTO {self._table} SELECT {columns} FROM {source}"
 
     def sizes(self) -> str:
         """A query of (bucket, bytes of text)."""

@@ -35,7 +35,7 @@ def kept_columns(export_type: ExportType, output: ExportFormat) -> dict[str, str
     columns = {"part": "INTEGER", "line": "BIGINT", "bucket": "UTINYINT", "instant": "TIMESTAMP"}
     columns |= dict.fromkeys(pieces.group_columns(export_type), "VARCHAR")
     if merge := export_type.merge:
-        columns["ordinal"] = "HUGEINT"
+        columns['"by"'] = "TIMESTAMP"
         columns["present"] = "BOOLEAN"
         columns |= {f'"w_{name}"': "VARCHAR" for name in merge.identity if name not in export_type.group}
     for n, piece in enumerate(pieces.pieces(export_type, output)):
@@ -114,9 +114,7 @@ def parsed(export_type: ExportType, output: ExportFormat, selection: Selection, 
         **{column: column for column in pieces.group_columns(export_type)},
     }
     if merge := export_type.merge:
-        # One number for the order of records: the time, then the place; absent before any time.
-        by = f'coalesce(epoch_us("i_{merge.by}"), -(1::BIGINT << 62))::HUGEINT'
-        kept["ordinal"] = f"{by} * 18446744073709551616 + part * 1099511627776 + line"
+        kept['"by"'] = f'"i_{merge.by}"'
         kept["present"] = _present(export_type)
         kept |= {f'"w_{name}"': f'"t_{name}"' for name in merge.identity if name not in export_type.group}
     for n, piece in enumerate(pieces.pieces(export_type, output)):

@@ -29,6 +29,19 @@ class RawFile:
         return gunzip(self.chunks(), self.name) if self.name.endswith(GZIP) else self.chunks()
 
 
+@dataclass
+class Lines:
+    """A run of lines to be read, of one file or a piece of it."""
+
+    number: int
+    """Of the file or piece, in the order of all."""
+    chunks: Iterator[bytes]
+    from_start: bool = True
+    """Whether they begin where the file does."""
+    count: int = 0
+    """How many lines there were, when all are read."""
+
+
 @dataclass(frozen=True)
 class Part:
     """Lines of one file."""
@@ -39,23 +52,26 @@ class Part:
 
 
 def raw_blocks(
-    files: Iterable[tuple[int, Iterator[bytes]]],
+    files: Iterable[Lines],
     *,
     block_bytes: int = BLOCK_BYTES,
     max_line_bytes: int = MAX_LINE_BYTES,
 ) -> Iterator[list[Part]]:
-    """All lines of the files (number, chunks), in their order.
-
-    Small files share a block, since each block costs queries.
-    """
+    """All lines of the files, counted, in their order. Small files share a block: a block costs queries."""
     parts: list[Part] = []
     size = 0
-    for number, chunks in files:
-        for block in text_blocks(chunks, block_bytes=block_bytes, max_line_bytes=max_line_bytes):
+    for file in files:
+        for block in text_blocks(
+            file.chunks,
+            block_bytes=block_bytes,
+            max_line_bytes=max_line_bytes,
+            from_start=file.from_start,
+        ):
+            file.count += block.lines
             if parts and size + block.size > block_bytes:
                 yield parts
                 parts, size = [], 0
-            parts.append(Part(number, block))
+            parts.append(Part(file.number, block))
             size += block.size
             if size >= block_bytes // 2 or len(parts) == _PARTS:
                 yield parts

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobexport import text_blocks
-from mobexport.export_api.raw_lines import raw_blocks
+from mobexport.export_api.raw_lines import Lines, raw_blocks
 
 LINES = st.lists(
     st.sampled_from([b"", b"a", b"\r", b"bb\r", b"ccc", b"x" * 9, b"x" * 11, b"x" * 12 + b"\r", b"y" * 60]),
@@ -31,7 +31,7 @@ def test_given_any_files_and_sizes_when_read_then_each_line_once_at_its_place(fi
             elif line.strip():
                 expected[index, number] = line.decode()
     found = {}
-    reader = [(number, _chunks(data, chunk)) for number, data in enumerate(contents)]
+    reader = [Lines(number, _chunks(data, chunk)) for number, data in enumerate(contents)]
     for parts in raw_blocks(reader, block_bytes=block, max_line_bytes=11):
         for part in parts:
             for number, line in enumerate(part.block.data.split(b"\n"), start=part.block.first_line):
@@ -42,6 +42,12 @@ def test_given_any_files_and_sizes_when_read_then_each_line_once_at_its_place(fi
                 assert (part.part, bad.line) not in found
                 found[part.part, bad.line] = bad.rule
     assert found == expected
+    assert [lines.count for lines in reader] == [
+        data.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").count(b"\n") + 1
+        if data.removeprefix(b"\xef\xbb\xbf")
+        else 0
+        for data in contents
+    ]
 
 
 def _chunks(data: bytes, size: int) -> Iterator[bytes]:
@@ -66,6 +72,6 @@ def test_given_long_lines_when_read_then_they_are_set_aside(sizes) -> None:
 
 def test_given_many_long_lines_when_read_then_a_block_holds_few_of_them() -> None:
     line = b"z" * 300_000 + b"\n"
-    blocks = list(raw_blocks([(0, iter([line] * 100))], block_bytes=1_000_000))
+    blocks = list(raw_blocks([Lines(0, iter([line] * 100))], block_bytes=1_000_000))
     assert sum(len(part.block.long) for block in blocks for part in block) == 100
     assert max(sum(part.block.size for part in block) for block in blocks) < 3_000_000

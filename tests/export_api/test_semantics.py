@@ -2,29 +2,40 @@
 
 import gzip
 import importlib.util
+import io
 import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from mobexport import export_types
 from mobexport.duck import DuckLimits
+from mobexport.export_api import scale_out
 from mobexport.export_api.file_writer import ExportFormat, RawFile, Selection, write_export
 
-spec = importlib.util.spec_from_file_location("oracle", Path(__file__).with_name("oracle.py"))
-assert spec
-assert spec.loader
-oracle = importlib.util.module_from_spec(spec)
-sys.modules["oracle"] = oracle
-spec.loader.exec_module(oracle)
+
+def _beside(name: str) -> ModuleType:
+    """A module beside this one: tests are no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+oracle = _beside("oracle")
+ports = _beside("local_ports")
 Line, RawText = oracle.Line, oracle.RawText
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "data/export-files.schema.json").read_text("utf-8"))["$defs"]
@@ -224,7 +235,12 @@ def raw_files(contents: dict[str, bytes], chunk: int, own: str) -> list[RawFile]
 
 @pytest.mark.slow
 @settings(
-    max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],
 )
 @given(case=cases(), chunk=st.integers(1, 99), csv=st.booleans())
 def test_given_any_raw_lines_when_written_then_the_bytes_and_counts_of_the_rules(case, chunk, csv) -> None:
@@ -232,7 +248,12 @@ def test_given_any_raw_lines_when_written_then_the_bytes_and_counts_of_the_rules
 
 
 @settings(
-    max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],
 )
 @given(case=cases(), chunk=st.integers(1, 99), csv=st.booleans())
 def test_given_some_raw_lines_when_written_then_the_bytes_and_counts_of_the_rules(case, chunk, csv) -> None:
@@ -266,3 +287,86 @@ def check(case: Any, chunk: int, csv: bool) -> None:
                 {"$defs": schema, "$ref": f"#/$defs/{type_.lower()}Export"}
             )
             assert not list(judge.iter_errors(json.loads(target.read_bytes())))
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],
+)
+@given(
+    case=cases(),
+    chunk=st.integers(1, 99),
+    cut=st.integers(1, 300),
+    buckets=st.integers(1, 9),
+    csv=st.booleans(),
+)
+def test_given_any_cuts_when_scaled_out_then_the_bytes_counts_and_rejects_of_the_rules(
+    case, chunk, cut, buckets, csv
+) -> None:
+    check_scaled_out(case, chunk, cut, buckets, csv)
+
+
+@settings(
+    max_examples=6,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],
+)
+@given(
+    case=cases(),
+    chunk=st.integers(1, 99),
+    cut=st.integers(20, 300),
+    buckets=st.integers(1, 3),
+    csv=st.booleans(),
+)
+def test_given_some_cuts_when_scaled_out_then_the_bytes_counts_and_rejects_of_the_rules(
+    case, chunk, cut, buckets, csv
+) -> None:
+    check_scaled_out(case, chunk, cut, buckets, csv)
+
+
+def check_scaled_out(case: Any, chunk: int, cut: int, buckets: int, csv: bool) -> None:
+    type_, lines, contents, selection = case
+    wanted = expected(type_, lines, selection, csv=csv)
+    names = sorted(contents)
+    own = export_types.get(type_).kind
+    entries = [
+        scale_out.RawEntry(name, len(contents[name]), "tags" if name.startswith("tags/") else own)
+        for name in names
+    ]
+    output = ExportFormat.CSV if csv else ExportFormat.JSON
+    source = ports.MemorySource([contents[name] for name in names], chunk)
+    store, target, rejects = ports.MemoryStore(), ports.MemoryTarget(), io.BytesIO()
+    with TemporaryDirectory() as folder:
+        given = {"workdir": Path(folder), "limits": DuckLimits()}
+        spec = scale_out.Spec(type_, output, selection, tuple(entries))
+        total = sum(entry.size for entry in entries)
+        spec = scale_out.plan(spec, source, slice_bytes=cut, bucket_bytes=max(total // buckets, 1), **given)
+        spec = scale_out.Spec.from_json(json.loads(json.dumps(spec.to_json())))
+        numbers = [one.number for one in spec.slices]
+        outcomes = {n: scale_out.partition_slice(spec, n, source, store, **given) for n in reversed(numbers)}
+        if numbers:
+            outcomes[0] = scale_out.partition_slice(spec, 0, source, store, **given)
+        tokens = [outcomes[n]["token"] for n in numbers]
+        written = [
+            scale_out.write_bucket(spec, bucket, tokens, store, target, **given)
+            for bucket in reversed(range(spec.buckets))
+        ]
+        staged = dict(target.blocks)
+        again = scale_out.write_bucket(spec, 0, tokens, store, target, **given)
+        assert again == written[-1]
+        assert target.blocks == staged
+        counts = scale_out.commit(spec, tokens, written, store, target, rejects)
+        assert not [path for path in Path(folder).iterdir() if path.name != "spill"]
+    assert target.data is not None
+    assert target.data.decode() == wanted.data.decode()
+    assert counts.to_json() == wanted.counts
+    found = map(json.loads, rejects.getvalue().splitlines())
+    assert [(one["file"], one["line"]) for one in found] == wanted.rejects

@@ -1,0 +1,95 @@
+"""The ports of a large export on Azure storage: raw blobs, the work container, the target's blocks."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from azure.core import MatchConditions
+from azure.core.exceptions import HttpResponseError
+from azure.storage.blob import BlobBlock, BlobClient, ContentSettings
+
+from mobexport.errors import SourceChanged
+from mobexport.storage import DataStorage, RawBlob
+
+
+class BlobSource:
+    """Raw blobs of the plan, pinned to their ETags."""
+
+    def __init__(self, storage: DataStorage, container: str, blobs: Sequence[RawBlob]) -> None:
+        self._container = storage.container(container, create=False)
+        self._name = container
+        self._blobs = blobs
+
+    def read(self, file: int, first: int, end: int) -> Iterator[bytes]:
+        """Bytes `first` up to before `end`. Raises SourceChanged if the blob was replaced or deleted."""
+        if end <= first:
+            return
+        blob = self._blobs[file]
+        with _same_version(f"{self._name}/{blob.name}"):
+            stream = self._container.get_blob_client(blob.name).download_blob(
+                first,
+                end - first,
+                etag=blob.etag,
+                match_condition=MatchConditions.IfNotModified,
+                max_concurrency=1,
+            )
+            yield from stream.chunks()
+
+
+class WorkContainer:
+    """The container with a task's intermediates."""
+
+    def __init__(self, storage: DataStorage, container: str) -> None:
+        self._container = storage.container(container)
+
+    def put(self, name: str, path: Path) -> None:
+        """Keeps a local file, whole or not at all."""
+        with path.open("rb") as data:
+            self._container.upload_blob(name, data, overwrite=True, max_concurrency=2)
+
+    def read(self, name: str, first: int, end: int | None) -> Iterator[bytes]:
+        """Bytes `first` up to before `end` (None: its end)."""
+        length = None if end is None else end - first
+        if length == 0:
+            return
+        stream = self._container.download_blob(name, first, length, max_concurrency=1)
+        yield from stream.chunks()
+
+
+class BlobTarget:
+    """The export file as a block blob, written with the caller's SAS.
+
+    The client's errors pass: whoever runs the step knows which of them are the caller's fault.
+    """
+
+    def __init__(self, blob: BlobClient, content_type: str) -> None:
+        self._blob = blob
+        self._settings = ContentSettings(content_type=content_type)
+
+    def stage(self, block: str, data: bytes) -> None:
+        """Keeps a block, over one of that name."""
+        self._blob.stage_block(_id(block), data, length=len(data))
+
+    def commit(self, blocks: Sequence[str]) -> None:
+        """Makes the file of these blocks; what was staged besides them is dropped."""
+        self._blob.commit_block_list(
+            [BlobBlock(block_id=_id(block)) for block in blocks], content_settings=self._settings
+        )
+
+
+def _id(block: str) -> str:
+    return base64.b64encode(block.encode()).decode()
+
+
+@contextmanager
+def _same_version(name: str) -> Iterator[None]:
+    try:
+        yield
+    except HttpResponseError as error:
+        if error.status_code in (404, 412):
+            what = "deleted" if error.status_code == 404 else "replaced or deleted"
+            raise SourceChanged(f"{name} was {what} while it was read") from None
+        raise
