@@ -9,6 +9,7 @@ from orchestrators import (
     poll_export_job,
     process_export,
     run_export,
+    run_task_lane,
     serve_export_task,
 )
 from triggers import export_tasks, exported_file, exports
@@ -24,6 +25,7 @@ for module in (
     process_export,
     deliver_notification,
     serve_export_task,
+    run_task_lane,
     creating,
     collecting,
     processing,

@@ -14,9 +14,10 @@ POLL_EXPORT_JOB: Final = "poll_export_job"
 PROCESS_EXPORT: Final = "process_export"
 DELIVER_NOTIFICATION: Final = "deliver_notification"
 SERVE_EXPORT_TASK: Final = "serve_export_task"
+RUN_TASK_LANE: Final = "run_task_lane"
 
 ORCHESTRATORS: Final = frozenset(
-    {RUN_EXPORT, POLL_EXPORT_JOB, PROCESS_EXPORT, DELIVER_NOTIFICATION, SERVE_EXPORT_TASK}
+    {RUN_EXPORT, POLL_EXPORT_JOB, PROCESS_EXPORT, DELIVER_NOTIFICATION, SERVE_EXPORT_TASK, RUN_TASK_LANE}
 )
 
 # Activities of the pipeline
@@ -34,6 +35,9 @@ SEND_NOTIFICATION: Final = "send_notification"
 # Activities of the Export API
 PLAN_EXPORT_TASK: Final = "plan_export_task"
 WRITE_FILE: Final = "write_file"
+PARTITION_SLICE: Final = "partition_slice"
+WRITE_BUCKET: Final = "write_bucket"
+COMMIT_FILE: Final = "commit_file"
 FINISH_EXPORT_TASK: Final = "finish_export_task"
 
 ACTIVITIES: Final = frozenset(
@@ -50,6 +54,9 @@ ACTIVITIES: Final = frozenset(
         SEND_NOTIFICATION,
         PLAN_EXPORT_TASK,
         WRITE_FILE,
+        PARTITION_SLICE,
+        WRITE_BUCKET,
+        COMMIT_FILE,
         FINISH_EXPORT_TASK,
     }
 )

@@ -105,6 +105,15 @@ class Settings(BaseSettings):
     duckdb_temp_mb: int = Field(400, ge=64)
     """Limit of DuckDB's temporary files in such a step."""
 
+    export_small_mb: float = Field(128, ge=0)
+    """Raw data up to this size is exported in one step; more of it by many instances side by side."""
+    export_slice_mb: float = Field(128, gt=0, le=256)
+    """How much raw data of a large export one step reads."""
+    export_gzip_mb: float = Field(256, gt=0)
+    """The largest gzip file of a large export: gzip cannot be cut into slices."""
+    export_lanes: int = Field(4, ge=1, le=64)
+    """How many steps of one large export run side by side at most."""
+
     website_hostname: str = "localhost:7071"
     """Set by the platform: this app's own host name."""
     website_instance_id: str = ""

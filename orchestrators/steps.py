@@ -17,10 +17,15 @@ def once(context: Context, name: str, step: dict[str, Any]) -> Steps:
     try:
         outcome: Outcome = yield context.call_activity(name, step)
     except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
-        # The text has the host's details behind the first line; only the first is for people.
-        message = str(error).splitlines()[0][:500] if str(error) else "no reason given"
-        return {"error": {"code": "StepFailed", "kind": "bug", "message": message, "retryable": True}}
+        return step_failed(error)
     return outcome
+
+
+def step_failed(error: Exception) -> Outcome:
+    """The outcome of a step that raised."""
+    # The text has the host's details behind the first line; only the first is for people.
+    message = str(error).splitlines()[0][:500] if str(error) else "no reason given"
+    return {"error": {"code": "StepFailed", "kind": "bug", "message": message, "retryable": True}}
 
 
 def call(

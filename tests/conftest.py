@@ -17,12 +17,20 @@ from orchestrators.deliver_notification import deliver_notification
 from orchestrators.poll_export_job import poll_export_job
 from orchestrators.process_export import process_export
 from orchestrators.run_export import run_export
+from orchestrators.run_task_lane import run_task_lane
 from orchestrators.serve_export_task import serve_export_task
 from samples.azurite import Azurite, missing
 
 ORCHESTRATORS = {
     function.__name__: function
-    for function in (run_export, poll_export_job, process_export, deliver_notification, serve_export_task)
+    for function in (
+        run_export,
+        poll_export_job,
+        process_export,
+        deliver_notification,
+        serve_export_task,
+        run_task_lane,
+    )
 }
 ACTIVITY_MODULES = (creating, collecting, processing, notifying, serving)
 

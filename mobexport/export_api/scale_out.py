@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mobexport import export_types, record_sql
 from mobexport.duck import DuckLimits, connect, fetch_batches, literal
@@ -49,6 +49,12 @@ BUCKET_BYTES = 64 * 1024 * 1024
 MAX_BUCKETS = 64
 TARGET_BLOCK_BYTES = 4 * 1024 * 1024
 """Bytes of a block of the target: 50,000 of them, as many as a blob may have, are 195 GiB."""
+
+
+class Sink(Protocol):
+    """What takes bytes one after the other."""
+
+    def write(self, data: bytes, /) -> object: ...
 
 
 class RawSource(Protocol):
@@ -226,7 +232,7 @@ def write_bucket(
                         out.writelines(store.read(f"{token}.records", place[0], place[0] + place[1]))
                     connection.execute(loader.take(f"read_parquet({literal(str(local))})"))
                     local.unlink()
-        blocks = _Blocks(target, bucket)
+        blocks = Blocks(target, bucket)
         with Workers(connection, limits.threads) as workers:
             planned = rendering.runs(sizes(connection, loaders))
             for rendered in rendered_runs(workers, workdir, assembly, loaders, planned):
@@ -247,7 +253,7 @@ def commit(
     written: Sequence[Mapping[str, Any]],
     store: WorkStore,
     target: BlockTarget,
-    rejects: IO[bytes],
+    rejects: Sink,
 ) -> ExportCounts:
     """Makes the file appear, writes all rejects to `rejects` (NDJSON), gives the counts of the whole task."""
     assembly = spec.assembly
@@ -284,8 +290,8 @@ def commit(
     )
 
 
-class _Blocks:
-    """Cuts a bucket's text into blocks of one size, wherever its chunks end."""
+class Blocks:
+    """Cuts a text (a bucket's) into blocks of one size, wherever its chunks end."""
 
     def __init__(self, target: BlockTarget, bucket: int) -> None:
         self._target = target
@@ -301,6 +307,11 @@ class _Blocks:
     def end(self) -> None:
         if self._pending:
             self._stage(len(self._pending))
+
+    @property
+    def names(self) -> list[str]:
+        """The staged blocks in their order."""
+        return [_block(self._bucket + 1, number) for number in range(1, self.count + 1)]
 
     def _stage(self, size: int) -> None:
         self.count += 1
@@ -450,7 +461,7 @@ def _finish_rejects(
     tokens: Sequence[str],
     summaries: Sequence[Mapping[str, Any]],
     store: WorkStore,
-    rejects: IO[bytes],
+    rejects: Sink,
 ) -> None:
     """The rejects of all slices in their order, with lines counted from the start of their files."""
     pieces = {piece.number: piece for one in spec.slices for piece in one.pieces}

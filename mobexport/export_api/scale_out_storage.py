@@ -6,12 +6,14 @@ import base64
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobBlock, BlobClient, ContentSettings
 
 from mobexport.errors import SourceChanged
+from mobexport.export_api.scale_out import Blocks
 from mobexport.storage import DataStorage, RawBlob
 
 
@@ -78,6 +80,29 @@ class BlobTarget:
         self._blob.commit_block_list(
             [BlobBlock(block_id=_id(block)) for block in blocks], content_settings=self._settings
         )
+
+
+class BlockStream:
+    """A blob of any length that is written bit by bit and appears at the end of the `with` block.
+
+    There is none if nothing was written, or the block ends by an exception.
+    """
+
+    def __init__(self, target: BlobTarget) -> None:
+        self._target = target
+        self._blocks = Blocks(target, 0)
+
+    def write(self, data: bytes) -> None:
+        self._blocks.add(data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._blocks.end()
+            if self._blocks.count:
+                self._target.commit(self._blocks.names)
 
 
 def _id(block: str) -> str:

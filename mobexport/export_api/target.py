@@ -5,6 +5,9 @@ Redirects are never followed: the host was checked, and where it points to was n
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from azure.core.exceptions import HttpResponseError
@@ -12,13 +15,18 @@ from azure.storage.blob import ContainerClient, ContentSettings
 
 from mobexport.container_url import ContainerUrl
 from mobexport.errors import Rejected
+from mobexport.export_api.scale_out_storage import BlobTarget
 from mobexport.storage import CHUNK
+
+_WHOLE = 64 * 1024 * 1024
 
 
 def open_target(url: ContainerUrl) -> ContainerClient:
     """A client of the container that goes nowhere else; for use in a `with` block."""
+    # The right to create does not cover blocks: such a file goes in one piece, which is in memory then.
+    whole = CHUNK if url.can_overwrite else _WHOLE
     return ContainerClient.from_container_url(
-        url.url, retry_total=2, max_block_size=CHUNK, max_single_put_size=CHUNK, permit_redirects=False
+        url.url, retry_total=2, max_block_size=CHUNK, max_single_put_size=whole, permit_redirects=False
     )
 
 
@@ -38,6 +46,43 @@ def write_file(source: Path, url: ContainerUrl, name: str, content_type: str) ->
         if refusal := as_refusal(error, url):
             raise refusal from None
         raise
+
+
+class TargetFile:
+    """A file that is written in blocks. Raises Rejected if the container refuses one for good."""
+
+    def __init__(self, blocks: BlobTarget, url: ContainerUrl) -> None:
+        self._blocks = blocks
+        self._url = url
+
+    def stage(self, block: str, data: bytes) -> None:
+        """Keeps a block, over one of that name."""
+        self._try(partial(self._blocks.stage, block, data))
+
+    def commit(self, blocks: Sequence[str]) -> None:
+        """Makes the file of these blocks."""
+        self._try(partial(self._blocks.commit, blocks))
+
+    def _try(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except HttpResponseError as error:
+            if refusal := as_refusal(error, self._url):
+                raise refusal from None
+            raise
+
+
+@contextmanager
+def open_blocks(url: ContainerUrl, name: str, content_type: str) -> Iterator[TargetFile]:
+    """A file of the container to be written in blocks. Raises Rejected if its SAS cannot do that."""
+    if not url.can_overwrite:
+        raise Rejected(
+            f"container {url.container!r}: such a large file needs a SAS with the right to write (w),"
+            " since it is written in blocks, which the right to create (c) does not cover",
+            code="NeedsWrite",
+        )
+    with open_target(url) as container, container.get_blob_client(name) as blob:
+        yield TargetFile(BlobTarget(blob, content_type), url)
 
 
 def is_written_already(error: HttpResponseError, url: ContainerUrl) -> bool:
@@ -60,7 +105,9 @@ def as_refusal(error: HttpResponseError, url: ContainerUrl) -> Rejected | None:
             f"{where} answered with a redirect (HTTP {status}), which is not followed", status=status
         )
     reason = getattr(error, "error_code", None) or f"HTTP {status}"
+    more = "" if url.can_overwrite else " A file of more than 64 MB needs the right to write (w)."
     return Rejected(
-        f"{where} refused the file ({reason}): does it exist, and is the SAS unexpired and allowed to write?",
+        f"{where} refused the file ({reason}): does it exist, and is the SAS unexpired and allowed to write?"
+        f"{more}",
         status=status,
     )

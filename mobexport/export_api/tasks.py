@@ -6,7 +6,7 @@ same step is still running.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,17 +14,14 @@ from mobexport import config, export_types
 from mobexport.clock import now
 from mobexport.container_url import ContainerUrl, check_configured_url
 from mobexport.contract import PARAMETERS, TaskState, parse
-from mobexport.errors import NotFound, Rejected, TooManyRequests, UnknownExportType
-from mobexport.export_api.file_writer import RawFile, write_export
-from mobexport.export_api.raw_store import Plan, has_raw_data, plan_files
-from mobexport.export_api.selection import ExportFormat, Selection
-from mobexport.export_api.target import write_file
+from mobexport.errors import NotFound, TooManyRequests, UnknownExportType
+from mobexport.export_api.raw_store import has_raw_data
+from mobexport.export_api.selection import Selection
 from mobexport.export_api.task_registry import ExportTask, TaskRegistry
-from mobexport.heavy import heavy_step
+from mobexport.export_api.writing import NO_PLAN, TaskWriter, work_container
 from mobexport.settings import Settings
-from mobexport.storage import NDJSON, REJECTS_CONTAINER, DataStorage
+from mobexport.storage import DataStorage
 
-_PLAN = "plan.json"
 # Seconds that a caller with too many tasks is asked to wait.
 _BUSY_SECONDS = 60
 
@@ -39,6 +36,7 @@ class ExportTasks:
         self._config = exports_config
         self._storage = storage
         self.registry = TaskRegistry(storage)
+        self._writer = TaskWriter(settings, storage, self.registry, self._check_url)
 
     def check_app(self, app: str) -> None:
         """Raises NotFound for an app that is not configured (locally: that has no raw data)."""
@@ -76,59 +74,32 @@ class ExportTasks:
     def plan(self, app: str, task_id: str) -> dict[str, Any]:
         """Fixes the input of a task; a repetition finds the plan of the first time."""
         task = self.registry.start(app, task_id)
-        container = _work_container(task_id)
-        if self._storage.read_json(container, _PLAN) is None:
-            plan = plan_files(
-                self._storage,
-                self._settings.raw_container,
-                app,
-                export_types.get(task.export_type),
-                task.selection.window,
-                self._settings.raw_slack_days,
-            )
-            self._storage.write_json(container, _PLAN, plan.to_json())
-        fixed = Plan.from_json(self._storage.read_json(container, _PLAN))
-        return {"files": len(fixed.blobs), "bytes": sum(blob.size for blob in fixed.blobs)}
+        if task.state is not TaskState.STARTED:
+            return NO_PLAN
+        return self._writer.plan(task)
 
     def write(self, app: str, task_id: str) -> dict[str, Any]:
-        """Writes the task's file into its container, whole or not at all; the counts of section 3."""
+        """Writes the file of a small task, whole or not at all; the counts of section 3."""
+        return self._step(app, task_id, self._writer.write_file)
+
+    def partition(self, app: str, task_id: str, number: int) -> dict[str, Any]:
+        """Reads a slice of a large task."""
+        return self._step(app, task_id, partial(self._writer.partition_slice, number=number))
+
+    def write_bucket(self, app: str, task_id: str, bucket: int) -> dict[str, Any]:
+        """Stages a bucket of a large task."""
+        return self._step(app, task_id, partial(self._writer.write_bucket, bucket=bucket))
+
+    def commit(self, app: str, task_id: str) -> dict[str, Any]:
+        """Makes the file of a large task appear; the counts of section 3."""
+        return self._step(app, task_id, self._writer.commit_file)
+
+    def _step(self, app: str, task_id: str, step: Callable[[ExportTask], dict[str, Any]]) -> dict[str, Any]:
         task = self.registry.get(app, task_id)
         if task.state is not TaskState.STARTED:
             # A repetition after the task had ended: the container URL is gone, and so is the need.
             return dict(task.counts or {})
-        secret = self.registry.container_url(app, task_id)
-        if secret is None:
-            raise Rejected("the task's container URL is gone", code="ContainerUrlGone")
-        url = self._check_url(secret)
-        plan = Plan.from_json(self._storage.read_json(_work_container(task_id), _PLAN))
-        prefix = f"{app}/"
-        files = [
-            RawFile(
-                blob.name.removeprefix(prefix),
-                partial(self._storage.read_chunks, self._settings.raw_container, blob),
-                blob.name.split("/")[1],
-            )
-            for blob in plan.blobs
-        ]
-        output = ExportFormat(task.export_format)
-        with heavy_step() as folder:
-            target, rejects, workdir = (folder / name for name in ("target", "rejects", "work"))
-            workdir.mkdir()
-            counts = write_export(
-                export_types.get(task.export_type),
-                files,
-                selection=task.selection,
-                output=output,
-                target=target,
-                rejects=rejects,
-                workdir=workdir,
-                limits=self._settings.duck_limits,
-            )
-            if counts.rejected:
-                self._storage.upload_file(REJECTS_CONTAINER, f"raw/{app}/{task_id}.ndjson", rejects, NDJSON)
-            name = f"{task.export_type}-{task_id}.{output.extension}"
-            write_file(target, url, name, output.content_type)
-        return {**counts.to_json(), "ignoredFiles": plan.ignored}
+        return step(task)
 
     def finish(self, app: str, task_id: str, outcome: Mapping[str, Any]) -> str:
         """Ends the task by the outcome of its last step and removes what it left; its final state."""
@@ -139,12 +110,8 @@ class ExportTasks:
             task = self.registry.succeed(app, task_id, counts, details if rejected else None)
         else:
             task = self.registry.fail(app, task_id, str(outcome["error"]["message"]))
-        self._storage.delete_container(_work_container(task_id))
+        self._storage.delete_container(work_container(task_id))
         return str(task.state)
 
     def _check_url(self, url: str) -> ContainerUrl:
         return check_configured_url(url, self._settings, self._config, self._storage.blobs.url, now())
-
-
-def _work_container(task_id: str) -> str:
-    return f"work-{task_id}"

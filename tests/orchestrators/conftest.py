@@ -75,6 +75,9 @@ class Pipeline:
     def _create_export_job(self, _: Any) -> Any:
         return {"ok": {"phase": "poll", "began": self.h.now.isoformat(), "collect": True}}
 
+    def _plan_export_task(self, _: Any) -> Any:
+        return {"ok": {"files": 1, "bytes": 9, "slices": 0, "buckets": 0, "lanes": 4}}
+
     def _check_export_job(self, _: Any) -> Any:
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
         return {

@@ -1,5 +1,8 @@
 """One export task in virtual time."""
 
+import itertools
+from collections import Counter
+
 from mobexport import durable_names as names
 
 
@@ -31,3 +34,76 @@ def test_given_a_finish_that_fails_for_hours_when_served_then_it_happens_in_the_
         down.pop() if down else {"ok": {"state": "Succeeded"}}
     )
     assert len([1 for name, _ in serve(pipeline) if name == names.FINISH_EXPORT_TASK]) == 13
+
+
+LARGE = {"ok": {"files": 1, "bytes": 9, "slices": 5, "buckets": 3, "lanes": 2}}
+
+
+def test_given_a_large_task_when_served_then_each_step_once_in_its_order_and_no_more_than_the_lanes(
+    pipeline,
+) -> None:
+    running: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+    seconds = itertools.cycle([5, 1, 3])
+
+    def step(name):
+        def run(given):
+            running[name] += 1
+            most[name] = max(most[name], running[name])
+            lasts = next(seconds)
+            pipeline.h.schedule(lasts - 0.5, lambda: running.subtract([name]))
+            return pipeline.h.after(lasts, {"ok": {}})
+
+        return run
+
+    pipeline.overrides[names.PLAN_EXPORT_TASK] = lambda _: LARGE
+    for name in (names.PARTITION_SLICE, names.WRITE_BUCKET):
+        pipeline.overrides[name] = step(name)
+    pipeline.overrides[names.COMMIT_FILE] = lambda _: {"ok": {"exported": 3}}
+    calls = serve(pipeline)
+    assert most == {names.PARTITION_SLICE: 2, names.WRITE_BUCKET: 2}
+    assert [name for name, _ in calls] == [
+        names.PLAN_EXPORT_TASK,
+        *[names.PARTITION_SLICE] * 5,
+        *[names.WRITE_BUCKET] * 3,
+        names.COMMIT_FILE,
+        names.FINISH_EXPORT_TASK,
+    ]
+    for name, count in ((names.PARTITION_SLICE, 5), (names.WRITE_BUCKET, 3)):
+        assert sorted(given["number"] for called, given in calls if called == name) == list(range(count))
+    assert calls[-1][1]["outcome"] == {"ok": {"exported": 3}}
+
+
+def test_given_a_slice_that_fails_for_good_when_served_then_no_bucket_and_the_reason(pipeline) -> None:
+    gone = {"error": {"code": "SourceChanged", "kind": "data", "message": "gone", "retryable": False}}
+    pipeline.overrides[names.PLAN_EXPORT_TASK] = lambda _: LARGE
+    pipeline.overrides[names.PARTITION_SLICE] = lambda given: gone if given["number"] == 3 else {"ok": {}}
+    calls = serve(pipeline)
+    assert {name for name, _ in calls}.isdisjoint({names.WRITE_BUCKET, names.COMMIT_FILE})
+    assert calls[-1][1]["outcome"] == gone
+
+
+def test_given_a_slice_whose_worker_dies_when_served_then_it_alone_is_tried_again(pipeline) -> None:
+    tried: Counter[int] = Counter()
+
+    def partition(given):
+        tried[given["number"]] += 1
+        if given["number"] == 2 and tried[2] < 3:
+            raise RuntimeError("the worker died")
+        return {"ok": {}}
+
+    pipeline.overrides[names.PLAN_EXPORT_TASK] = lambda _: LARGE
+    pipeline.overrides[names.PARTITION_SLICE] = partition
+    assert serve(pipeline)[-1][1]["outcome"] == {"ok": {}}
+    assert tried == {0: 1, 1: 1, 2: 3, 3: 1, 4: 1}
+
+
+def test_given_a_lane_of_many_steps_when_it_runs_then_all_of_them_and_a_short_history(pipeline) -> None:
+    done: list[int] = []
+    pipeline.overrides[names.PARTITION_SLICE] = lambda given: done.append(given["number"]) or {"ok": {}}
+    lane = {"activity": names.PARTITION_SLICE, "step": {}, "next": 1, "stride": 3, "end": 400}
+    pipeline.h.start(names.RUN_TASK_LANE, {"version": 1, **lane}, "lane")
+    pipeline.h.run()
+    assert done == list(range(1, 400, 3))
+    assert pipeline.h.status("lane").output == {"ok": {}}
+    assert len(pipeline.h.history("lane")) < 300

@@ -1,0 +1,252 @@
+"""The steps that write a task's file: one for a small input; partition, write and commit for a large one.
+
+Which it is, and the input itself, is fixed by `plan`. Each step can be repeated at any time, also while an
+earlier attempt of it is still running: what a step of a large task found out is kept in the task's work
+container by whoever comes first, and everybody goes on with that. A step that fails for good ends the task,
+so that the steps beside it stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import Any, Final
+
+from mobexport import export_types
+from mobexport.container_url import ContainerUrl
+from mobexport.errors import DataError, MobexportError, Rejected
+from mobexport.export_api import scale_out
+from mobexport.export_api.counts import ExportCounts
+from mobexport.export_api.file_writer import RawFile, write_export
+from mobexport.export_api.raw_lines import GZIP
+from mobexport.export_api.raw_store import Plan, plan_files
+from mobexport.export_api.scale_out_storage import BlobSource, BlobTarget, BlockStream, WorkContainer
+from mobexport.export_api.selection import ExportFormat
+from mobexport.export_api.target import TargetFile, open_blocks, write_file
+from mobexport.export_api.task_registry import ExportTask, TaskRegistry
+from mobexport.heavy import heavy_step
+from mobexport.redact import redact
+from mobexport.settings import Settings
+from mobexport.storage import NDJSON, REJECTS_CONTAINER, DataStorage
+
+_PLAN = "plan.json"
+NO_PLAN: Final = {"files": 0, "bytes": 0, "slices": 0, "buckets": 0, "lanes": 1}
+"""Of a task that has ended."""
+
+
+class TaskWriter:
+    """The writing steps over one data account. `check_url` gives the parts of a container URL, or raises."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        storage: DataStorage,
+        registry: TaskRegistry,
+        check_url: Callable[[str], ContainerUrl],
+    ) -> None:
+        self._settings = settings
+        self._storage = storage
+        self._registry = registry
+        self._check_url = check_url
+
+    # --- steps --------------------------------------------------------------------------------------------
+
+    def plan(self, task: ExportTask) -> dict[str, Any]:
+        """Fixes the input: `{files, bytes, slices, buckets, lanes}`; no slices: a small one."""
+        container = work_container(task.id)
+        if self._storage.read_json(container, _PLAN) is None:
+            self._storage.write_json(container, _PLAN, self._make_plan(task))
+        fixed = self._storage.read_json(container, _PLAN)
+        plan, spec = Plan.from_json(fixed["input"]), fixed["spec"]
+        return {
+            "files": len(plan.blobs),
+            "bytes": sum(blob.size for blob in plan.blobs),
+            "slices": len(spec["slices"]),
+            "buckets": spec["buckets"] if spec["slices"] else 0,
+            "lanes": self._settings.export_lanes,
+        }
+
+    def write_file(self, task: ExportTask) -> dict[str, Any]:
+        """A small task in one step; the counts of section 3 of the design."""
+        plan, spec = self._planned(task)
+        url = self._url(task)
+        files = [
+            RawFile(
+                entry.name,
+                partial(self._storage.read_chunks, self._settings.raw_container, blob),
+                entry.kind,
+            )
+            for entry, blob in zip(spec.files, plan.blobs, strict=True)
+        ]
+        with heavy_step() as folder:
+            target, rejects, workdir = (folder / name for name in ("target", "rejects", "work"))
+            workdir.mkdir()
+            counts = write_export(
+                export_types.get(task.export_type),
+                files,
+                selection=spec.selection,
+                output=spec.output,
+                target=target,
+                rejects=rejects,
+                workdir=workdir,
+                limits=self._settings.duck_limits,
+            )
+            if counts.rejected:
+                self._storage.upload_file(REJECTS_CONTAINER, rejects_name(task), rejects, NDJSON)
+            write_file(target, url, _file_name(task, spec), spec.output.content_type)
+        return _shown(counts, plan)
+
+    def partition_slice(self, task: ExportTask, number: int) -> dict[str, Any]:
+        """Reads one slice of a large task into records by bucket."""
+        container, done = work_container(task.id), _slice_outcome(number)
+        if self._storage.read_json(container, done) is None:
+            store = WorkContainer(self._storage, container)
+            plan, spec = self._planned(task)
+            source = BlobSource(self._storage, self._settings.raw_container, plan.blobs)
+            with heavy_step() as folder, self._ends(task):
+                outcome = scale_out.partition_slice(
+                    spec, number, source, store, workdir=folder, limits=self._settings.duck_limits
+                )
+            self._storage.write_json(container, done, outcome)
+        return {"slice": number}
+
+    def write_bucket(self, task: ExportTask, bucket: int) -> dict[str, Any]:
+        """Stages the blocks of one bucket of a large task."""
+        container, done = work_container(task.id), _bucket_outcome(bucket)
+        if self._storage.read_json(container, done) is None:
+            store = WorkContainer(self._storage, container)
+            _, spec = self._planned(task)
+            with heavy_step() as folder, self._ends(task), self._target(task, spec) as target:
+                outcome = scale_out.write_bucket(
+                    spec,
+                    bucket,
+                    self._tokens(task, spec),
+                    store,
+                    target,
+                    workdir=folder,
+                    limits=self._settings.duck_limits,
+                )
+            self._storage.write_json(container, done, outcome)
+        return {"bucket": bucket}
+
+    def commit_file(self, task: ExportTask) -> dict[str, Any]:
+        """Makes the file of a large task appear; the counts of section 3 of the design."""
+        plan, spec = self._planned(task)
+        store = WorkContainer(self._storage, work_container(task.id))
+        tokens = self._tokens(task, spec)
+        written = [self._outcome(task, _bucket_outcome(bucket)) for bucket in range(spec.buckets)]
+        blob = self._storage.container(REJECTS_CONTAINER).get_blob_client(rejects_name(task))
+        with (
+            self._ends(task),
+            BlockStream(BlobTarget(blob, NDJSON)) as rejects,
+            self._target(task, spec) as target,
+        ):
+            counts = scale_out.commit(spec, tokens, written, store, target, rejects)
+        return _shown(counts, plan)
+
+    # --- parts --------------------------------------------------------------------------------------------
+
+    def _make_plan(self, task: ExportTask) -> dict[str, Any]:
+        found = plan_files(
+            self._storage,
+            self._settings.raw_container,
+            task.app,
+            export_types.get(task.export_type),
+            task.selection.window,
+            self._settings.raw_slack_days,
+        )
+        spec = scale_out.Spec(
+            task.export_type,
+            ExportFormat(task.export_format),
+            task.selection,
+            tuple(
+                scale_out.RawEntry(blob.name.removeprefix(f"{task.app}/"), blob.size, blob.name.split("/")[1])
+                for blob in found.blobs
+            ),
+        )
+        if sum(blob.size for blob in found.blobs) > self._settings.export_small_mb * 2**20:
+            with self._target(task, spec):
+                spec = self._cut(spec, found)
+        return {"input": found.to_json(), "spec": spec.to_json()}
+
+    def _cut(self, spec: scale_out.Spec, found: Plan) -> scale_out.Spec:
+        most = self._settings.export_gzip_mb
+        for file in spec.files:
+            if file.name.endswith(GZIP) and file.size > most * 2**20:
+                raise DataError(
+                    f"{file.name} is larger than EXPORT_GZIP_MB ({most:g}), and gzip cannot be cut into"
+                    " slices: split it, or store it plain or as Parquet",
+                    code="TooLarge",
+                )
+        slice_bytes = int(self._settings.export_slice_mb * 2**20)
+        source = BlobSource(self._storage, self._settings.raw_container, found.blobs)
+        with heavy_step() as folder:
+            return scale_out.plan(
+                spec,
+                source,
+                workdir=folder,
+                limits=self._settings.duck_limits,
+                slice_bytes=slice_bytes,
+                bucket_bytes=max(slice_bytes // 2, 1),
+            )
+
+    def _planned(self, task: ExportTask) -> tuple[Plan, scale_out.Spec]:
+        fixed = self._storage.read_json(work_container(task.id), _PLAN)
+        if fixed is None:
+            raise DataError(f"the plan of task {task.id} is gone: was its work container deleted?")
+        return Plan.from_json(fixed["input"]), scale_out.Spec.from_json(fixed["spec"])
+
+    def _url(self, task: ExportTask) -> ContainerUrl:
+        secret = self._registry.container_url(task.app, task.id)
+        if secret is None:
+            raise Rejected("the task's container URL is gone", code="ContainerUrlGone")
+        return self._check_url(secret)
+
+    def _target(self, task: ExportTask, spec: scale_out.Spec) -> AbstractContextManager[TargetFile]:
+        return open_blocks(self._url(task), _file_name(task, spec), spec.output.content_type)
+
+    def _outcome(self, task: ExportTask, name: str) -> dict[str, Any]:
+        found: dict[str, Any] | None = self._storage.read_json(work_container(task.id), name)
+        if found is None:
+            raise DataError(f"{name} of task {task.id} is gone: was its work container deleted?")
+        return found
+
+    def _tokens(self, task: ExportTask, spec: scale_out.Spec) -> list[str]:
+        return [self._outcome(task, _slice_outcome(one.number))["token"] for one in spec.slices]
+
+    @contextmanager
+    def _ends(self, task: ExportTask) -> Iterator[None]:
+        """Ends the task where a step of many fails for good: the others need not go on."""
+        try:
+            yield
+        except MobexportError as error:
+            if not error.retryable:
+                self._registry.fail(task.app, task.id, redact(error.message))
+            raise
+
+
+def work_container(task_id: str) -> str:
+    """The container with what goes from step to step; deleted with the task's end."""
+    return f"work-{task_id}"
+
+
+def rejects_name(task: ExportTask) -> str:
+    """The blob with the raw records that could not be used."""
+    return f"raw/{task.app}/{task.id}.ndjson"
+
+
+def _file_name(task: ExportTask, spec: scale_out.Spec) -> str:
+    return f"{task.export_type}-{task.id}.{spec.output.extension}"
+
+
+def _shown(counts: ExportCounts, plan: Plan) -> dict[str, Any]:
+    return {**counts.to_json(), "ignoredFiles": plan.ignored}
+
+
+def _slice_outcome(number: int) -> str:
+    return f"outcome/slice-{number:05}.json"
+
+
+def _bucket_outcome(bucket: int) -> str:
+    return f"outcome/bucket-{bucket:05}.json"
