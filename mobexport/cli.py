@@ -115,9 +115,17 @@ def _trace(arguments: argparse.Namespace) -> int:
     return print_trace(arguments.id, arguments.url, arguments.code)
 
 
+def _openapi(_arguments: argparse.Namespace) -> int:
+    from mobexport.export_api.openapi import describe
+
+    print(json.dumps(describe(), indent=2))
+    return 0
+
+
 COMMANDS = (
     Command("convert", "Convert an export file to Parquet, one file a day.", _convert_arguments, _convert),
     Command("check", "Check every record of an export file; writes nothing.", _file_arguments, _check),
+    Command("openapi", "Print the Export API's OpenAPI description.", lambda _parser: None, _openapi),
     Command("trace", "Print the timeline of one export of a running app.", _trace_arguments, _trace),
 )
 

@@ -109,7 +109,7 @@ def _sas(query: str) -> Mapping[str, str]:
         raise _refused("must carry a SAS in its query and nothing else")
     fields = dict(pairs)
     if not fields.get("sig"):
-        raise _refused("has no SAS (the part after the question mark, with sig=)")
+        raise _refused("has no SAS (the part after the question mark, with its signature)")
     return fields
 
 

@@ -58,7 +58,7 @@ def _whole_number(value: Any) -> Any:
     raise ValueError("must be a whole number")
 
 
-CampaignId = Annotated[int, BeforeValidator(_whole_number), Field(ge=-(2**63), lt=2**63)]
+CampaignId = Annotated[int, Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(_whole_number)]
 
 
 class TaskState(StrEnum):
@@ -83,7 +83,9 @@ class _Wire(BaseModel):
 class ExportTaskParameter(_Wire):
     """Body of a snapshot's POST."""
 
-    container_url: str = Field(repr=False, max_length=MAX_CONTAINER_URL)
+    container_url: str = Field(
+        repr=False, max_length=MAX_CONTAINER_URL, json_schema_extra={"writeOnly": True}
+    )
     """URL of a container with a SAS that may write; a secret."""
     export_format: ExportFormat
     description: str | None = Field(default=None, max_length=MAX_DESCRIPTION)
@@ -167,7 +169,7 @@ class FeedbackByDateRangeParameter(_Feedback):
 class FeedbackByCampaignParameter(_Feedback):
     """Body of feedbackByCampaign."""
 
-    campaign_ids: tuple[CampaignId, ...]
+    campaign_ids: tuple[CampaignId, ...] = Field(json_schema_extra={"minItems": 1, "maxItems": MAX_CAMPAIGNS})
 
     @field_validator("campaign_ids", mode="before")
     @classmethod

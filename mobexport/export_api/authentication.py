@@ -61,7 +61,9 @@ def check_caller(
 def _client(settings: Settings, authorization: str | None) -> str:
     challenge = f'Bearer authorization_uri="{settings.export_api_authority}/{settings.export_api_tenant_id}"'
     if authorization is None or not authorization.strip():
-        raise Unauthorized("the call needs a bearer token of Entra ID", challenge=challenge)
+        raise Unauthorized(
+            "the call needs an Authorization header with an access token of Entra ID", challenge=challenge
+        )
     try:
         bearer = _BEARER.fullmatch(authorization)
         if bearer is None:

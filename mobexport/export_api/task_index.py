@@ -3,8 +3,8 @@
 Azure Tables give rows by ascending key only, and know neither a count nor a row by its number. So beside
 each task `(app, task id)` stands a row `(app, ~number)` with its id, numbered from 1 by creation without
 gaps, and `(app, ~head)` has how many there are and the last id. All three are written in one transaction
-(entity group transaction of one partition), conditional on the head that was read: a crash leaves none or
-all of them, and ids ascend with the numbers on every instance, whatever its clock says.
+(entity group transaction of one partition), which fails if the number is taken: a crash leaves none or all
+of them, and ids ascend with the numbers on every instance, whatever its clock says.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from azure.core import MatchConditions
 from azure.core.exceptions import ResourceNotFoundError
-from azure.data.tables import TableTransactionError, UpdateMode
+from azure.data.tables import TableTransactionError
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
@@ -32,8 +31,6 @@ class Head:
     app: str
     count: int = 0
     last_id: str | None = None
-    etag: str | None = None
-    """None: there is no task yet."""
 
 
 class TaskIndex:
@@ -48,7 +45,7 @@ class TaskIndex:
             row = self._table.get_entity(app, _HEAD)
         except ResourceNotFoundError:
             return Head(app)
-        return Head(app, int(row["count"]), str(row["lastId"]), str(row.metadata["etag"]))
+        return Head(app, int(row["count"]), str(row["lastId"]))
 
     def append(self, head: Head, task: Mapping[str, Any]) -> bool:
         """Keeps a task's row as the one behind `head`; its id must be greater than the last one.
@@ -58,16 +55,10 @@ class TaskIndex:
         number = head.count + 1
         place = {"PartitionKey": head.app, "RowKey": _key(number), "taskId": task["RowKey"]}
         end = {"PartitionKey": head.app, "RowKey": _HEAD, "count": number, "lastId": task["RowKey"]}
-        condition = {
-            "mode": UpdateMode.REPLACE,
-            "etag": head.etag,
-            "match_condition": MatchConditions.IfNotModified,
-        }
-        moved: Any = ("create", end) if head.etag is None else ("update", end, condition)
         try:
-            self._table.submit_transaction([("create", dict(task)), ("create", place), moved])
+            self._table.submit_transaction([("create", dict(task)), ("create", place), ("upsert", end)])
         except TableTransactionError as error:
-            if error.status_code in (409, 412):
+            if error.status_code == 409:
                 return False
             raise
         return True

@@ -95,8 +95,8 @@ def test_given_wrong_claims_under_the_right_key_when_checked_then_401_with_the_r
 @pytest.mark.parametrize(
     ("authorization", "says"),
     [
-        (None, "needs a bearer token"),
-        ("", "needs a bearer token"),
+        (None, "needs an Authorization header"),
+        ("", "needs an Authorization header"),
         ("Basic dXNlcjpwYXNz", "must be `Bearer`"),
         ("Bearer", "must be `Bearer`"),
         ("Bearer a b", "must be `Bearer`"),

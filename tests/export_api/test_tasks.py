@@ -6,8 +6,11 @@ import json
 import duckdb
 import pytest
 
+from mobexport.config import ExportsConfig
 from mobexport.contract import ListOptions, TaskState
-from mobexport.errors import DataError, NotFound, Rejected, RequestError, SourceChanged
+from mobexport.errors import DataError, NotFound, Rejected, RequestError, SourceChanged, TooManyRequests
+from mobexport.export_api.tasks import ExportTasks
+from mobexport.settings import read_settings
 
 EVENTS = b"""\
 {"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00.5Z"}
@@ -169,3 +172,23 @@ def test_given_many_tasks_when_listed_then_pages_in_order(tasks, app, put_raw, l
     assert ([task.id for task in first], more) == (made[:2], True)
     last, more = tasks.registry.page(app, ListOptions(skip=3, top=2, order_by="dateCreated", descending=True))
     assert ([task.id for task in last], more) == (made[1::-1], False)
+
+
+def test_given_too_many_unfinished_tasks_when_created_then_429_until_one_ends(
+    azurite, storage, app, put_raw, landing
+) -> None:
+    put_raw("tags/2025-03-23/a.ndjson", b"")
+    settings = read_settings(
+        {
+            "DATA_STORAGE": azurite.connection_string,
+            "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
+            "EXPORT_API_MAX_TASKS": "2",
+        }
+    )
+    tasks = ExportTasks(settings, ExportsConfig(), storage)
+    made = [tasks.create(app, "tags", body(landing)) for _ in range(2)]
+    with pytest.raises(TooManyRequests) as refused:
+        tasks.create(app, "tags", body(landing))
+    assert (refused.value.status, refused.value.retry_after) == (429, 60)
+    tasks.registry.fail(app, made[0].id, "why")
+    tasks.create(app, "tags", body(landing))
