@@ -175,6 +175,21 @@ def test_given_a_device_and_a_csv_task_when_posted_then_their_files(export_api, 
     assert texts[1].startswith(b"deviceId,")
 
 
+def test_given_unknown_routes_when_called_then_the_hosts_empty_404_and_the_contracts_body_on_ours(
+    export_api,
+) -> None:
+    tasks = BASE_PATH.format(subscriptionId="s", resourceGroup="r", appCollection="a", app=EXPORT_API_APP)
+    headers = {"Authorization": f"Bearer {export_api.tenant.token()}"}
+    for path in ("/nothing", f"{tasks}/events/more", tasks.replace("exportTasks", "importTasks")):
+        answer = requests.get(f"{export_api.base}{path}?api-version=2014-12-01", headers=headers, timeout=30)
+        assert (answer.status_code, answer.content) == (404, b"")
+    answer = requests.post(
+        f"{export_api.base}{tasks}/faxes?api-version=2014-12-01", json={}, headers=headers, timeout=30
+    )
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NotFound")
+    assert "events" in answer.json()["error"]["message"]
+
+
 @pytest.mark.skipif(not CONTRACT_SCHEMA.exists(), reason="needs ../shared/contract beside the checkout")
 def test_given_the_contracts_schema_when_compared_then_ours_is_a_copy(export_files_schema) -> None:
     assert json.loads(CONTRACT_SCHEMA.read_text("utf-8")) == export_files_schema

@@ -2,10 +2,12 @@
 
 import gzip
 import json
+from datetime import timedelta
 
 import duckdb
 import pytest
 
+from mobexport.clock import now
 from mobexport.config import ExportsConfig
 from mobexport.contract import ListOptions, TaskState
 from mobexport.errors import DataError, NotFound, Rejected, RequestError, SourceChanged, TooManyRequests
@@ -192,3 +194,22 @@ def test_given_too_many_unfinished_tasks_when_created_then_429_until_one_ends(
     assert (refused.value.status, refused.value.retry_after) == (429, 60)
     tasks.registry.fail(app, made[0].id, "why")
     tasks.create(app, "tags", body(landing))
+
+
+def test_given_a_sas_that_expires_before_the_file_is_written_when_served_then_failed_with_that_reason(
+    tasks, storage, app, put_raw, landing, monkeypatch
+) -> None:
+    put_raw("events/2025-03-23/part-0.ndjson", EVENTS)
+    task = tasks.create(app, "events", body(landing))
+    tasks.plan(app, task.id)
+    later = now() + timedelta(hours=2)
+    monkeypatch.setattr("mobexport.export_api.tasks.now", lambda: later)
+    with pytest.raises(RequestError) as refused:
+        tasks.write(app, task.id)
+    tasks.finish(app, task.id, {"error": refused.value.to_json()})
+    done = tasks.registry.get(app, task.id)
+    assert (done.state, done.error_details) == (
+        TaskState.FAILED,
+        "containerUrl has a SAS that expired; make a new one",
+    )
+    assert list(storage.list_blobs(f"landing-{app}")) == []
