@@ -1,4 +1,4 @@
-"""The place of each task among its app's tasks, so that any page is one look and two range queries.
+"""The place of each task among its app's tasks, so that any page is two rows and one range of rows.
 
 Azure Tables give rows by ascending key only, and know neither a count nor a row by its number. So beside
 each task `(app, task id)` stands a row `(app, ~number)` with its id, numbered from 1 by creation without
@@ -63,14 +63,9 @@ class TaskIndex:
             raise
         return True
 
-    def ids(self, app: str, first: int, last: int) -> list[str]:
-        """Ids of the tasks with the numbers `first` to `last`, ascending."""
-        rows = self._table.query_entities(
-            "PartitionKey eq @app and RowKey ge @first and RowKey le @last",
-            parameters={"app": app, "first": _key(first), "last": _key(last)},
-            select=["taskId"],
-        )
-        return [str(row["taskId"]) for row in rows]
+    def id(self, app: str, number: int) -> str:
+        """Id of the app's task of that number. Raises ResourceNotFoundError."""
+        return str(self._table.get_entity(app, _key(number), select=["taskId"])["taskId"])
 
 
 def numbers(count: int, skip: int, top: int, *, descending: bool) -> tuple[int, int]:

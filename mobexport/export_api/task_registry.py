@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
@@ -131,12 +132,13 @@ class TaskRegistry:
             return [], False
         if options.order_by in _BY_CREATION:
             first, last = numbers(count, options.skip, options.top, descending=options.descending)
-            ids = self._index.ids(app, first, last)
-            between = self._tasks.query_entities(
-                "PartitionKey eq @app and RowKey ge @first and RowKey le @last",
-                parameters={"app": app, "first": ids[0], "last": ids[-1]},
+            # Ids ascend with the numbers, so a page lies in one piece behind its first task.
+            behind = self._tasks.query_entities(
+                "PartitionKey eq @app and RowKey ge @first and RowKey lt @end",
+                parameters={"app": app, "first": self._index.id(app, first), "end": END_OF_TASKS},
+                results_per_page=last - first + 1,
             )
-            found = [_from_entity(row) for row in between]
+            found = [_from_entity(row) for row in islice(behind, last - first + 1)]
             return found[::-1] if options.descending else found, more
         cell = _CELLS[options.order_by]
         rows = self._tasks.query_entities(

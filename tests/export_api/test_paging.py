@@ -89,7 +89,7 @@ def test_given_several_instances_when_they_create_at_once_then_numbers_and_ids_a
         thread.join()
     index = TaskIndex(storage.table("exporttasks"))
     assert index.head(app).count == 20
-    ids = index.ids(app, 1, 20)
+    ids = [index.id(app, number) for number in range(1, 21)]
     assert len(set(ids)) == 20
     assert ids == sorted(ids)
     page, _ = registry.page(app, ListOptions(top=40))
