@@ -127,8 +127,8 @@ class Demo:
             if time.monotonic() > deadline:
                 stuck = [f"{self.exports[k].name} is {v['state']}" for k, v in self.shown.items()]
                 raise DemoError(f"not finished after {SECONDS} s: {', '.join(stuck)}")
-            time.sleep(0.05)
-            for key in self.exports:
+            time.sleep(0.2)
+            for key in [key for key, one in self.shown.items() if one["state"] not in ENDS]:
                 status, answer = app.get(f"/api/exports/{key}")
                 if status != 200:
                     raise DemoError(f"GET /api/exports/{key} was answered {status}: {answer}")

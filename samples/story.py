@@ -12,7 +12,7 @@ BEGIN, END = "<!-- demo transcript -->", "<!-- /demo transcript -->"
 _SAME = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
     (re.compile(r"snapshot=\d{4}-\d\d-\d\d"), "snapshot=DAY"),
-    (re.compile(r"(-(?:device|push|tag|token)-)\d{4}-\d\d-\d\d-[0-9a-f]{10}"), r"\1DAY-HASH"),
+    (re.compile(r"(-(?:device|push-[a-z]+|tag|token)-)\d{4}-\d\d-\d\d-[0-9a-f]{10}"), r"\1DAY-HASH"),
     (re.compile(r"\b\d{14,}[0-9a-z-]*|\b[0-9a-f]{16,}\b"), "ID"),
     (re.compile(r"\b\d+(\.\d+)? s\b"), "N s"),
     (re.compile(r"\bpid \d+"), "pid N"),

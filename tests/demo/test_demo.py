@@ -11,6 +11,7 @@ import pytest
 
 from samples.azurite import missing
 from samples.processes import ROOT
+from samples.raw_data import TYPES
 from samples.story import differs, transcript_in
 
 pytestmark = [
@@ -32,7 +33,7 @@ class Run:
 
 def run_demo(state: Path, *arguments: str) -> Run:
     command = [sys.executable, "-m", "samples.demo", "--state", str(state), *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
     return Run(done.returncode, done.stdout, done.stderr, state)
 
 
@@ -43,19 +44,23 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_given_the_sample_when_the_demo_runs_then_it_succeeds_and_tells_its_story(demo: Run) -> None:
     assert demo.code == 0, demo.out + demo.err
-    assert len(re.findall(r"^   202  ", demo.out, re.MULTILINE)) == 4
+    assert len(re.findall(r"^   202  ", demo.out, re.MULTILINE)) == 12
     assert len(re.findall(r"^   200  .*the same export", demo.out, re.MULTILINE)) == 1
-    assert re.search(r"killed with [1-4] of 4 exports unfinished", demo.out)
-    assert demo.out.count(": Succeeded, attempt 1") == 4
+    assert re.search(r"killed with \d+ of 12 exports unfinished", demo.out)
+    assert demo.out.count(": Succeeded, attempt 1") == 12
+    for name in TYPES:
+        assert re.search(rf"^   shop.example.ios {name}.*: Succeeded", demo.out, re.MULTILINE)
     assert "numbers compared, all the same" in demo.out
     assert "every signature verified" in demo.out
     assert "differs" not in demo.out
 
 
 def test_given_the_sample_when_counted_then_the_table_has_every_term(demo: Run) -> None:
-    assert re.search(r"shop.example.ios Event +10,450 = +48 \+ +3,394 \+ +0 \+ +0 \+ +7,008 +same", demo.out)
-    assert re.search(r"shop.example.ios Tag +2,075 = +40 \+ +0 \+ +1,044 \+ +132 \+ +859 +same", demo.out)
-    assert re.search(r"news.example.android Event +2,615 = +2,354 \+ +261 +same", demo.out)
+    assert re.search(r"shop.example.ios Event +10,692 = +66 \+ +3,524 \+ +0 \+ +0 \+ +7,102 +same", demo.out)
+    assert re.search(
+        r"shop.example.ios Device +2,626 = +114 \+ +45 \+ +2,084 \+ +138 \+ +245 +same", demo.out
+    )
+    assert re.search(r"news.example.android Event +2,650 = +2,441 \+ +209 +same", demo.out)
 
 
 def test_given_a_finished_demo_when_looked_for_then_none_of_its_processes_is_left(demo: Run) -> None:
