@@ -25,7 +25,7 @@ help: ## this list
 setup: .venv/.installed node_modules/.installed ## .venv and node_modules; quiet when all is there
 	@:
 
-demo: setup ## one export end to end, every number checked; DATA=folder: with raw data of your own
+demo: setup ## all ten export types end to end, every number checked; DATA=folder: your own raw data
 	@$(BIN)/python -m samples.demo $(if $(DATA),--data "$(DATA)")
 
 start: setup ## the app until Ctrl-C; PORT=7071 DATA=folder STATE=folder HOST=devhost|func

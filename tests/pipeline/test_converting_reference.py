@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mobexport import export_types
 from mobexport.duck import DuckLimits
@@ -70,6 +73,7 @@ SHAPES: dict[str, tuple[str, list[str], str]] = {
 }
 SNAPSHOTS = {"Tag", "Token", "Device", "Push"}
 AT = {"Session": "start", "Job": "start"}
+WRITINGS = ["one line", "pretty", "escaped"]
 PARQUET = {"time": "TIMESTAMP WITH TIME ZONE", "int": "BIGINT", "bool": "BOOLEAN"}
 
 
@@ -198,8 +202,8 @@ def reference(type_: str, file: list[Any], *, strict: bool, escaped: bool) -> Ex
     expected = Expected()
     group = SHAPES[type_][1]
     for number, element in enumerate(file, start=1):
-        for place, (record, given) in enumerate(records(type_, element), start=1):
-            fault, values = given, {}
+        for place, (record, fault_given) in enumerate(records(type_, element), start=1):
+            fault, values = fault_given, {}
             if not fault and not isinstance(record, dict):
                 fault = "not-an-object"
             if not fault:
@@ -219,8 +223,8 @@ def reference(type_: str, file: list[Any], *, strict: bool, escaped: bool) -> Ex
 class Dice:
     """Files with something of everything, the same for the same seed."""
 
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
+    def __init__(self, chance: random.Random) -> None:
+        self.random = chance
 
     def one(self, *usual: Any, odd: tuple[Any, ...] = ()) -> Any:
         return self.random.choice(odd if odd and self.random.random() < 0.06 else usual)
@@ -351,27 +355,19 @@ def written(type_: str, done: Conversion) -> list[tuple[Any, ...]]:
     return found
 
 
-@pytest.mark.parametrize("strict", [False, True], ids=["lenient", "strict"])
-@pytest.mark.parametrize("writing", ["one line", "pretty", "escaped"])
-@pytest.mark.parametrize("type_", SHAPES)
-def test_given_something_of_everything_when_converted_then_as_plain_python_says(
-    tmp_path, type_, writing, strict
-) -> None:
-    dice = Dice(20180331)
-    file = [dice.element(type_) for _ in range(400 if SHAPES[type_][0] else 900)]
+def judge(tmp_path: Path, type_: str, file: list[Any], writing: str, *, strict: bool) -> Expected:
     # Escapes make elements be read exactly, beside DuckDB.
     escaped, indent = writing == "escaped", 1 if writing == "pretty" else None
     raw = json.dumps(file, indent=indent, ensure_ascii=escaped).encode()
     done = convert(tmp_path, type_, raw, strict=strict)
     expected = reference(type_, file, strict=strict, escaped=escaped)
-    assert len(expected.rows) > 100
-    assert len(expected.rejects) > 50
     names = ["app", *(name for _, name, _ in columns(type_))]
     at = 0 if type_ in SNAPSHOTS else names.index(AT.get(type_, "timestamp"))
     by_day = sorted(expected.rows, key=lambda row: row[at] // 86_400_000_000 if at else 0)
     assert written(type_, done) == by_day
-    assert done.rejects is not None
-    found = [json.loads(line) for line in done.rejects.read_text("utf-8").splitlines()]
+    found = (
+        [json.loads(line) for line in done.rejects.read_text("utf-8").splitlines()] if done.rejects else []
+    )
     assert [
         (
             reject["element"],
@@ -384,3 +380,33 @@ def test_given_something_of_everything_when_converted_then_as_plain_python_says(
     assert dict(done.lenient) == ({} if strict else dict(expected.lenient))
     assert dict(done.rules) == dict(Counter(fault for _, _, fault, _ in expected.rejects))
     assert done.records == len(expected.rows) + len(expected.rejects) == done.rows + done.rejected
+    return expected
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["lenient", "strict"])
+@pytest.mark.parametrize("writing", WRITINGS)
+@pytest.mark.parametrize("type_", SHAPES)
+def test_given_something_of_everything_when_converted_then_as_plain_python_says(
+    tmp_path, type_, writing, strict
+) -> None:
+    dice = Dice(random.Random(20180331))
+    file = [dice.element(type_) for _ in range(400 if SHAPES[type_][0] else 900)]
+    expected = judge(tmp_path, type_, file, writing, strict=strict)
+    assert len(expected.rows) > 100
+    assert len(expected.rejects) > 50
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@given(
+    type_=st.sampled_from(sorted(SHAPES)),
+    writing=st.sampled_from(WRITINGS),
+    strict=st.booleans(),
+    chance=st.randoms(use_true_random=False),
+    size=st.integers(0, 12),
+)
+def test_given_any_file_when_converted_then_as_plain_python_says(
+    type_, writing, strict, chance, size
+) -> None:
+    dice = Dice(chance)
+    with TemporaryDirectory() as folder:
+        judge(Path(folder), type_, [dice.element(type_) for _ in range(size)], writing, strict=strict)
