@@ -16,7 +16,7 @@ SEED =
 KILLS = 25
 WORKERS ?= 2
 
-.PHONY: help setup demo start check test test-all trace bench-cold-start bench-devhost chaos bench-paging format clean
+.PHONY: help setup demo start check test test-all trace bench-cold-start bench-devhost chaos bench-paging bench-polling format clean
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value]"
@@ -56,6 +56,9 @@ chaos: setup ## kill devhost at every commit and at random moments, check every 
 
 bench-paging: setup ## how long a page of 10,000 export tasks takes
 	@$(BIN)/python -m benchmarks.paging
+
+bench-polling: setup ## a 12-hour job polled through the real SDK, beside a fixed loop; HOURS=12
+	@$(BIN)/python -m benchmarks.polling --hours $(or $(HOURS),12)
 
 format: setup ## format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix .

@@ -64,12 +64,19 @@ class Client(Protocol):
     ) -> str: ...
     async def raise_event(self, instance_id: str, event_name: str, event_data: Any = None) -> None: ...
     async def get_status(self, instance_id: str) -> Any: ...
+    async def purge_instance_history_by(
+        self, created_time_from: Any = None, created_time_to: Any = None, runtime_status: Any = None
+    ) -> Any: ...
 
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 Steps = Generator[Any, Any, Any]
 """An orchestrator, or a part of one: yields tasks, is sent their results."""
+
+
+registered: set[str] = set()
+"""Names of all orchestrators and activities that this process has registered."""
 
 
 class Blueprint:
@@ -93,6 +100,13 @@ class Blueprint:
             self.sdk.blob_trigger(arg_name="blob", path=path, connection=connection),
         )
 
+    def timer(self, schedule: str) -> Callable[[_Function], _Function]:
+        """Registers a timer with the argument `timer`; six fields, or the name of a setting in percents."""
+        return cast(
+            "Callable[[_Function], _Function]",
+            self.sdk.timer_trigger(arg_name="timer", schedule=schedule, use_monitor=True),
+        )
+
     @property
     def with_client(self) -> Callable[[_Function], _Function]:
         """Hands the function, which must be async, a durable client as `client`."""
@@ -100,6 +114,7 @@ class Blueprint:
 
     def orchestrator(self, function: Callable[[Context], Steps]) -> Callable[[Context], Steps]:
         """Registers an orchestrator under the function's name."""
+        registered.add(function.__name__)
         self.sdk.orchestration_trigger(context_name="context")(function)
         return function
 
@@ -113,6 +128,7 @@ class Blueprint:
             except Exception as error:  # noqa: BLE001 - sorted right below
                 return _outcome(function.__name__, error)
 
+        registered.add(function.__name__)
         self.sdk.activity_trigger(input_name="step")(_plain(run))
         return run
 
@@ -128,6 +144,7 @@ class Blueprint:
             except Exception as error:  # noqa: BLE001 - sorted right below
                 return _outcome(function.__name__, error)
 
+        registered.add(function.__name__)
         decorated = self.sdk.durable_client_input(client_name="client")(_plain(run))
         self.sdk.activity_trigger(input_name="step")(decorated)
         return run
@@ -164,6 +181,13 @@ async def start_once(client: Client, name: str, instance_id: str, payload: Mappi
         # The host answers 409 for an id that is still going; the SDK makes it a text.
         if "already exists" not in str(error):
             raise
+
+
+async def is_going(client: Client, instance_id: str) -> bool:
+    """Whether there is such an instance and it has not ended."""
+    status = await client.get_status(instance_id)
+    state = getattr(getattr(status, "runtime_status", None), "value", None)
+    return state in ("Running", "Pending", "ContinuedAsNew", "Suspended")
 
 
 async def wake(client: Client, instance_id: str, event: str, data: Any = None) -> None:

@@ -3,30 +3,35 @@
 import azure.durable_functions as df
 import azure.functions as func
 
-from activities import collecting, creating, notifying, processing, serving
+from activities import batching, collecting, creating, notifying, processing, serving
 from orchestrators import (
     deliver_notification,
     poll_export_job,
     process_export,
+    run_batch,
     run_export,
     run_task_lane,
     serve_export_task,
 )
-from triggers import export_tasks, exported_file, exports
+from triggers import batches, export_tasks, exported_file, exports, schedules
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 
 for module in (
     exports,
+    batches,
     export_tasks,
     exported_file,
+    schedules,
     run_export,
+    run_batch,
     poll_export_job,
     process_export,
     deliver_notification,
     serve_export_task,
     run_task_lane,
     creating,
+    batching,
     collecting,
     processing,
     notifying,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from durable import Blueprint, Client, start_once
+from durable import Blueprint, Client, is_going, start_once
 from mobexport import durable_names as names
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ async def ensure_processing_started(step: dict[str, Any], client: Client) -> dic
     from mobexport import app
 
     export_id, attempt = step["exportId"], step["attempt"]
+    instance = names.process_instance(export_id, attempt)
+    # Asked in this order: an instance that ended before the second question has said in the registry how.
+    going = await is_going(client, instance)
     if await asyncio.to_thread(app.processing_done, export_id, attempt):
         return {"done": True}
-    instance = names.process_instance(export_id, attempt)
-    status = await client.get_status(instance)
-    state = getattr(getattr(status, "runtime_status", None), "value", None)
-    if state not in ("Running", "Pending", "ContinuedAsNew"):
-        if state is not None and step["round"] >= _MAX_ROUNDS:
-            app.raise_processing_crashed(instance, state)
+    if not going:
+        if step["round"] >= _MAX_ROUNDS:
+            app.raise_processing_crashed(instance)
         await start_once(client, names.PROCESS_EXPORT, instance, processing_input(export_id, attempt))
     return {"done": False}
 

@@ -5,6 +5,7 @@ Imported inside functions only: it brings the storage SDK, pydantic and requests
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -14,16 +15,22 @@ from mobexport.config import find_endpoint, get_config
 from mobexport.errors import DataError, Unavailable
 from mobexport.export_api.authentication import check_caller
 from mobexport.export_api.tasks import ExportTasks
+from mobexport.pipeline.batch_parsing import parse_batch
+from mobexport.pipeline.batches import Batch, Batches
 from mobexport.pipeline.collecting import Collector
 from mobexport.pipeline.delivering import Deliverer
 from mobexport.pipeline.destinations import Destinations
 from mobexport.pipeline.export_api_client import ExportApiClient
+from mobexport.pipeline.export_list import parse_list_query
 from mobexport.pipeline.export_row import ExportRow
 from mobexport.pipeline.finishing import Finisher
 from mobexport.pipeline.poll_policy import PollPolicy
 from mobexport.pipeline.processing import Processor
+from mobexport.pipeline.purging import Purger
+from mobexport.pipeline.reconciling import Reconciler
 from mobexport.pipeline.registry import Registry
 from mobexport.pipeline.request_parsing import parse_request
+from mobexport.pipeline.scheduling import Scheduler
 from mobexport.pipeline.states import State
 from mobexport.settings import get_settings
 from mobexport.storage import get_storage
@@ -82,8 +89,52 @@ def request_export(body: Any) -> tuple[ExportRow, bool]:
 
 def check_pipeline_role() -> None:
     """Raises Unavailable in an app that only serves the Export API."""
-    if get_settings().role == "export-api":
+    if not runs_pipeline():
         raise Unavailable("ROLE is 'export-api': this app does not run the pipeline")
+
+
+def list_exports(query: Mapping[str, str]) -> tuple[list[ExportRow], str | None]:
+    """A page of exports, and how to go on. Raises RequestError."""
+    return registry().page(parse_list_query(query))
+
+
+def batches() -> Batches:
+    """Batches of exports."""
+    return Batches(get_storage(), registry())
+
+
+def request_batch(body: Any) -> tuple[Batch, bool]:
+    """The batch of a request body, and whether this call began it. Raises RequestError."""
+    check_pipeline_role()
+    return batches().add(parse_batch(body, get_config(), get_settings(), now()))
+
+
+def runs_pipeline() -> bool:
+    """Whether this app runs the pipeline."""
+    return get_settings().role != "export-api"
+
+
+def history_days() -> int:
+    """Days for which Durable's history is kept."""
+    return get_settings().history_days
+
+
+def scheduler() -> Scheduler:
+    """The schedules of exports.toml."""
+    return Scheduler(get_config(), get_settings(), get_storage(), batches())
+
+
+def reconciler() -> Reconciler:
+    """What was left undone."""
+    hours = get_settings().late_file_hours
+    return Reconciler(
+        registry(), get_storage(), finisher(), lambda export_id: collector(export_id).source, hours
+    )
+
+
+def purger() -> Purger:
+    """What may go."""
+    return Purger(registry(), get_storage(), get_settings())
 
 
 def run_input(row: ExportRow) -> dict[str, Any]:
@@ -113,9 +164,9 @@ def processing_done(export_id: str, attempt: int) -> bool:
     return row.manifest is not None or row.state.terminal
 
 
-def raise_processing_crashed(instance: str, state: str) -> NoReturn:
+def raise_processing_crashed(instance: str) -> NoReturn:
     """Raises DataError that names the instance to look at."""
-    raise DataError(f"processing crashed again and again ({state}); see instance {instance}", code="Crashed")
+    raise DataError(f"processing crashed again and again; see instance {instance}", code="Crashed")
 
 
 def keep_processed(export_id: str, attempt: int, outcome: dict[str, Any]) -> None:

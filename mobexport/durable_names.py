@@ -13,11 +13,20 @@ RUN_EXPORT: Final = "run_export"
 POLL_EXPORT_JOB: Final = "poll_export_job"
 PROCESS_EXPORT: Final = "process_export"
 DELIVER_NOTIFICATION: Final = "deliver_notification"
+RUN_BATCH: Final = "run_batch"
 SERVE_EXPORT_TASK: Final = "serve_export_task"
 RUN_TASK_LANE: Final = "run_task_lane"
 
 ORCHESTRATORS: Final = frozenset(
-    {RUN_EXPORT, POLL_EXPORT_JOB, PROCESS_EXPORT, DELIVER_NOTIFICATION, SERVE_EXPORT_TASK, RUN_TASK_LANE}
+    {
+        RUN_EXPORT,
+        POLL_EXPORT_JOB,
+        PROCESS_EXPORT,
+        DELIVER_NOTIFICATION,
+        RUN_BATCH,
+        SERVE_EXPORT_TASK,
+        RUN_TASK_LANE,
+    }
 )
 
 # Activities of the pipeline
@@ -31,6 +40,7 @@ CONVERT_FILE: Final = "convert_file"
 COMMIT_EXPORT: Final = "commit_export"
 ANNOUNCE_PROCESSED: Final = "announce_processed"
 SEND_NOTIFICATION: Final = "send_notification"
+ADVANCE_BATCH: Final = "advance_batch"
 
 # Activities of the Export API
 PLAN_EXPORT_TASK: Final = "plan_export_task"
@@ -52,6 +62,7 @@ ACTIVITIES: Final = frozenset(
         COMMIT_EXPORT,
         ANNOUNCE_PROCESSED,
         SEND_NOTIFICATION,
+        ADVANCE_BATCH,
         PLAN_EXPORT_TASK,
         WRITE_FILE,
         PARTITION_SLICE,
@@ -84,6 +95,11 @@ def process_instance(export_id: str, attempt: int) -> str:
 def notify_instance(export_id: str, attempt: int, target: str) -> str:
     """Instance of `deliver_notification`: one id for its two starters (the attempt's end, reconcile)."""
     return f"notify-{export_id}-{attempt}-{target}"
+
+
+def batch_instance(batch_id: str) -> str:
+    """Instance of `run_batch`: one id for its starters (the caller, the schedule, reconcile)."""
+    return f"batch-{batch_id}"
 
 
 def task_instance(task_id: str) -> str:

@@ -100,6 +100,22 @@ class Settings(BaseSettings):
     trigger_grace_seconds: float = Field(60.0, gt=0, le=3600)
     """How long the pipeline waits for the blob trigger before it starts processing itself."""
 
+    late_days: int = Field(3, ge=1, le=31)
+    """How many days up to yesterday a schedule exports each time, since data comes late."""
+    request_signing_secret: SecretStr | None = None
+    """`whsec_…`: calls that request, cancel or batch exports must be signed with it (Standard Webhooks)."""
+
+    history_days: int = Field(14, ge=1, le=365)
+    """How long Durable keeps the history of what has ended."""
+    landing_days: int = Field(8, ge=7, le=90)
+    """After how many days containers of jobs that nobody reads are deleted."""
+    late_file_hours: float = Field(1.0, gt=0, le=168)
+    """How long a collected landing container is kept, to find files that came late."""
+    superseded_hours: float = Field(48.0, ge=24, le=2160)
+    """How long files in `curated` that no pointer names are kept; longer than an export may take."""
+    registry_days: int = Field(365, ge=31, le=3650)
+    """How long ended exports and batches stay in the registry."""
+
     duckdb_memory_mb: int = Field(768, ge=64)
     """Memory limit of DuckDB in a step that writes or converts a file."""
     duckdb_temp_mb: int = Field(400, ge=64)
@@ -151,8 +167,11 @@ class Settings(BaseSettings):
     @property
     def api_url(self) -> str:
         """Base URL of the Export API the pipeline drives, without a trailing slash."""
-        if self.export_api_url:
-            return self.export_api_url.rstrip("/")
+        return self.export_api_url.rstrip("/") or self.own_api_url
+
+    @property
+    def own_api_url(self) -> str:
+        """Base URL of the Export API that this app serves."""
         scheme = "http" if is_loopback(f"http://{self.website_hostname}") else "https"
         return f"{scheme}://{self.website_hostname}/api"
 

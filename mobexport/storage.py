@@ -70,6 +70,14 @@ class RawBlob:
         return {"name": self.name, "etag": self.etag, "size": self.size}
 
 
+@dataclass(frozen=True)
+class StoredBlob:
+    """One blob as a listing shows it, with the time of its last change in UTC."""
+
+    name: str
+    modified: datetime
+
+
 class DataStorage:
     """Clients of the data account, made at first use and kept: they hold the connections."""
 
@@ -190,6 +198,26 @@ class DataStorage:
         try:
             for item in client.list_blobs(name_starts_with=prefix):
                 yield RawBlob(item.name, f'"{str(item.etag).strip(chr(34))}"', int(item.size))
+        except ResourceNotFoundError:
+            return
+
+    def list_stored(self, container: str, prefix: str = "") -> Iterator[StoredBlob]:
+        """Blobs below `prefix` by name, with their times; nothing if there is no such container."""
+        try:
+            for item in self.container(container, create=False).list_blobs(name_starts_with=prefix):
+                yield StoredBlob(str(item.name), item.last_modified)
+        except ResourceNotFoundError:
+            return
+
+    def list_containers(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        """Names of containers that begin so, with the time of their last change in UTC."""
+        for item in self.blobs.list_containers(name_starts_with=prefix):
+            yield str(item.name), item.last_modified
+
+    def delete_blob(self, container: str, name: str) -> None:
+        """Deletes a blob; nothing if it is gone already."""
+        try:
+            self.container(container, create=False).delete_blob(name)
         except ResourceNotFoundError:
             return
 

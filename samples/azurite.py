@@ -51,14 +51,22 @@ class Azurite:
     """One running Azurite on the loopback interface; `stop` or the end of the `with` block ends it.
 
     `folder` keeps the data from one start to the next; without it all is in memory. `ports` are those to
-    use (StartError when they are taken); without them any free ones.
+    use (StartError when they are taken); without them any free ones. `access_log` puts each call into `log`.
     """
 
-    def __init__(self, log: Path, folder: Path | None = None, ports: Ports | None = None) -> None:
+    def __init__(
+        self,
+        log: Path,
+        folder: Path | None = None,
+        ports: Ports | None = None,
+        *,
+        access_log: bool = False,
+    ) -> None:
         if reason := missing():
             raise StartError(reason)
         self.log = log
         self.folder = folder
+        self._access_log = access_log
         self.ports, self._process = self._start(ports)
 
     def __enter__(self) -> Self:
@@ -110,7 +118,9 @@ class Azurite:
             raise StartError(f"Azurite cannot have port {taken[0]}: something is listening there already")
         for left in reversed(range(TRIES)):
             ports = wanted or Ports.free()
-            process = Process(_command(ports, self.folder), self.log, os.environ, cwd=self.log.parent)
+            process = Process(
+                _command(ports, self.folder, self._access_log), self.log, os.environ, cwd=self.log.parent
+            )
             try:
                 wait_until(partial(_answers, ports), process, "Azurite", START_SECONDS)
             except BaseException as error:
@@ -135,7 +145,7 @@ def _answers(ports: Ports) -> bool:
     return True
 
 
-def _command(ports: Ports, folder: Path | None) -> list[str]:
+def _command(ports: Ports, folder: Path | None, access_log: bool) -> list[str]:
     where = ["--inMemoryPersistence"] if folder is None else ["--location", str(folder)]
     hosts = [f"--{service}Host={LOOPBACK}" for service in ("blob", "queue", "table")]
     return [
@@ -143,5 +153,6 @@ def _command(ports: Ports, folder: Path | None) -> list[str]:
         *hosts,
         *(f"--blobPort={ports.blob}", f"--queuePort={ports.queue}", f"--tablePort={ports.table}"),
         *where,
-        *("--silent", "--skipApiVersionCheck", "--disableTelemetry"),
+        *(() if access_log else ("--silent",)),
+        *("--skipApiVersionCheck", "--disableTelemetry"),
     ]

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from activities import collecting, creating, notifying, processing, serving
+from activities import batching, collecting, creating, notifying, processing, serving
 from devhost.durable.engine import EndedError, NotFoundError
 from devhost.replay import AlreadyExistsError, ReplayHarness
 from mobexport import durable_names as names
 from orchestrators.deliver_notification import deliver_notification
 from orchestrators.poll_export_job import poll_export_job
 from orchestrators.process_export import process_export
+from orchestrators.run_batch import run_batch
 from orchestrators.run_export import run_export
 from orchestrators.run_task_lane import run_task_lane
 from orchestrators.serve_export_task import serve_export_task
@@ -25,6 +26,7 @@ ORCHESTRATORS = {
     function.__name__: function
     for function in (
         run_export,
+        run_batch,
         poll_export_job,
         process_export,
         deliver_notification,
@@ -32,7 +34,7 @@ ORCHESTRATORS = {
         run_task_lane,
     )
 }
-ACTIVITY_MODULES = (creating, collecting, processing, notifying, serving)
+ACTIVITY_MODULES = (creating, batching, collecting, processing, notifying, serving)
 
 
 class VirtualApp:

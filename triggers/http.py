@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import time
 import traceback
 from typing import Any
 
@@ -29,6 +30,19 @@ def read_json(req: func.HttpRequest) -> Any:
         return json.loads(body)
     except ValueError:
         raise RequestError("the body is not valid JSON") from None
+
+
+def check_signed(req: func.HttpRequest) -> None:
+    """Raises Unauthorized unless the call is signed, if a secret is set."""
+    from mobexport.settings import get_settings
+    from mobexport.standard_webhooks import check
+
+    secret = get_settings().request_signing_secret
+    if secret is not None:
+        headers = {name.lower(): value for name, value in req.headers.items()}
+        check(
+            secret.get_secret_value(), "REQUEST_SIGNING_SECRET", headers, req.get_body() or b"", time.time()
+        )
 
 
 def respond(status: int, body: Any, headers: dict[str, str] | None = None) -> func.HttpResponse:

@@ -15,7 +15,7 @@ import requests
 
 from mobexport.config import Endpoint
 from mobexport.contract import API_VERSION, MAX_TOP
-from mobexport.errors import MobexportError, Transient
+from mobexport.errors import MobexportError, Rejected, Transient
 from mobexport.pipeline.requests import ExportRequest
 from mobexport.pipeline.source import Job
 from mobexport.pipeline.tokens import forget_tokens, get_token
@@ -63,6 +63,14 @@ class ExportApiClient:
             if len(jobs) < MAX_TOP:
                 break
         return sorted(found, key=lambda job: job.id)
+
+    def ping(self, app: str) -> None:
+        """Raises what is wrong if the API cannot be reached or refuses this caller; any app will do."""
+        try:
+            self._call("GET", app, "", query={"$top": "1"})
+        except Rejected as error:
+            if error.status != 404:
+                raise
 
     def _call(
         self,

@@ -15,6 +15,7 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from mobexport.clock import stamp
 from mobexport.errors import Conflict, NotFound
+from mobexport.pipeline.export_list import ListQuery, encode_token
 from mobexport.pipeline.export_row import PARTITION, ExportRow, begin, from_entity, to_entity
 from mobexport.pipeline.requests import ExportRequest
 from mobexport.pipeline.states import can_move
@@ -121,6 +122,19 @@ class Registry:
     def record_delivery(self, export_id: str, attempt: int, target: str, delivery: Mapping[str, Any]) -> None:
         """Keeps what became of a notification; also after the attempt has ended."""
         self.amend(export_id, lambda now: now.with_delivery(attempt, target, delivery))
+
+    def page(self, query: ListQuery) -> tuple[list[ExportRow], str | None]:
+        """Exports by id that fit the query, and the token to go on with; None at the end."""
+        found: list[ExportRow] = []
+        pages: Any = self._table.query_entities(
+            query.filter(PARTITION), parameters=query.parameters(), results_per_page=query.limit
+        ).by_page(query.token())  # type: ignore[arg-type]
+        # A page of a table may be empty and still not the last one.
+        for page in pages:
+            found += map(from_entity, page)
+            if found or pages.continuation_token is None:
+                break
+        return found, encode_token(pages.continuation_token)
 
     def open_rows(self) -> Iterator[ExportRow]:
         """Exports with anything left to do: running, owing a notification, or with a container to delete."""

@@ -1,11 +1,35 @@
-"""An export as the pipeline's HTTP API shows it."""
+"""Exports and batches as the pipeline's HTTP API shows them."""
 
 from __future__ import annotations
 
 from typing import Any
 from urllib.parse import quote
 
+from mobexport.pipeline.batches import Batch
 from mobexport.pipeline.export_row import ExportRow
+
+
+def show_batch(batch: Batch, base_url: str) -> dict[str, Any]:
+    """The batch with the outcome of each of its exports."""
+    return {
+        "id": batch.id,
+        "state": batch.state,
+        "counts": batch.counts,
+        "parallel": batch.parallel,
+        "createdAt": batch.created_at,
+        "endedAt": batch.ended_at,
+        "exports": [
+            {
+                "id": item.request.id,
+                **item.request.subject(),
+                "attempt": item.attempt,
+                "state": str(item.state) if item.state else "Waiting" if item.attempt is None else "Running",
+                "links": {"self": f"{base_url}/exports/{quote(item.request.id, safe='')}"},
+            }
+            for item in batch.items
+        ],
+        "links": {"self": f"{base_url}/batches/{quote(batch.id, safe='')}"},
+    }
 
 
 def show_export(row: ExportRow, base_url: str) -> dict[str, Any]:
@@ -20,6 +44,7 @@ def show_export(row: ExportRow, base_url: str) -> dict[str, Any]:
         "attempt": row.attempt,
         "cancelRequested": row.cancel_requested,
         "jobId": row.job_id,
+        "destination": row.request.destination,
         "files": row.files,
         "counts": dict(row.counts) if row.counts else None,
         "manifest": row.manifest,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def running(azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
     )
     raw = DataStorage(settings).container("raw")
-    for app in ("shop", "slow", "restarted"):
+    for app in ("shop", "slow", "restarted", "listed", "batched"):
         raw.upload_blob(f"{app}/events/2025-03-23/a.ndjson", EVENT, overwrite=True)
     state: Path = tmp_path_factory.mktemp("app")
     quick = {"POLL_FIRST_SECONDS": "0.5", "POLL_MAX_SECONDS": "1", "EXPORTS_CONFIG": str(state / "none.toml")}
@@ -88,6 +89,71 @@ def test_given_a_cancel_when_in_time_then_cancelled_and_the_next_request_is_a_ne
         status, again = running.post("/api/exports", {**ONE_DAY, "app": "slow"})
         assert (status, again["attempt"]) == (202, 2)
         assert wait(running, first["id"])["state"] == "Succeeded"
+
+
+def test_given_exports_when_listed_then_filtered_and_page_by_page(running) -> None:
+    for day in ("2024-02-01", "2024-02-02", "2024-02-03"):
+        days = {"startDate": day, "endDate": day}
+        running.post("/api/exports", {"exportType": "Event", "app": "listed", **days})
+    _, tagged = running.post("/api/exports", {"exportType": "Tag", "app": "listed"})
+    status, page = running.get("/api/exports?app=listed&exportType=event&limit=2")
+    assert (status, len(page["exports"])) == (200, 2)
+    assert "continuation" in page["links"]["next"]
+    _, rest = running.get(page["links"]["next"].removeprefix(running.url))
+    assert (len(rest["exports"]), rest["links"]) == (1, {})
+    ids = [export["id"] for export in (*page["exports"], *rest["exports"])]
+    assert ids == sorted(ids)
+    wait(running, tagged["id"])
+    query = "app=listed&state=Empty,Succeeded&exportType=Tag&createdFrom=2024-01-01"
+    _, found = running.get(f"/api/exports?{query}")
+    assert [export["id"] for export in found["exports"]] == [tagged["id"]]
+    assert running.get("/api/exports?app=listed&createdTo=2024-01-01")[1]["exports"] == []
+    status, problem = running.get("/api/exports?state=Lost&limit=0&continuation=x&createdFrom=soon&color=red")
+    assert status == 400
+    fields = {item["field"] for item in problem["problems"]}
+    assert fields == {"state", "limit", "continuation", "createdFrom", "color"}
+
+
+def test_given_a_batch_when_made_then_each_export_has_an_outcome_and_the_same_batch_again(running) -> None:
+    days = {"startDate": "2025-03-23", "endDate": "2025-03-24", "app": "batched", "parallel": 2}
+    status, batch = running.post("/api/batches", {**days, "exportTypes": ["Event", "Activity"]})
+    assert (status, len(batch["exports"])) == (202, 4)
+    deadline = time.monotonic() + 60
+    while batch["state"] == "Running" and time.monotonic() < deadline:
+        time.sleep(0.5)
+        _, batch = running.get(f"/api/batches/{batch['id']}")
+    assert (batch["state"], batch["counts"]) == ("Succeeded", {"Empty": 3, "Succeeded": 1})
+    status, again = running.post("/api/batches", {**days, "exportTypes": ["Event", "Activity"]})
+    assert (status, again["id"]) == (200, batch["id"])
+    assert running.get("/api/batches/none")[0] == 404
+    assert running.post("/api/batches", {"exportTypes": ["Fax"]})[0] == 400
+
+
+def test_given_a_container_of_the_users_own_when_exported_then_delivered_there_and_not_processed(
+    running, azurite
+) -> None:
+    storage = DataStorage(read_settings({"DATA_STORAGE": azurite.connection_string}))
+    storage.container("theirs")
+    url = storage.container_write_url("theirs", timedelta(hours=1))
+    status, export = running.post("/api/exports", {**ONE_DAY, "app": "shop", "containerUrl": url})
+    assert status == 202
+    assert "sig=" not in str(export)
+    done = wait(running, export["id"])
+    assert (done["state"], done["manifest"], done["files"]) == ("Delivered", None, None)
+    assert done["destination"].endswith("/theirs")
+    (blob,) = storage.list_blobs("theirs")
+    assert blob.name.startswith("Event-")
+    assert list(storage.list_blobs("exports", f"shop/Event/{export['id']}/")) == []
+    rows = storage.table("secrets").query_entities("PartitionKey eq 'destinations'")
+    assert list(rows) == []
+
+
+def test_given_health_when_all_is_well_then_every_part_is_named(running) -> None:
+    status, health = running.get("/api/health")
+    assert status == 200
+    assert health["checks"] == dict.fromkeys(
+        ("indexing", "settings", "configuration", "storage", "exportApi"), "ok"
+    )
 
 
 def test_given_a_kill_in_mid_run_when_started_again_then_the_export_finishes(running) -> None:

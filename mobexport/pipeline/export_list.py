@@ -1,0 +1,127 @@
+"""What a caller may ask the list of exports for: a filter of the registry's table, and its continuation."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from mobexport import export_types
+from mobexport.clock import stamp
+from mobexport.errors import Problem, RequestError, UnknownExportType
+from mobexport.pipeline.states import State
+
+MAX_LIMIT: Final = 200
+_DEFAULT_LIMIT: Final = 50
+_NAMES: Final = ("app", "exportType", "state", "createdFrom", "createdTo", "limit", "continuation")
+
+
+@dataclass(frozen=True)
+class ListQuery:
+    """Filters that are None do not filter; times are RFC 3339 in UTC, `created_to` excluded."""
+
+    app: str | None = None
+    export_type: str | None = None
+    states: tuple[State, ...] = ()
+    created_from: str | None = None
+    created_to: str | None = None
+    limit: int = _DEFAULT_LIMIT
+    continuation: Mapping[str, str] | None = None
+
+    def filter(self, partition: str) -> str:
+        """OData over the columns of the registry; what callers wrote stands in parameters."""
+        terms = [f"PartitionKey eq '{partition}'"]
+        terms += ["app eq @app"] if self.app else []
+        terms += ["exportType eq @type"] if self.export_type else []
+        terms += ["created_at ge @from"] if self.created_from else []
+        terms += ["created_at lt @to"] if self.created_to else []
+        if self.states:
+            # Literals: they are our own words, and the SDK replaces no parameter next to a bracket.
+            terms.append("(" + " or ".join(f"state eq '{state}'" for state in self.states) + ")")
+        return " and ".join(terms)
+
+    def parameters(self) -> dict[str, Any]:
+        """Values for `filter`."""
+        named = {
+            "app": self.app,
+            "type": self.export_type,
+            "from": self.created_from,
+            "to": self.created_to,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+    def token(self) -> dict[str, str] | None:
+        """The table's own continuation."""
+        return dict(self.continuation) if self.continuation else None
+
+
+def parse_list_query(query: Mapping[str, str]) -> ListQuery:
+    """The query of `GET /api/exports`; `state` may name several, separated by commas.
+
+    Raises RequestError that names every option that is wrong or unknown.
+    """
+    names = {name.lower(): name for name in _NAMES}
+    # A function key may stand in the query too.
+    given = {name.lower(): value for name, value in query.items() if name.lower() != "code"}
+    problems = [
+        Problem(name, f"is no option of this list; there are: {', '.join(_NAMES)}")
+        for name in given
+        if name not in names
+    ]
+    export_type = None
+    if wanted := given.get("exporttype"):
+        try:
+            export_type = export_types.get(wanted).name
+        except UnknownExportType as error:
+            problems.append(Problem("exportType", error.message))
+    states = _states(given.get("state", ""), problems)
+    times = [_time(names[name], given.get(name), problems) for name in ("createdfrom", "createdto")]
+    limit = given.get("limit", str(_DEFAULT_LIMIT))
+    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:9]) <= MAX_LIMIT):
+        problems.append(Problem("limit", f"must be a whole number from 1 to {MAX_LIMIT}"))
+        limit = "1"
+    continuation = _decode(given.get("continuation"), problems)
+    if problems:
+        raise RequestError("; ".join(f"{name}: {text}" for name, text in problems), problems=problems)
+    return ListQuery(given.get("app"), export_type, states, times[0], times[1], int(limit), continuation)
+
+
+def encode_token(token: Mapping[str, str] | None) -> str | None:
+    """The table's continuation as one opaque word for a URL."""
+    return base64.urlsafe_b64encode(json.dumps(dict(token)).encode()).decode() if token else None
+
+
+def _decode(text: str | None, problems: list[Problem]) -> Mapping[str, str] | None:
+    if not text:
+        return None
+    try:
+        token = json.loads(base64.urlsafe_b64decode(text.encode("ascii")))
+        if set(token) == {"PartitionKey", "RowKey"} and all(isinstance(one, str) for one in token.values()):
+            return dict(token)
+    except (ValueError, binascii.Error, TypeError):
+        pass
+    problems.append(Problem("continuation", "must be what an earlier answer's links.next says"))
+    return None
+
+
+def _states(text: str, problems: list[Problem]) -> tuple[State, ...]:
+    known = {state.lower(): state for state in State}
+    wanted = [name for name in text.lower().split(",") if name]
+    if unknown := [name for name in wanted if name not in known]:
+        problems.append(Problem("state", f"{unknown[0][:40]!r} is none of {', '.join(State)}"))
+    return tuple(known[name] for name in wanted if name in known)
+
+
+def _time(name: str, text: str | None, problems: list[Problem]) -> str | None:
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        problems.append(Problem(name, "must be a day or a time such as 2025-03-23T00:00:00Z"))
+        return None
+    return stamp(found if found.tzinfo else found.replace(tzinfo=UTC))

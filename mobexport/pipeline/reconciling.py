@@ -1,0 +1,90 @@
+"""What hints, instances and crashes left undone: found by the registry, which is the truth."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from mobexport.clock import stamp
+from mobexport.errors import MobexportError
+from mobexport.pipeline.collecting import COMPLETE, export_folder, job_token, landing_of
+from mobexport.pipeline.export_row import ExportRow
+from mobexport.pipeline.finishing import Finisher
+from mobexport.pipeline.registry import Registry
+from mobexport.pipeline.source import JobSource
+from mobexport.storage import EXPORTS_CONTAINER, DataStorage
+
+_log = logging.getLogger(__name__)
+
+QUIET: Final = timedelta(minutes=10)
+"""An attempt whose row was written within this time is left to its run."""
+
+
+@dataclass(frozen=True)
+class Reconciler:
+    """Looks at every export with anything left to do; what must be started is left to the caller."""
+
+    registry: Registry
+    storage: DataStorage
+    finisher: Finisher
+    source: Callable[[str], JobSource]
+    """Job source of an export, by id."""
+    late_file_hours: float
+
+    def look(self, now: datetime) -> tuple[list[ExportRow], list[ExportRow]]:
+        """Exports whose run has been quiet, and exports that owe a notification; both may be going.
+
+        Landing containers of exports that ended are looked at and, after a while, deleted.
+        """
+        quiet, owing = [], []
+        for row in self.registry.open_rows():
+            if not row.state.terminal and row.updated_at < stamp(now - QUIET):
+                quiet.append(row)
+            if row.owed:
+                owing.append(row)
+            if row.state.terminal and row.landing is not None:
+                self._clear(row, now)
+        return quiet, owing
+
+    def _clear(self, row: ExportRow, now: datetime) -> None:
+        """Reports files that came after the collection, and deletes the container when its time is over."""
+        assert row.landing is not None
+        late = tuple(f"{row.landing}/{name}" for name in self._late_files(row))
+        if set(late) - set(row.late_files):
+            _log.warning("export %s: files came late and were not processed: %s", row.id, ", ".join(late))
+            row = self.registry.amend(row.id, lambda found: replace(found, late_files=late))
+        if (row.ended_at or row.updated_at) > stamp(now - timedelta(hours=self.late_file_hours)):
+            return
+        self._record_left_behind(row)
+        if late:
+            # Somebody has to look: the container stays until the purge, and the export says where.
+            self.registry.amend(row.id, lambda found: replace(found, landing=None))
+        else:
+            self.finisher.drop_landing(row)
+
+    def _late_files(self, row: ExportRow) -> list[str]:
+        assert row.landing is not None
+        folder = export_folder(row)
+        complete = self.storage.read_json(EXPORTS_CONTAINER, folder + COMPLETE)
+        if complete is None:
+            return []
+        collected = {file["name"].removeprefix(folder) for file in complete["files"]}
+        return [blob.name for blob in self.storage.list_blobs(row.landing) if blob.name not in collected]
+
+    def _record_left_behind(self, row: ExportRow) -> None:
+        """Jobs of this attempt that showed up only after another had won."""
+        try:
+            jobs = self.source(row.id).find_by_token(row.request, job_token(row))
+        except MobexportError as error:
+            _log.warning("export %s: cannot look for jobs left behind: %s", row.id, error.message)
+            return
+        left = [job for job in jobs if job.id != row.job_id and job.id not in row.orphans]
+        for job in left:
+            if landing := landing_of(job):
+                self.storage.delete_container(landing)
+        if left:
+            ids = tuple(job.id for job in left)
+            self.registry.amend(row.id, lambda found: replace(found, orphans=(*found.orphans, *ids)))

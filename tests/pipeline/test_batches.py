@@ -1,0 +1,184 @@
+"""Batches and schedules over a real account: bounded, repeatable, each export with an outcome of its own."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from mobexport.config import ExportsConfig
+from mobexport.errors import Conflict, RequestError
+from mobexport.pipeline.batch_parsing import parse_batch
+from mobexport.pipeline.batches import Batches, new_batch
+from mobexport.pipeline.scheduling import Scheduler
+from mobexport.pipeline.states import State
+from mobexport.settings import read_settings
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+SETTINGS = read_settings(
+    {"DATA_STORAGE": "UseDevelopmentStorage=true", "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+)
+
+
+def config(app: str, **options) -> ExportsConfig:
+    return ExportsConfig.model_validate({"apps": {app: options}, "targets": {"q": {"kind": "storage-queue"}}})
+
+
+@pytest.fixture
+def app(make_request) -> str:
+    return make_request().app
+
+
+@pytest.fixture
+def batches(storage, registry) -> Batches:
+    return Batches(storage, registry)
+
+
+def end(registry, row, state: State) -> None:
+    registry.change(row.id, row.attempt, lambda now: replace(now, state=State.FAILED))
+    if state is not State.FAILED:
+        registry.amend(row.id, lambda now: replace(now, state=state))
+
+
+def make(make_request, count: int, *, parallel: int = 2, rerun: bool = False):
+    days = [date(2025, 3, 1) + timedelta(days=n) for n in range(count)]
+    requests = [make_request(window=(day, day)) for day in days]
+    return new_batch("batch", requests, parallel=parallel, rerun=rerun)
+
+
+def test_given_a_batch_when_carried_on_then_so_many_at_once_and_every_outcome_is_its_own(
+    batches, registry, make_request
+) -> None:
+    batch, began = batches.add(make(make_request, 5))
+    assert (began, batch.state, batch.counts) == (True, "Running", {"Waiting": 5})
+    ends = iter([State.SUCCEEDED, State.FAILED, State.EMPTY, State.CANCELLED, State.SUCCEEDED])
+    most = 0
+    while batch.ended_at is None:
+        batch, starting = batches.advance(batch.id)
+        running = [item for item in batch.items if item.attempt is not None and item.state is None]
+        most = max(most, len(running))
+        assert {row.id for row in starting} <= {item.request.id for item in running}
+        for row in starting:
+            end(registry, row, next(ends))
+    assert most == 2
+    assert (batch.state, batch.counts) == (
+        "PartiallySucceeded",
+        {"Cancelled": 1, "Empty": 1, "Failed": 1, "Succeeded": 2},
+    )
+    assert batches.get(batch.id) == batch
+
+
+def test_given_a_step_that_is_repeated_when_carried_on_then_nothing_begins_twice(
+    batches, registry, make_request
+) -> None:
+    batch, _ = batches.add(make(make_request, 2, rerun=True))
+    row, _ = registry.request(batch.items[0].request, rerun=True)
+    # The worker died after the export had begun and before the batch knew.
+    batch, starting = batches.advance(batch.id)
+    assert [item.attempt for item in batch.items] == [row.attempt, 1]
+    assert batches.advance(batch.id)[0] == batch
+    assert len(starting) == 2
+
+
+def test_given_the_same_batch_when_asked_for_again_then_as_it_is_or_what_failed_begins_anew(
+    batches, registry, make_request
+) -> None:
+    batch, _ = batches.add(make(make_request, 2))
+    assert batches.add(make(make_request, 2)) == (batch, False)
+    _, rows = batches.advance(batch.id)
+    for row, state in zip(rows, (State.SUCCEEDED, State.FAILED), strict=True):
+        end(registry, row, state)
+    batch, _ = batches.advance(batch.id)
+    assert batch.state == "PartiallySucceeded"
+    later = NOW + timedelta(hours=1)
+    again = new_batch(
+        "batch",
+        [replace(item.request, requested_at=later) for item in batch.items],
+        parallel=2,
+        rerun=False,
+    )
+    assert again.id == batch.id
+    assert batches.add(again)[1]
+    batch, starting = batches.advance(batch.id)
+    assert [(item.attempt, item.state) for item in batch.items] == [(1, State.SUCCEEDED), (2, None)]
+    assert [row.attempt for row in starting] == [2]
+
+
+def test_given_a_running_batch_when_rerun_then_conflict(batches, make_request) -> None:
+    batch = make(make_request, 1, rerun=True)
+    batches.add(batch)
+    with pytest.raises(Conflict):
+        batches.add(batch)
+
+
+def test_given_two_hundred_exports_when_kept_then_the_row_holds_them(batches, make_request) -> None:
+    batch = make(make_request, 200)
+    assert batches.add(batch)[0] == batch
+
+
+def test_given_types_and_days_when_parsed_then_each_pair_is_an_export(app) -> None:
+    body = {"app": app, "startDate": "2025-03-01", "endDate": "2025-03-05", "windowDays": 2}
+    batch = parse_batch({**body, "exportTypes": ["Event", "Tag", "Push"]}, config(app), SETTINGS, NOW)
+    subjects = [item.request.subject() for item in batch.items]
+    assert [one["window"] for one in subjects if one["exportType"] == "Event"] == [
+        ["2025-03-01", "2025-03-02"],
+        ["2025-03-03", "2025-03-04"],
+        ["2025-03-05", "2025-03-05"],
+    ]
+    assert [one["exportType"] for one in subjects].count("Tag") == 1
+    pushes = [one for one in subjects if one["exportType"] == "Push"]
+    assert len({one["campaignType"] for one in pushes}) == len(pushes) == 4
+    assert pushes[0]["campaignWindowEnd"] == "2025-03-05T23:59:59.999Z"
+    assert len({item.request.id for item in batch.items}) == len(batch.items)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"exportTypes": ["Fax"]}, "exportTypes"),
+        ({"exportTypes": []}, "exportTypes"),
+        ({"exportTypes": ["Event"]}, "startDate"),
+        ({"exportTypes": ["Tag"], "windowDays": 0}, "windowDays"),
+        ({"exportTypes": ["Tag"], "parallel": 33}, "parallel"),
+        ({"exportTypes": ["Tag"], "containerUrl": "x"}, "containerUrl"),
+        ({"startDate": "2024-01-01", "endDate": "2024-12-31"}, "windowDays"),
+    ],
+)
+def test_given_a_wrong_batch_when_parsed_then_the_field_is_named(app, body, field: str) -> None:
+    with pytest.raises(RequestError) as error:
+        parse_batch({"app": app, **body}, config(app), SETTINGS, NOW)
+    assert field in {name for name, _ in error.value.problems}
+
+
+def scheduler(app: str, storage, batches, **schedule) -> Scheduler:
+    return Scheduler(config(app, schedule=schedule, notify=["q"]), SETTINGS, storage, batches)
+
+
+def test_given_a_schedule_when_due_then_late_days_of_each_type_and_fresh_snapshots_once(
+    app, storage, batches
+) -> None:
+    daily = scheduler(app, storage, batches, at="03:00", types=["Event", "Tag", "Push"])
+    (batch,) = daily.due(NOW)
+    subjects = [item.request.subject() for item in batch.items]
+    assert subjects[0]["window"] == ["2026-11-21", "2026-11-23"]
+    assert [one["exportType"] for one in subjects] == ["Event", "Tag", "Push", "Push", "Push", "Push"]
+    assert {item.request.notify for item in batch.items} == {("q",)}
+    assert list(daily.due(NOW + timedelta(hours=5))) == []
+
+
+def test_given_days_of_downtime_when_due_then_each_missed_day_oldest_first_snapshots_only_fresh(
+    app, storage, batches
+) -> None:
+    daily = scheduler(app, storage, batches, types=["Event", "Tag"], late_days=1)
+    list(daily.due(NOW))
+    missed = list(daily.due(NOW + timedelta(days=3)))
+    found = [[item.request.subject()["window"] for item in batch.items] for batch in missed]
+    assert found == [[["2026-11-24"] * 2], [["2026-11-25"] * 2], [["2026-11-26"] * 2, None]]
+
+
+def test_given_a_crash_before_a_day_is_noted_when_due_again_then_the_same_batch(
+    app, storage, batches
+) -> None:
+    daily = scheduler(app, storage, batches, types=["Event"])
+    crashed = next(iter(daily.due(NOW)))
+    (again,) = daily.due(NOW + timedelta(minutes=5))
+    assert again == crashed
