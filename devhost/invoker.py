@@ -122,7 +122,7 @@ class Invoker:
             with logged_run(function, call.reason, call.details) as run_id:
                 arguments = self._arguments(function, call, run_id)
                 if function.is_async:
-                    future = asyncio.run_coroutine_threadsafe(function.call(**arguments), self._loop)
+                    future = asyncio.run_coroutine_threadsafe(_awaited(function, arguments), self._loop)
                 else:
                     future = self._pool.submit(_in_this_context(function, arguments))
                 return self._finish(function, call, arguments, future.result())
@@ -141,7 +141,7 @@ class Invoker:
                 prepare = functools.partial(self._arguments, function, call, run_id)
                 arguments = await loop.run_in_executor(self._storage_pool, prepare) if waits else prepare()
                 if function.is_async:
-                    future = asyncio.run_coroutine_threadsafe(function.call(**arguments), self._loop)
+                    future = asyncio.run_coroutine_threadsafe(_awaited(function, arguments), self._loop)
                     result = await asyncio.shield(asyncio.wrap_future(future))
                 else:
                     result = await loop.run_in_executor(self._pool, _in_this_context(function, arguments))
@@ -174,7 +174,6 @@ class Invoker:
         arguments |= {parameter.name: _Out() for parameter in function.signature.outputs}
         if function.signature.wants_context:
             context = Context(run_id, function.name, str(self._root), call.retry or RetryContext())
-            context.thread_local_storage.invocation_id = run_id
             arguments["context"] = context
         return arguments
 
@@ -211,7 +210,24 @@ def _data(function: Function, call: Call) -> dict[str, Any]:
 
 def _in_this_context(function: Function, arguments: Mapping[str, Any]) -> Callable[[], Any]:
     """Log lines of a function's thread carry its name: context variables do not follow by themselves."""
-    return functools.partial(contextvars.copy_context().run, function.call, **arguments)
+
+    def run() -> Any:
+        _mark_thread(arguments)
+        return function.call(**arguments)
+
+    return functools.partial(contextvars.copy_context().run, run)
+
+
+async def _awaited(function: Function, arguments: Mapping[str, Any]) -> Any:
+    _mark_thread(arguments)
+    return await function.call(**arguments)
+
+
+def _mark_thread(arguments: Mapping[str, Any]) -> None:
+    """A function hands the invocation id on to threads of its own, which mark their log lines with it."""
+    context = arguments.get("context")
+    if isinstance(context, Context):
+        context.thread_local_storage.invocation_id = context.invocation_id
 
 
 def _thread_count() -> int:

@@ -275,10 +275,19 @@ app = func.FunctionApp()
 def nightly(timer: func.TimerRequest) -> None: ...
 """
 
+_CONTEXT_NAME = """
+import azure.durable_functions as df
+app = df.DFApp()
+@app.orchestration_trigger(context_name="ctx")
+def chain(ctx):
+    yield ctx.call_activity("a")
+"""
+
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
+        (_CONTEXT_NAME, "cannot load the chain function: "),
         (None, "there is no function_app.py"),
         ("import nowhere_to_be_found", "function_app.py cannot be imported: ModuleNotFoundError"),
         ("x = 1", "one function app at its top level is needed, 0 found"),
