@@ -46,3 +46,15 @@ def test_given_the_readme_when_read_then_its_make_targets_exist() -> None:
 def test_given_the_readme_when_read_then_its_first_screen_is_short() -> None:
     lines = (ROOT / "README.md").read_text("utf-8").splitlines()
     assert next(n for n, line in enumerate(lines) if line.startswith("| **unproven**")) < 50
+
+
+def test_given_the_checklist_of_devhost_when_read_then_every_test_it_names_exists() -> None:
+    text = (ROOT / "docs" / "devhost.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+) \|[^|]+\| (.+) \|$", text, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 45))
+    for number, tests in rows:
+        named = re.findall(r"`([\w/]+\.py)::(\w+)`", tests)
+        assert named or re.fullmatch("(golden|chaos)(, (golden|chaos))*", tests), number
+        for path, test in named:
+            source = (ROOT / "tests" / "devhost" / path).read_text("utf-8")
+            assert f"def {test}(" in source, f"{path}::{test}"
