@@ -17,7 +17,7 @@ from azure.functions import OrchestrationContext
 from azure.functions.meta import Datum
 
 from devhost import console
-from devhost.admin_api import AdminApi
+from devhost.admin_api import VERSION, AdminApi
 from devhost.bindings.build import TRIGGERS, Bindings, BindingServices, build_bindings, unknown
 from devhost.bindings.queues import Encoding
 from devhost.durable import http_activity
@@ -37,7 +37,7 @@ from devhost.indexing import Function, load_functions
 from devhost.invoker import CALLED, Call, Invoker
 from devhost.ports import HOST, open_port
 from devhost.routing import Route, Router
-from devhost.settings import HostJson, LocalSettings, apply_local_settings, read_host_json
+from devhost.settings import HostJson, LocalSettings, apply_local_settings, read_host_json, resolve
 from devhost.storage import Storage
 from devhost.triggers.background import Trigger
 from devhost.triggers.build import BUILDERS, TriggerServices, build_trigger
@@ -70,6 +70,7 @@ def run(
         os.environ["WEBSITE_HOSTNAME"] = f"{HOST}:{listener.getsockname()[1]}"
         os.environ["AzureWebJobsScriptRoot"] = str(root)  # noqa: SIM112 - the name the SDK reads
         os.environ["AZURE_FUNCTIONS_ENVIRONMENT"] = "Development"
+        console.say(f"Function Runtime Version: {VERSION}\n")
         apply_local_settings(local, os.environ, console.say)
         os.environ.setdefault("FUNCTIONS_WORKER_RUNTIME", "python")
         settings = read_host_json(root, os.environ)
@@ -184,7 +185,9 @@ class Host:
         for function in self._of_type("httpTrigger"):
             template = "/".join(part for part in (self._settings.route_prefix, function.route) if part)
             try:
-                routes.append(Route(template, function.methods, function))
+                routes.append(Route(resolve(template, os.environ), function.methods, function))
+            except IndexingError as error:
+                self._refuse(function, error)
             except ValueError as error:
                 self._refuse(function, IndexingError(str(error)))
         return routes

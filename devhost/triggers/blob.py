@@ -27,8 +27,8 @@ from devhost.triggers.blob_path import BlobPath
 _log = logging.getLogger("devhost")
 POISON_QUEUE = "webjobs-blobtrigger-poison"
 _POLL_SECONDS = 0.7
-_REST_PER_LISTING = 9
-"""Seconds of rest per second of listing: it takes a tenth of the time, however many blobs there are."""
+_REST_PER_LISTING = 15
+"""Seconds of rest per second of a core that a listing took: a few per cent, however many blobs there are."""
 _LONGEST_REST_SECONDS = 60.0
 _BACKOFF_MAX_SECONDS = 5.0
 
@@ -76,10 +76,10 @@ class BlobTrigger(BackgroundTrigger):
     def _loop(self) -> None:
         failures = 0
         while not self._stopping.is_set():
-            began = time.monotonic()
+            began = time.thread_time()
             try:
                 found = self._listed()
-                rest = (time.monotonic() - began) * _REST_PER_LISTING
+                rest = (time.thread_time() - began) * _REST_PER_LISTING
                 self._take(found)
                 self._answers()
                 failures, pause = 0, min(max(_POLL_SECONDS, rest), _LONGEST_REST_SECONDS)

@@ -49,7 +49,7 @@ class RunningHost:
     def output(self) -> str:
         return "".join(self.lines)
 
-    def wait_for(self, pattern: str, count: int = 1, seconds: float = 40) -> re.Match[str]:
+    def wait_for(self, pattern: str, count: int = 1, seconds: float = 90) -> re.Match[str]:
         """The nth match in the output."""
         until = time.monotonic() + seconds
         while True:
@@ -73,7 +73,7 @@ class RunningHost:
             self.url + path, data, {"Content-Type": "application/json", **names}, method=method
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -127,7 +127,7 @@ def storage(azurite: Azurite) -> Storage:
 def eventually() -> Callable[..., Any]:
     """Asks again and again until the answer is true, and gives it; some seconds at most."""
 
-    def ask(check: Callable[[], Any], seconds: float = 30) -> Any:
+    def ask(check: Callable[[], Any], seconds: float = 90) -> Any:
         until = time.monotonic() + seconds
         while not (value := check()):
             assert time.monotonic() < until, "waited too long"

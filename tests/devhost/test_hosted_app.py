@@ -76,6 +76,14 @@ def say(req: func.HttpRequest) -> str:
     logging.debug("not at this level")
     return threading.current_thread().name
 
+@app.route(route="%ROUTE%/{n}")
+def routed(req: func.HttpRequest) -> str:
+    return req.route_params["n"]
+
+@app.route(route="%NOWHERE%")
+def bad_route(req: func.HttpRequest) -> str:
+    return ""
+
 @app.route(route="none")
 def none(req: func.HttpRequest):
     return None
@@ -132,7 +140,7 @@ def host(azurite: Azurite, host_of: Callable[..., Any], tmp_path_factory: pytest
         storage.blobs("DATA").create_container(name)
     storage.queues("DATA").create_queue("orders")
     storage.queues("DATA").create_queue("plain")
-    settings = {"QUEUE": "orders", "AzureWebJobs.off.Disabled": "true"}
+    settings = {"QUEUE": "orders", "ROUTE": "from/setting", "AzureWebJobs.off.Disabled": "true"}
     (folder / "local.settings.json").write_text(json.dumps({"Values": settings}))
     host = host_of(folder, "--no-reload", DATA=azurite.connection_string, PYTHON_THREADPOOL_THREAD_COUNT="3")
     host.storage = storage
@@ -326,6 +334,7 @@ def test_given_functions_that_cannot_run_when_the_host_starts_then_the_cause_is_
     expected = {
         "on_cosmos": "devhost does not know the trigger binding 'cosmosDBTrigger'",
         "to_table": "devhost does not know the output binding 'table'",
+        "bad_route": indexing + "Microsoft.Azure.WebJobs.Host: '%NOWHERE%' does not resolve to a value.",
         "no_setting": indexing + "Microsoft.Azure.WebJobs.Host: '%NOWHERE%' does not resolve to a value.",
         "bad_path": indexing + "Microsoft.Azure.WebJobs.Extensions.Storage.Blobs: Invalid blob trigger path"
         " '{{c}}/x'. Container paths cannot contain {{resolve}} tokens.",
@@ -340,6 +349,7 @@ def test_given_functions_that_cannot_run_when_the_host_starts_then_the_cause_is_
         status, body = host.call(f"/admin/functions/{name}/status")
         assert (status, json.loads(body)["errors"][0][: len(cause)]) == (200, cause)
     assert host.call("/api/table") == (404, b"")
+    assert host.call("/api/from/setting/7") == (200, b"7")
     assert "The retry policy of 'retried' has no effect" in host.output
     assert "host.json names no extensionBundle: without one, func start and Azure do not know" in host.output
 
@@ -350,7 +360,7 @@ def test_given_a_disabled_function_when_the_host_starts_then_it_says_so_as_func_
     assert "off:" not in listed
     assert listed.endswith("Function off is disabled.\n")
     names = re.findall(r"^\t(\w+): ", listed, re.MULTILINE)
-    http = ["get", "none", "number", "put", "retried", "say", "to_table"]
+    http = ["bad_route", "get", "none", "number", "put", "retried", "routed", "say", "to_table"]
     assert names[: len(http)] == http
     assert f"\tput: [POST] {host.url}/api/put/{{name}}\n\n" in listed
     assert "\ton_queue: queueTrigger\n\n" in listed

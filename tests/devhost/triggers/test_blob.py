@@ -300,3 +300,22 @@ def test_given_many_blobs_when_listed_then_all_of_them_in_pages(
         client_type, "list_blob_names", lambda self, **k: listing(self, results_per_page=3, **k)
     )
     assert [name for name, _ in world.trigger()._listed()] == [f"in/{n}" for n in range(7)]
+
+
+@pytest.mark.parametrize(("cost", "rest"), [(0.001, 0.7), (0.2, 3.0), (90.0, 60.0)])
+def test_given_a_listing_that_costs_when_done_then_the_rest_grows_with_it(
+    cost: float, rest: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trigger = BlobTrigger("f", parse_path("abc"), "DATA", Storage({}), Store(":memory:"), _Runs())
+    times = iter([10.0, 10.0 + cost])
+    monkeypatch.setattr("devhost.triggers.blob.time.thread_time", lambda: next(times))
+    monkeypatch.setattr(trigger, "_listed", list)
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        trigger.stop()
+
+    monkeypatch.setattr(trigger._stopping, "wait", wait)
+    trigger._loop()
+    assert waited == [pytest.approx(rest)]
