@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devhost.errors import IndexingError
+from devhost.settings import resolve
 from devhost.time_spans import parse_time_span
 from devhost.triggers.ncrontab import has_monitor, parse_schedule
 
@@ -284,3 +286,26 @@ def test_given_a_schedule_when_it_runs_several_times_a_minute_then_it_has_no_sta
     expression: str, expected: bool
 ) -> None:
     assert has_monitor(parse_schedule(expression), START + timedelta(milliseconds=3)) is expected
+
+
+_NOT_RECOGNIZED = (
+    "Extensions: The schedule expression '{}' was not recognized as a valid cron expression or timespan"
+    " string."
+)
+
+
+@pytest.mark.parametrize(
+    ("function", "schedule", "recorded"),
+    [
+        ("missing", "%MISSING%", "Host: '%MISSING%' does not resolve to a value."),
+        ("bad_sched", "not a cron", _NOT_RECOGNIZED.format("not a cron")),
+        ("dow7", "0 0 12 * * 7", _NOT_RECOGNIZED.format("0 0 12 * * 7")),
+    ],
+)
+def test_given_a_schedule_that_is_refused_when_told_then_the_text_is_the_recorded_one(
+    function: str, schedule: str, recorded: str
+) -> None:
+    with pytest.raises(IndexingError) as told:
+        parse_schedule(resolve(schedule, {}))
+    where = f"Microsoft.Azure.WebJobs.Host: Error indexing method 'Functions.{function}'"
+    assert told.value.of(function) == f"{where}. Microsoft.Azure.WebJobs.{recorded}"
