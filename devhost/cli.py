@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import signal
 import socket
 import sys
@@ -59,12 +60,28 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="do not replay orchestrators in the background to find those that are not deterministic",
     )
+    start.add_argument(
+        "--harsh", action="store_true", help="do on purpose what production may do (docs/devhost.md)"
+    )
+    start.add_argument(
+        "--seed", type=int, help="the course of events of --harsh (default: a new one each time)"
+    )
     return parser
+
+
+def _seed(options: argparse.Namespace) -> int | None:
+    """The seed of harsh mode, if it is on."""
+    if not options.harsh:
+        return None
+    return random.SystemRandom().randrange(10**6) if options.seed is None else int(options.seed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 after a signal, 1 when the host cannot start (one line on standard error says why)."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.seed is not None and not options.harsh:
+        parser.error("--seed belongs to --harsh")
     root = options.script_root.resolve()
     state = options.state.resolve() if options.state else root / ".devhost"
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the host has a handler of its own
@@ -94,8 +111,10 @@ def _start(stack: ExitStack, root: Path, state: Path, options: argparse.Namespac
         stack.callback(emulator.stop)
         emulator.start()
 
+    seed = _seed(options)
+
     def serve() -> int:
-        return _serve(root, state, listener, local, check_determinism=not options.no_determinism_check)
+        return _serve(root, state, listener, local, options, seed)
 
     if not options.reload:
         code = serve()
@@ -107,7 +126,12 @@ def _start(stack: ExitStack, root: Path, state: Path, options: argparse.Namespac
 
 
 def _serve(
-    root: Path, state: Path, listener: socket.socket, local: LocalSettings, *, check_determinism: bool
+    root: Path,
+    state: Path,
+    listener: socket.socket,
+    local: LocalSettings,
+    options: argparse.Namespace,
+    seed: int | None,
 ) -> int:
     """The host itself, in this process."""
     stop = threading.Event()
@@ -122,7 +146,15 @@ def _serve(
     try:
         from devhost.host import run
 
-        return run(root, listener, state, local, stop, check_determinism=check_determinism)
+        return run(
+            root,
+            listener,
+            state,
+            local,
+            stop,
+            check_determinism=not options.no_determinism_check,
+            harsh_seed=seed,
+        )
     except HostError as error:
         return _failed(error)
 

@@ -32,6 +32,7 @@ from devhost.durable.store import Store
 from devhost.durable.versions import Versioning
 from devhost.durable.worker import Worker
 from devhost.errors import IndexingError
+from devhost.harsh import HarshPolicy
 from devhost.http_server import Server, empty, raw_path, request_datum, response, response_from
 from devhost.indexing import Function, load_functions
 from devhost.invoker import CALLED, Call, Invoker
@@ -63,6 +64,7 @@ def run(
     stop: threading.Event,
     *,
     check_determinism: bool = True,
+    harsh_seed: int | None = None,
 ) -> int:
     """Run the app of a folder until `stop` is set; gives the exit code. Raises HostError when it cannot."""
     with ExitStack() as stack:
@@ -81,7 +83,15 @@ def run(
         functions = load_functions(root)
         disabled = [function.name for function in functions if _is_disabled(function)]
         enabled = [function for function in functions if function.name not in disabled]
-        host = Host(root, state, settings, enabled, disabled, check_determinism=check_determinism)
+        harsh = None if harsh_seed is None else HarshPolicy(harsh_seed)
+        if harsh is not None:
+            console.say(
+                f"Harsh mode, seed {harsh.seed} (--seed repeats it): activities run twice or die,"
+                " timers are early, blob events are doubled, late or dropped."
+            )
+        host = Host(
+            root, state, settings, enabled, disabled, check_determinism=check_determinism, harsh=harsh
+        )
         stack.callback(host.store.close)
         host.open(
             Server(listener, host.serve_public, "devhost-http"), Server(rpc, host.serve_rpc, "devhost-rpc")
@@ -110,12 +120,14 @@ class Host:
         disabled: list[str],
         *,
         check_determinism: bool = True,
+        harsh: HarshPolicy | None = None,
     ) -> None:
         self._settings = settings
         self._functions = functions
         self._state = state
         self._hubs_lock = threading.Lock()
         self._disabled = disabled
+        self._harsh = harsh
         self._errors: dict[str, str] = {}
         """Why a function does not run, by name: the others go on, as on the real host."""
         self._calls = ThreadPoolExecutor(64, "devhost-api")
@@ -137,6 +149,7 @@ class Host:
             versioning=Versioning(settings.default_version, strategy)
             if strategy
             else Versioning(settings.default_version),
+            timer_lead=harsh.timer_lead if harsh else None,
         )
         self._watch = DeterminismWatch(self._check, self.engine.known, _log.error) if self._check else None
         self._worker = Worker(
@@ -144,7 +157,8 @@ class Host:
             self._run_activity,
             max_activities=settings.max_activities,
             warn=_log.warning,
-            **({"episode_done": self._watch.episode_done} if self._watch else {}),
+            harsh=harsh,
+            episode_done=self._watch.episode_done if self._watch else None,
         )
         self._other_hubs: dict[str, DurableApi] = {}
         self._durable = DurableApi(self.engine, settings.hub, self._other_hub)
@@ -193,7 +207,9 @@ class Host:
         return routes
 
     def _build_triggers(self) -> dict[str, Trigger]:
-        services = TriggerServices(self._settings, os.environ, self._storage, self.store, self.invoker.invoke)
+        services = TriggerServices(
+            self._settings, os.environ, self._storage, self.store, self.invoker.invoke, self._harsh
+        )
         built = {}
         for function in self._of_type(*BUILDERS):
             try:

@@ -26,6 +26,7 @@ from devhost.durable.history import Event, parse_or_text
 from devhost.durable.model import ActivityCall
 from devhost.durable.sdk import remember_timestamps
 from devhost.durable.store import Store
+from devhost.harsh import Delivery, HarshPolicy
 
 __all__ = ["AlreadyExistsError", "ReplayError", "ReplayHarness", "Status"]
 
@@ -62,7 +63,8 @@ class ReplayHarness:
     """`activities` are called with their decoded input when they are scheduled and end at once, or `after`
     a while.
 
-    Timers fire on time, or `early_timers` seconds too early, as the real host's may by up to one second.
+    Timers fire on time, or `early_timers` seconds too early, as the real host's may by up to one second. With
+    a `harsh` policy, activities run twice or die and timers fire early as it decides.
     """
 
     def __init__(
@@ -71,12 +73,14 @@ class ReplayHarness:
         activities: Mapping[str, Callable[[Any], Any]],
         start: datetime | None = None,
         early_timers: float = 0.0,
+        harsh: HarshPolicy | None = None,
     ) -> None:
         self.now = start or START
         self.activity_calls: list[tuple[datetime, str, Any]] = []
         self._names = {name.lower(): name for name in orchestrators}
         self._activities = {name.lower(): (name, function) for name, function in activities.items()}
         self._early = timedelta(seconds=early_timers)
+        self._harsh = harsh
         remember_timestamps()
         self._check = DeterminismCheck()
         self._store = Store(":memory:")
@@ -89,6 +93,7 @@ class ReplayHarness:
             list(self._activities),
             names=list(orchestrators),
             clock=lambda: self.now,
+            timer_lead=harsh.timer_lead if harsh else None,
         )
         self._engine.listener = self
         self._ready: deque[str | ActivityCall] = deque()
@@ -229,21 +234,38 @@ class ReplayHarness:
             self.instance_ready(instance_id)
 
     def _run_activity(self, call: ActivityCall) -> None:
+        delivery = self._harsh.delivery(call.instance_id, call.task_id) if self._harsh else Delivery.ONCE
+        if delivery is Delivery.DIES_BEFORE:
+            self._engine.activity_died(call)
+            return
+        results = [self._call(call)]
+        if delivery is Delivery.OVERLAPPING:
+            results.append(self._call(call))
+        for result in results:
+            if delivery is Delivery.DIES_AFTER:
+                self._when(result, lambda _: self._engine.activity_died(call))
+            else:
+                self._when(result, lambda value: self._end_activity(call, value))
+        if delivery is Delivery.TWICE:
+            self._when(self._call(call), lambda value: self._end_activity(call, value))
+
+    def _call(self, call: ActivityCall) -> Any:
+        """What an activity returns or raises."""
         name, function = self._activities[call.name.lower()]
         given = _decode(call.input)
         self.activity_calls.append((self.now, name, given))
         try:
-            result = function(given)
+            return function(given)
         except ReplayError:
             raise
         except Exception as error:
-            self._end_activity(call, error)
-            return
+            return error
+
+    def _when(self, result: Any, end: Callable[[Any], None]) -> None:
         if isinstance(result, _Later):
-            later = result.value
-            self.schedule(result.seconds, lambda: self._end_activity(call, later))
+            self.schedule(result.seconds, lambda: end(result.value))
         else:
-            self._end_activity(call, result)
+            end(result)
 
     def _end_activity(self, call: ActivityCall, result: Any) -> None:
         error: Exception

@@ -4,10 +4,12 @@ the store.
 
 from __future__ import annotations
 
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from devhost.durable import history as h
@@ -54,7 +56,8 @@ class WrongStateError(Exception):
 
 
 class Engine:
-    """`orchestrators` are keyed by lower-case name; `activities` holds lower-case names."""
+    """`orchestrators` are keyed by lower-case name; `activities` holds lower-case names. `timer_lead(instance
+    id, timer's number)` tells how much too early a timer fires."""
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class Engine:
         names: Sequence[str] = (),
         clock: Callable[[], datetime] = utc_now,
         versioning: Versioning | None = None,
+        timer_lead: Callable[[str, int], timedelta] | None = None,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -72,6 +76,7 @@ class Engine:
         self._orchestrators = orchestrators
         self._names = names or list(orchestrators)
         self._versioning = versioning or Versioning()
+        self._timer_lead = timer_lead
         known = frozenset(activities)
         self.known = Known(lambda name: name.lower() in known, lambda name: name.lower() in orchestrators)
         self._warned: set[str] = set()
@@ -161,6 +166,11 @@ class Engine:
         events = [m.event for m in current]
         call = self._orchestrators.get(instance.name.lower())
         outcome = run_episode(instance, past, events, self.clock(), call, self.known, self._names)
+        if self._timer_lead is not None:
+            outcome.timers = [
+                replace(t, fire_at=t.fire_at - self._timer_lead(instance_id, t.timer_id))
+                for t in outcome.timers
+            ]
         calls = self.store.commit_episode(instance, messages, outcome)
         if calls is not None:
             self._announce(outcome, calls, instance)
@@ -196,6 +206,12 @@ class Engine:
         else:
             reason = texts.activity_reason(call.name, exception_type, message)
         details = texts.activity_details(exception_type, message, stack)
+        self._activity_done(call, h.task_failed(self.clock(), call.task_id, reason, details))
+
+    def activity_died(self, call: ActivityCall) -> None:
+        """The worker process under the activity is gone: it fails at once, as on the real host."""
+        reason = texts.worker_died_reason(call.name, sys.executable)
+        details = texts.worker_died_details(sys.executable)
         self._activity_done(call, h.task_failed(self.clock(), call.task_id, reason, details))
 
     def _activity_done(self, call: ActivityCall, event: Event) -> None:

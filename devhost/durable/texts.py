@@ -77,6 +77,47 @@ def activity_details(exception_type: str, message: str, stack: str) -> str:
     )
 
 
+def worker_died_reason(name: str, python: str) -> str:
+    """A worker process that was killed under an activity: no exception's name, and one space."""
+    return f"Activity function '{name}' failed: {_exited(python)}"
+
+
+def worker_died_details(python: str) -> str:
+    """The serialised .NET exception of a worker process that was killed. Same keys as recorded."""
+    nothing = {"Data": None, "InnerException": None, "HelpURL": None, "StackTraceString": None}
+    inner = {
+        "$type": "System.Exception, System.Private.CoreLib",
+        "ClassName": "System.Exception",
+        "Message": "",
+        **nothing,
+        "RemoteStackTraceString": None,
+        "RemoteStackIndex": 0,
+        "ExceptionMethod": None,
+        "HResult": -2146233088,
+        "Source": None,
+        "WatsonBuckets": None,
+    }
+    return json.dumps(
+        {
+            "$type": "Microsoft.Azure.WebJobs.Script.Workers.WorkerProcessExitException,"
+            " Microsoft.Azure.WebJobs.Script",
+            "Message": _exited(python),
+            "Data": {"$type": "System.Collections.ListDictionaryInternal, System.Private.CoreLib"},
+            "InnerException": inner,
+            "HelpLink": None,
+            "Source": "System.Private.CoreLib",
+            "HResult": -2146233088,
+            "StackTrace": "   at devhost",
+        },
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+
+
+def _exited(python: str) -> str:
+    return f"{python} exited with code 137 (0x89)"
+
+
 def child_details(error: str) -> str:
     return f"Message: {error}, StackTrace:    at devhost"
 

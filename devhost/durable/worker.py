@@ -5,6 +5,7 @@ Everything waits for a notification; an idle host costs nothing.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -13,6 +14,7 @@ from datetime import datetime
 from devhost.durable.engine import Engine
 from devhost.durable.model import ActivityCall, EpisodeReport
 from devhost.errors import UserCodeError
+from devhost.harsh import Delivery, HarshPolicy
 
 EPISODE_THREADS = 2
 
@@ -30,12 +32,14 @@ class Worker:
         *,
         max_activities: int,
         warn: Callable[[str], None],
-        episode_done: Callable[[EpisodeReport], None] = lambda _: None,
+        episode_done: Callable[[EpisodeReport], None] | None = None,
+        harsh: HarshPolicy | None = None,
     ) -> None:
         self._engine = engine
         self._run_activity = run_activity
         self._warn = warn
         self._episode_done = episode_done
+        self._harsh = harsh
         self._episodes = ThreadPoolExecutor(EPISODE_THREADS, "episode")
         self._activities = ThreadPoolExecutor(max_activities, "activity")
         self._lock = threading.Lock()
@@ -47,16 +51,25 @@ class Worker:
         self._clock = threading.Thread(target=self._watch_timers, name="timers", daemon=True)
 
     def start(self) -> None:
-        """Goes on where the last process stopped: unfinished activities run again, at once."""
+        """Goes on where the last process stopped: unfinished activities run again, at once (if not harsh)."""
         # Asked before anything runs: what is scheduled from here on announces itself.
         left = self._engine.store.activities()
         self._engine.listener = self
         for call in left:
-            self.activity_ready(call)
+            self._recover(f"{call.instance_id} {call.task_id}", self.activity_ready, call)
         for instance_id in self._engine.store.waiting_instances():
-            self.instance_ready(instance_id)
+            self._recover(instance_id, self.instance_ready, instance_id)
         self._engine.fire_due_timers()
         self._clock.start()
+
+    def _recover(self, what: str, ready: Callable[..., None], work: object) -> None:
+        delay = self._harsh.recovery_delay(what) if self._harsh else 0.0
+        if not delay:
+            ready(work)
+            return
+        later = threading.Timer(delay, ready, (work,))
+        later.daemon = True
+        later.start()
 
     def stop(self, timeout: float) -> bool:
         """Takes no new work and waits for what runs; whether all of it ended in time (seconds)."""
@@ -83,7 +96,15 @@ class Worker:
         self._submit(self._episodes, self._run_episodes, instance_id)
 
     def activity_ready(self, call: ActivityCall) -> None:
-        self._submit(self._activities, self._run_one_activity, call)
+        delivery = self._harsh.delivery(call.instance_id, call.task_id) if self._harsh else Delivery.ONCE
+        for run in {
+            Delivery.ONCE: (self._run_one_activity,),
+            Delivery.TWICE: (self._run_twice,),
+            Delivery.OVERLAPPING: (self._run_one_activity, self._run_one_activity),
+            Delivery.DIES_BEFORE: (self._die,),
+            Delivery.DIES_AFTER: (self._run_and_die,),
+        }[delivery]:
+            self._submit(self._activities, run, call)
 
     def timers_changed(self) -> None:
         with self._timers:
@@ -115,7 +136,7 @@ class Worker:
             try:
                 report = self._engine.run_episode(instance_id)
                 ran = report is not None
-                if report is not None:
+                if report is not None and self._episode_done is not None:
                     self._episode_done(report)
             except Exception as error:
                 # Its messages stay; the next one, or a restart, tries again.
@@ -150,6 +171,21 @@ class Worker:
         except Exception as error:
             # The activity stays in the store and runs again at the next start.
             self._report(f"activity '{call.name}' of '{call.instance_id}' failed in the host", error)
+
+    def _run_twice(self, call: ActivityCall) -> None:
+        self._run_one_activity(call)
+        self._run_one_activity(call)
+
+    def _die(self, call: ActivityCall) -> None:
+        try:
+            self._engine.activity_died(call)
+        except Exception as error:
+            self._report(f"activity '{call.name}' of '{call.instance_id}' failed in the host", error)
+
+    def _run_and_die(self, call: ActivityCall) -> None:
+        with contextlib.suppress(Exception):
+            self._run_activity(call.name, call.input)
+        self._die(call)
 
     def _watch_timers(self) -> None:
         while True:

@@ -67,6 +67,8 @@ class BlobTrigger(BackgroundTrigger):
         self._run = run
         self._attempts = attempts
         self.source = source
+        self.arrived: Callable[[str, str], bool] = lambda _path, _etag: True
+        """Whether the news of a blob's version (`container/name`, ETag) has arrived; harsh mode delays it."""
         self._lock = threading.Lock()
         self._receipts: dict[str, str] | None = None
         """The version last dealt with, by blob name."""
@@ -131,6 +133,8 @@ class BlobTrigger(BackgroundTrigger):
             if self._receipts is None:
                 self._receipts = self._store.blob_receipts(self._function, self._path.container)
             if self._receipts.get(name) == etag or name in self._busy:
+                return True
+            if not self.arrived(f"{self._path.container}/{name}", etag):
                 return True
             self._busy.add(name)
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from devhost.bindings.queues import check_queue_name
 from devhost.errors import IndexingError
+from devhost.harsh import BlobNews, HarshPolicy
 from devhost.indexing import Function
 from devhost.invoker import Call
 from devhost.retry import parse_policy
@@ -36,6 +37,7 @@ class TriggerServices:
     storage: Storage
     store: TriggerStore
     invoke: Callable[[Function, Call], object]
+    harsh: HarshPolicy | None = None
 
 
 def build_trigger(function: Function, services: TriggerServices) -> Trigger:
@@ -70,17 +72,31 @@ def _blob(function: Function, services: TriggerServices, run: Run) -> Trigger:
     connection = str(trigger.get("connection") or DEFAULT_CONNECTION)
     path = parse_path(resolve(str(trigger["path"]), services.environment))
     services.storage.check(connection, "blob")
-    return BlobTrigger(
+    harsh = services.harsh
+    built = BlobTrigger(
         function.name,
         path,
         connection,
         services.storage,
         services.store,
-        run,
+        run if harsh is None else _harsh(run, harsh),
         attempts=services.settings.blob_attempts,
         parallel=services.settings.max_blobs,
         source=str(trigger.get("source") or "LogsAndContainerScan"),
     )
+    if harsh is not None:
+        built.arrived = BlobNews(harsh).arrived
+    return built
+
+
+def _harsh(run: Run, policy: HarshPolicy) -> Run:
+    """A delivery of a blob's event, sometimes twice."""
+
+    def deliver(call: Call) -> None:
+        for _ in range(policy.blob_runs(str(call.metadata["BlobTrigger"].value))):
+            run(call)
+
+    return deliver
 
 
 def _queue(function: Function, services: TriggerServices, run: Run) -> Trigger:

@@ -113,6 +113,27 @@ def test_given_names_and_contents_of_all_kinds_when_looked_at_then_they_arrive_a
     assert len(world.runs.calls) == len(NAMES)
 
 
+def test_given_news_that_is_late_when_looked_at_then_the_function_runs_once_it_has_arrived(
+    world: _World,
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def arrived(path: str, etag: str) -> bool:
+        asked.append((path, etag))
+        return len(asked) > 2
+
+    world.blobs.create_container()
+    world.blobs.upload_blob("in/late", b"1")
+    trigger = world.trigger()
+    trigger.arrived = arrived
+    seen = []
+    for _ in range(4):
+        world.look(trigger)
+        seen.append(len(world.runs.calls))
+    assert seen == [0, 0, 1, 1]
+    assert {path for path, _ in asked} == {f"{world.container}/in/late"}
+
+
 def test_given_a_blob_that_always_fails_when_looked_at_then_five_attempts_and_the_poison_queue(
     world: _World,
 ) -> None:
