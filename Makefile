@@ -51,8 +51,11 @@ test-all: setup ## the slow tests as well
 bench-cold-start: setup ## what importing the app costs, beside the SDKs alone
 	@$(BIN)/python benchmarks/cold_start.py
 
+bench-devhost: setup ## devhost's speed: start, orchestrations a second, idle timers, memory; 5 minutes
+	@$(BIN)/python -m benchmarks.devhost
+
 chaos: setup ## kill devhost at every commit and at random moments, check every result; SEED= KILLS=25
-	@$(BIN)/python benchmarks/chaos.py --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m benchmarks.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 bench-paging: setup ## how long a page of 10,000 export tasks takes
 	@$(BIN)/python -m benchmarks.paging

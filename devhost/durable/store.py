@@ -69,6 +69,7 @@ _COLUMNS = (
     "id, name, version, execution_id, status, input, output, custom_status,"
     " created, updated, generation, parent, seeded"
 )
+_SELECT_INSTANCE = f"SELECT {_COLUMNS} FROM instance WHERE id = ?"  # noqa: S608 - a constant
 
 
 def _instance(row: Sequence[Any]) -> Instance:
@@ -83,17 +84,33 @@ def _point_of(outcome: Outcome) -> CommitPoint:
     return CommitPoint.END if outcome.status in TERMINAL else CommitPoint.EPISODE
 
 
+def _connect(path: Path | str) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+
+def _find(db: sqlite3.Connection, instance_id: str) -> Instance | None:
+    """An instance as it is inside a transaction."""
+    row = db.execute(_SELECT_INSTANCE, (instance_id,)).fetchone()
+    return _instance(row) if row else None
+
+
 class Store:
     """Thread-safe. `path` is a file, or ":memory:" for a store that ends with the process."""
 
     def __init__(self, path: Path | str) -> None:
-        self._lock = threading.RLock()
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._lock = threading.Lock()
+        self._db = _connect(path)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_SCHEMA)
+        # Readers do not wait for the writer: with one connection for both, status calls hold up episodes.
+        in_memory = str(path) == ":memory:"
+        self._reader = self._db if in_memory else _connect(path)
+        self._reader_lock = self._lock if in_memory else threading.Lock()
 
     def close(self) -> None:
+        with self._reader_lock:
+            self._reader.close()
         with self._lock:
             self._db.close()
 
@@ -113,13 +130,14 @@ class Store:
         self._db.execute("COMMIT")
 
     def _rows(self, sql: str, *args: Any) -> list[Any]:
-        with self._lock:
-            return self._db.execute(sql, args).fetchall()
+        """What is committed. Not for use inside a transaction."""
+        with self._reader_lock:
+            return self._reader.execute(sql, args).fetchall()
 
     # --- instances ----------------------------------------------------------------------------------------
 
     def instance(self, instance_id: str) -> Instance | None:
-        rows = self._rows(f"SELECT {_COLUMNS} FROM instance WHERE id = ?", instance_id)  # noqa: S608 - a constant
+        rows = self._rows(_SELECT_INSTANCE, instance_id)
         return _instance(rows[0]) if rows else None
 
     def instances(
@@ -161,7 +179,7 @@ class Store:
         """
         instance_id = started["OrchestrationInstance"]["InstanceId"]
         with self._transaction(CommitPoint.START) as db:
-            existing = self.instance(instance_id)
+            existing = _find(db, instance_id)
             if existing is not None and not existing.is_terminal:
                 return existing
             generation = 0 if existing is None else existing.generation + 1
@@ -201,7 +219,7 @@ class Store:
         count = 0
         with self._transaction(CommitPoint.PURGE) as db:
             for instance_id in instance_ids:
-                count += self.instance(instance_id) is not None
+                count += _find(db, instance_id) is not None
                 self._wipe(db, instance_id)
         return count
 
@@ -238,7 +256,7 @@ class Store:
         unknown).
         """
         with self._transaction(CommitPoint.POST) as db:
-            instance = self.instance(instance_id)
+            instance = _find(db, instance_id)
             if instance is not None and not instance.is_terminal:
                 self._post(db, instance_id, event, None)
         return instance
@@ -274,7 +292,7 @@ class Store:
         (nothing is written).
         """
         with self._transaction(_point_of(outcome)) as db:
-            current = self.instance(before.id)
+            current = _find(db, before.id)
             if current is None or current.execution_id != before.execution_id:
                 return None
             db.executemany("DELETE FROM inbox WHERE seq = ?", [(m.seq,) for m in consumed])
@@ -336,11 +354,11 @@ class Store:
         """A sub-orchestration takes its id over from whatever lived there, running or not, as the real
         host does.
         """
-        existing = self.instance(child.instance_id)
+        existing = _find(db, child.instance_id)
         self._create(db, child.started, 0 if existing is None else existing.generation + 1)
 
     def _tell_parent(self, db: sqlite3.Connection, parent: Event, event: Event) -> None:
-        instance = self.instance(parent["OrchestrationInstance"]["InstanceId"])
+        instance = _find(db, parent["OrchestrationInstance"]["InstanceId"])
         execution_id = parent["OrchestrationInstance"]["ExecutionId"]
         if instance is not None and not instance.is_terminal and instance.execution_id == execution_id:
             self._post(db, instance.id, event, execution_id)
@@ -403,7 +421,7 @@ class Store:
         """
         with self._transaction(CommitPoint.ACTIVITY_DONE) as db:
             first = db.execute("DELETE FROM activity WHERE seq = ?", (call.seq,)).rowcount
-            instance = self.instance(call.instance_id)
+            instance = _find(db, call.instance_id)
             if (
                 not first
                 or instance is None

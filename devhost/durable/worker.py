@@ -135,26 +135,23 @@ class Worker:
         while going:
             try:
                 report = self._engine.run_episode(instance_id)
-                ran = report is not None
+                follows = report is not None and report.outcome.next_generation is not None
                 if report is not None and self._episode_done is not None:
                     self._episode_done(report)
             except Exception as error:
                 # Its messages stay; the next one, or a restart, tries again.
-                ran = False
+                follows = False
                 self._report(f"an episode of '{instance_id}' failed in the host", error)
-            going = self._goes_on(instance_id, ran)
+            going = self._goes_on(instance_id, follows)
 
-    def _goes_on(self, instance_id: str, ran: bool) -> bool:
+    def _goes_on(self, instance_id: str, follows: bool) -> bool:
+        """Every message is announced after its commit; only the first episode of a new generation is not."""
         with self._lock:
-            # Nothing ran: what is left is not for this host (another version) or for an earlier execution.
-            going = instance_id in self._again or (ran and self._has_work(instance_id))
+            going = not self._stopping and (follows or instance_id in self._again)
             self._again.discard(instance_id)
             if not going:
                 self._busy.discard(instance_id)
             return going
-
-    def _has_work(self, instance_id: str) -> bool:
-        return not self._stopping and self._engine.store.has_work(instance_id)
 
     def _report(self, what: str, error: Exception) -> None:
         if not self._stopping:
