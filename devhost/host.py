@@ -27,7 +27,7 @@ from devhost.durable.determinism import DeterminismCheck
 from devhost.durable.determinism_watch import DeterminismWatch
 from devhost.durable.engine import Engine
 from devhost.durable.episode import OrchestratorCall
-from devhost.durable.sdk import remember_timestamps
+from devhost.durable.sdk import remember_repeated_work
 from devhost.durable.store import Store
 from devhost.durable.versions import Versioning
 from devhost.durable.worker import Worker
@@ -138,7 +138,7 @@ class Host:
         self.store = Store(state / "devhost.sqlite")
         orchestrations = self._of_type("orchestrationTrigger")
         self._activities = {f.durable_name.lower(): f for f in self._of_type("activityTrigger")}
-        remember_timestamps()
+        remember_repeated_work()
         self._check = DeterminismCheck() if check_determinism else None
         strategy = settings.version_match_strategy
         self.engine = Engine(

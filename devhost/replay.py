@@ -24,7 +24,7 @@ from devhost.durable.determinism import DeterminismCheck
 from devhost.durable.engine import AlreadyExistsError, Engine
 from devhost.durable.history import Event, parse_or_text
 from devhost.durable.model import ActivityCall
-from devhost.durable.sdk import remember_timestamps
+from devhost.durable.sdk import remember_repeated_work
 from devhost.durable.store import Store
 from devhost.harsh import Delivery, HarshPolicy
 
@@ -81,7 +81,7 @@ class ReplayHarness:
         self._activities = {name.lower(): (name, function) for name, function in activities.items()}
         self._early = timedelta(seconds=early_timers)
         self._harsh = harsh
-        remember_timestamps()
+        remember_repeated_work()
         self._check = DeterminismCheck()
         self._store = Store(":memory:")
         self._engine = Engine(

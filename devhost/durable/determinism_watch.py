@@ -30,7 +30,8 @@ class DeterminismWatch:
         self._report = report
         self._waiting: OrderedDict[str, list[Episode]] = OrderedDict()
         self._changed = threading.Condition()
-        self._hurry_until: float | None = None
+        self._stopping = threading.Event()
+        self._hurry_until = 0.0
         self._told: set[tuple[str, int]] = set()
         self._thread = threading.Thread(target=self._loop, name="determinism", daemon=True)
         self.left_out = 0
@@ -43,6 +44,7 @@ class DeterminismWatch:
         """Checks what still waits, for so many seconds at most."""
         with self._changed:
             self._hurry_until = time.monotonic() + timeout
+            self._stopping.set()
             self._changed.notify()
         self._thread.join(timeout + 1.0)
         with self._changed:
@@ -66,15 +68,13 @@ class DeterminismWatch:
                 began = time.thread_time()
                 self._run(episodes)
                 spent = time.thread_time() - began
-                with self._changed:
-                    if self._hurry_until is None:
-                        self._changed.wait_for(lambda: self._hurry_until is not None, spent * (1 / SHARE - 1))
+                self._stopping.wait(spent * (1 / SHARE - 1))
 
     def _next(self) -> list[Episode] | None:
         """The episodes of the execution that waits longest; None at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._hurry_until is not None)
-            late = self._hurry_until is not None and time.monotonic() > self._hurry_until
+            self._changed.wait_for(lambda: self._waiting or self._stopping.is_set())
+            late = self._stopping.is_set() and time.monotonic() > self._hurry_until
             return None if late or not self._waiting else self._waiting.popitem(last=False)[1]
 
     def _run(self, episodes: list[Episode]) -> None:
