@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from devhost.replay import AlreadyExistsError, ReplayHarness
+from devhost.replay import AlreadyExistsError, ReplayError, ReplayHarness
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -108,3 +108,58 @@ def test_given_an_event_for_later_when_run_then_it_comes_then() -> None:
     harness.run()
     assert harness.now == START + timedelta(seconds=90)
     assert harness.status(instance_id).output == '{"by": "me"}'
+
+
+def test_given_a_running_instance_when_terminated_then_late_results_are_dropped() -> None:
+    harness = ReplayHarness({"slow": slow}, {"slow": lambda given: harness.after(60, given)}, start=START)
+    instance_id = harness.start("slow")
+    harness.schedule(30, lambda: harness.terminate(instance_id, "enough"))
+    harness.run()
+    status = harness.status(instance_id)
+    assert (status.runtime_status, status.output) == ("Terminated", "enough")
+    assert harness.now == START + timedelta(seconds=60)
+
+
+def test_given_a_suspended_instance_when_resumed_then_what_came_meanwhile_counts() -> None:
+    harness = ReplayHarness({"approval": approval}, {}, start=START)
+    instance_id = harness.start("approval")
+    harness.run()
+    harness.suspend(instance_id, "lunch")
+    harness.raise_event(instance_id, "go", 1, at=10)
+    harness.run()
+    assert harness.status(instance_id).runtime_status == "Suspended"
+    harness.resume(instance_id, "back")
+    harness.run()
+    assert harness.status(instance_id).output == "1"
+
+
+def test_given_an_activity_that_fails_later_when_run_then_the_failure_comes_then() -> None:
+    harness = ReplayHarness(
+        {"slow": slow}, {"slow": lambda _: harness.after(90, ValueError("late"))}, start=START
+    )
+    instance_id = harness.start("slow")
+    harness.run(until=START + timedelta(seconds=89))
+    assert harness.status(instance_id).runtime_status == "Running"
+    harness.run()
+    assert "Activity function 'slow' failed:  ValueError: late" in harness.status(instance_id).output
+
+
+def test_given_endless_work_when_run_without_an_end_then_the_harness_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def endless(context):
+        yield context.create_timer(context.current_utc_datetime + timedelta(seconds=1))
+        context.continue_as_new(None)
+
+    monkeypatch.setattr("devhost.replay._MOST_EPISODES", 200)
+    harness = ReplayHarness({"endless": endless}, {})
+    harness.start("endless")
+    with pytest.raises(ReplayError, match="give run"):
+        harness.run()
+
+
+def test_given_run_inside_an_activity_when_called_then_the_harness_says_so() -> None:
+    harness = ReplayHarness({"slow": slow}, {"slow": lambda _: harness.run()})
+    harness.start("slow")
+    with pytest.raises(ReplayError, match="from inside an activity"):
+        harness.run()
