@@ -29,7 +29,7 @@ PREFIXES = 40
 on with each episode, so that every one has its turn."""
 EVENTS = 20_000
 """Long histories are sampled thinner: one check replays about this many events at most."""
-REMEMBERED = 5_000
+REMEMBERED = 2_000
 """Executions whose answers are remembered; the ones longest without an episode are forgotten first."""
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")

@@ -120,10 +120,11 @@ class Store:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._commit(point)
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 raise
-            self._commit(point)
 
     def _commit(self, point: CommitPoint) -> None:
         del point  # for those who watch commits: devhost.chaos

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import azure.durable_functions as df
+import pytest
 
 from devhost.durable.engine import Engine
 from devhost.durable.history import task_completed
@@ -42,6 +45,39 @@ def test_given_an_activity_that_ran_twice_when_both_end_then_the_second_result_i
     assert store.complete_activity(first, task_completed(NOW, first.task_id, "1"))
     assert not store.complete_activity(first, task_completed(NOW, first.task_id, "2"))
     assert [message.event["Result"] for message in store.inbox("b")] == ["1"]
+    store.close()
+
+
+def test_given_a_commit_that_fails_when_it_is_tried_again_then_the_store_goes_on() -> None:
+    class Full(Store):
+        full = True
+
+        def _commit(self, point: CommitPoint) -> None:
+            if self.full:
+                raise sqlite3.OperationalError("database or disk is full")
+            super()._commit(point)
+
+    store = Full(":memory:")
+    engine = _engine(store)
+    with pytest.raises(sqlite3.OperationalError):
+        engine.start("busy", None, "b")
+    assert store.instance("b") is None
+    store.full = False
+    assert engine.start("busy", None, "b") == "b"
+    store.close()
+
+
+def test_given_a_writer_at_work_when_read_then_readers_do_not_wait_and_see_what_is_committed(
+    tmp_path: Path,
+) -> None:
+    store = Store(tmp_path / "s.sqlite")
+    engine = _engine(store)
+    engine.start("busy", None, "b")
+    with store._transaction(CommitPoint.PURGE) as db:
+        db.execute("DELETE FROM instance")
+        # In this very thread: a reader that needed the writer's lock would wait for ever.
+        assert store.instance("b") is not None
+    assert store.instance("b") is None
     store.close()
 
 

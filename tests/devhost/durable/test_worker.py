@@ -139,3 +139,49 @@ def test_given_a_running_activity_when_stopped_then_it_is_waited_for_and_no_othe
     assert len(runs) == 1
     assert len(store.activities()) == 3
     store.close()
+
+
+def generations(context):
+    """Goes on as new without waiting for anything."""
+    count = context.get_input() or 0
+    if count < 3:
+        context.continue_as_new(count + 1)
+        return None
+    yield context.call_activity("work", count)
+    return count
+
+
+def test_given_new_generations_that_wait_for_nothing_when_worked_on_then_each_has_its_first_episode() -> None:
+    store = Store(":memory:")
+    engine = Engine(store, {"generations": df.Orchestrator.create(generations)}, ["work"])
+    worker = Worker(engine, lambda _, text: text or "null", max_activities=1, warn=lambda _: None)
+    worker.start()
+    try:
+        assert ended(engine, engine.start("generations", None)) == "Completed 3"
+    finally:
+        worker.stop(5.0)
+        store.close()
+
+
+def test_given_a_message_that_comes_during_an_episode_when_that_ends_then_another_follows() -> None:
+    def posting(context: str) -> str:
+        nonlocal posted
+        if not posted:
+            posted = True
+            engine.raise_event("x", "go", "1")  # while the first episode runs
+        return handle(context)
+
+    def waits(context):
+        return (yield context.wait_for_external_event("go"))
+
+    posted, handle = False, df.Orchestrator.create(waits)
+    store = Store(":memory:")
+    engine = Engine(store, {"waits": posting}, [])
+    worker = Worker(engine, lambda _, __: "null", max_activities=1, warn=lambda _: None)
+    worker.start()
+    try:
+        engine.start("waits", None, "x")
+        assert ended(engine, "x") == "Completed 1"
+    finally:
+        worker.stop(5.0)
+        store.close()
