@@ -11,9 +11,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
-from azure.functions import OrchestrationContext
+from azure.functions import EntityContext, OrchestrationContext
 from azure.functions.meta import Datum
 
 from devhost import console
@@ -146,6 +147,10 @@ class Host:
             {f.durable_name.lower(): self._checked(f, _orchestrator(f)) for f in orchestrations},
             list(self._activities),
             names=[f.durable_name for f in orchestrations],
+            entities={
+                f.durable_name.lower(): _orchestrator(f, EntityContext)
+                for f in self._of_type("entityTrigger")
+            },
             versioning=Versioning(settings.default_version, strategy)
             if strategy
             else Versioning(settings.default_version),
@@ -384,11 +389,11 @@ class Host:
             return empty(500)
 
 
-def _orchestrator(function: Function) -> OrchestratorCall:
+def _orchestrator(function: Function, wrap: Callable[[str], Any] = OrchestrationContext) -> OrchestratorCall:
     name = str(function.trigger["name"])
 
     def call(context_json: str) -> str:
         with console.running(function.name):
-            return str(function.call(**{name: OrchestrationContext(context_json)}))
+            return str(function.call(**{name: wrap(context_json)}))
 
     return call

@@ -15,7 +15,11 @@ from typing import Any
 from devhost.errors import AppError
 from devhost.signatures import Binding, Signature, match
 
-_DURABLE = {"orchestrationTrigger": "orchestration", "activityTrigger": "activity"}
+_DURABLE = {
+    "orchestrationTrigger": "orchestration",
+    "activityTrigger": "activity",
+    "entityTrigger": "entityName",
+}
 
 
 @dataclass(frozen=True)

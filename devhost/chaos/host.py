@@ -12,7 +12,8 @@ from typing import Self
 
 import devhost.host
 from devhost import cli
-from devhost.durable.store import CommitPoint, Store
+from devhost.durable.commit_points import CommitPoint
+from devhost.durable.store import Store
 
 BEFORE, AFTER = "before", "after"
 

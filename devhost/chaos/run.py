@@ -25,8 +25,8 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 from devhost.chaos.audit import audit
 from devhost.chaos.host import AFTER, BEFORE, Kill
 from devhost.chaos.workload import EXPECTED, Client, HostDiedError, check_results
+from devhost.durable.commit_points import CommitPoint
 from devhost.durable.history import Kind
-from devhost.durable.store import CommitPoint
 
 APP = Path(__file__).parent / "app"
 HOST = (sys.executable, "-m", "devhost.chaos.host")
@@ -232,7 +232,13 @@ def plan(numbers: Sequence[int], *, blobs: bool) -> list[Kill]:
     The timer's status goes first, and twice: what a host writes when there is none yet comes once in the life
     of a state folder.
     """
-    rare = (CommitPoint.TIMER_STATUS, CommitPoint.BLOB_RECEIPT, CommitPoint.PURGE, CommitPoint.REWIND)
+    rare = (
+        CommitPoint.TIMER_STATUS,
+        CommitPoint.BLOB_RECEIPT,
+        CommitPoint.PURGE,
+        CommitPoint.REWIND,
+        CommitPoint.ENTITY_SIGNAL,
+    )
     points = [CommitPoint.TIMER_STATUS, *CommitPoint]
     return [
         Kill(point, side, number)

@@ -19,8 +19,18 @@ EXPECTED: dict[str, Any] = {
     "rounds": "round 3",
     "retries": 6,
     "mended": 8,
+    "counting": [1, 2],
 }
-_KEYS = {"fan": 4, "timers": 2, "parent": 10, "approval": 1, "rounds": 4, "retries": 1, "mended": 1}
+_KEYS = {
+    "fan": 4,
+    "timers": 2,
+    "parent": 10,
+    "approval": 1,
+    "rounds": 4,
+    "retries": 1,
+    "mended": 1,
+    "counting": 0,
+}
 _EVENTS = ("first", "second")
 
 
@@ -84,6 +94,8 @@ class Client:
         order.exists = True
         if status["runtimeStatus"] in ("Pending", "Running"):
             self._raise_next(order)
+            if order.kind == "counting":
+                self._call("POST", f"entities/counter/{order.id}?op=look", b"")
         elif order.kind == "mended" and status["runtimeStatus"] == "Failed":
             self._call("POST", f"instances/{order.id}/rewind?reason=mended", b"")
         elif order.purge:

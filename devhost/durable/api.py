@@ -11,12 +11,13 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote_plus, unquote, urlencode
 
 from devhost.durable import texts
+from devhost.durable.api_messages import ApiRequest, ApiResponse, compact, json_answer, problem
 from devhost.durable.engine import (
     AlreadyExistsError,
     EndedError,
@@ -24,6 +25,7 @@ from devhost.durable.engine import (
     NotFoundError,
     WrongStateError,
 )
+from devhost.durable.entity_api import EntityApi
 from devhost.durable.history import api_history, parse_or_text
 from devhost.durable.model import COMPLETED, FAILED, TERMINAL, Instance
 from devhost.timestamps import parse_stamp, whole_seconds
@@ -35,48 +37,8 @@ _LOOK_EVERY = 0.05
 _STATUSES = frozenset({"Pending", "Running", "Completed", "Failed", "Terminated", "Canceled", "Suspended"})
 
 
-@dataclass(frozen=True)
-class ApiRequest:
-    """One call; `query` names are lower-case, `path` is what follows the API's base."""
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-    origin: str
-    url: str
-
-
-@dataclass(frozen=True)
-class ApiResponse:
-    status: int
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _json(status: int, value: Any, **headers: str) -> ApiResponse:
-    named = {name.replace("_", "-"): text for name, text in headers.items()}
-    return ApiResponse(
-        status,
-        _compact(value).encode(),
-        {"Content-Type": "application/json; charset=utf-8", **named},
-    )
-
-
-def _problem(status: int, message: str, detail: str | None = None, kind: str = "") -> ApiResponse:
-    body = {"Message": message}
-    if detail is not None:
-        body |= {"ExceptionMessage": detail, "ExceptionType": kind, "StackTrace": "   at devhost"}
-    return _json(status, body)
-
-
 def _invalid_json(text: str) -> ApiResponse:
-    return _problem(
+    return problem(
         400, "Invalid JSON content", texts.invalid_json(text), "Newtonsoft.Json.JsonReaderException"
     )
 
@@ -90,6 +52,7 @@ class DurableApi:
         self._engine = engine
         self._hub = hub
         self._another_hub = another_hub
+        entities = EntityApi(engine)
         one = r"instances/(?P<id>[^/]+)"
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., ApiResponse]]] = [
             (method, re.compile(pattern + "/?", re.IGNORECASE), handler)
@@ -103,8 +66,10 @@ class DurableApi:
                 ("POST", one + "/(?P<verb>terminate|suspend|resume)", self._control),
                 ("POST", one + "/restart", self._restart),
                 ("POST", one + "/rewind", self._rewind),
-                ("GET", r"entities(?:/.*)?", self._entities),
-                ("POST", r"entities(?:/.*)?", self._entities),
+                ("GET", "entities(?:/(?P<name>[^/]+))?", entities.listed),
+                ("GET", "entities/(?P<name>[^/]+)/(?P<key>[^/]+)", entities.state),
+                ("POST", "entities/(?P<name>[^/]+)(?:/(?P<key>[^/]+))?", entities.operate),
+                ("DELETE", "entities/(?P<name>[^/]+)(?:/(?P<key>[^/]+))?", entities.operate),
             )
         ]
 
@@ -136,7 +101,7 @@ class DurableApi:
             return self._another_hub(wanted_hub).handle(method, path, query, headers, body, origin, url)
         if names.get("connection", "Storage") not in _CONNECTIONS:
             setting = names["connection"]
-            return _problem(
+            return problem(
                 500,
                 "Something went wrong while processing your request",
                 f"Unable to resolve the Azure Storage connection named '{setting}'.",
@@ -159,9 +124,9 @@ class DurableApi:
         except EndedError:
             return ApiResponse(410)
         except AlreadyExistsError as error:
-            return _problem(409, str(error))
+            return problem(409, str(error))
         except WrongStateError as error:
-            return _problem(500, "Something went wrong while processing your request", str(error), _INVALID)
+            return problem(500, "Something went wrong while processing your request", str(error), _INVALID)
 
     # --- start --------------------------------------------------------------------------------------------
 
@@ -188,7 +153,7 @@ class DurableApi:
                 body = (instance.output or "null").encode()
                 return ApiResponse(200, body, {"Content-Type": "application/json; charset=utf-8"})
             if instance is not None and instance.is_terminal:
-                return _json(200, _show(instance, show_input=True))
+                return json_answer(200, _show(instance, show_input=True))
             left = end - time.monotonic()
             if left <= 0:
                 return self._payload(call, instance_id)
@@ -208,12 +173,12 @@ class DurableApi:
             "suspendPostUri": f"{base}/suspend?reason={{text}}&{query}",
             "resumePostUri": f"{base}/resume?reason={{text}}&{query}",
         }
-        return _json(202, body, Location=status, Retry_After="10")
+        return json_answer(202, body, Location=status, Retry_After="10")
 
     def _restart(self, call: ApiRequest, id: str) -> ApiResponse:  # noqa: A002
         instance = self._engine.store.instance(id)
         if instance is None:
-            return _problem(
+            return problem(
                 400,
                 "InstanceId does not match a valid orchestration instance.",
                 f"No instance with ID '{id}' was found. (Parameter 'instanceId')",
@@ -224,13 +189,13 @@ class DurableApi:
             # The input goes out and in again as JSON: no input becomes null, white space is lost.
             started = self._engine.start(
                 instance.name,
-                _compact(parse_or_text(instance.input)),
+                compact(parse_or_text(instance.input)),
                 again,
                 instance.version,
                 execution_id=uuid.uuid4().hex,  # without dashes here, as recorded
             )
         except AlreadyExistsError as error:
-            return _problem(
+            return problem(
                 409,
                 "A non-terminal instance with this instance ID already exists.",
                 str(error),
@@ -241,9 +206,9 @@ class DurableApi:
     def _rewind(self, call: ApiRequest, id: str) -> ApiResponse:  # noqa: A002
         instance = self._engine.store.instance(id)
         if instance is None:
-            return _json(404, f'No orchestration with instance ID "${id}" found.')
+            return json_answer(404, f'No orchestration with instance ID "${id}" found.')
         if instance.status != FAILED:
-            return _json(
+            return json_answer(
                 412,
                 f"This orchestration has status {instance.status}, but only orchestrations in the"
                 ' "Failed" state can be rewound.',
@@ -267,13 +232,13 @@ class DurableApi:
             )
         if instance.is_terminal:
             wants_500 = call.query.get("returninternalservererroronfailure", "").lower() == "true"
-            return _json(500 if wants_500 and instance.status == "Failed" else 200, body)
-        return _json(202, body, Location=call.url, Retry_After="5")
+            return json_answer(500 if wants_500 and instance.status == "Failed" else 200, body)
+        return json_answer(202, body, Location=call.url, Retry_After="5")
 
     def _list(self, call: ApiRequest) -> ApiResponse:
         top = _int(call.query.get("top"), PAGE)
         if top < 0:
-            return _problem(
+            return problem(
                 500,
                 "Something went wrong while processing your request",
                 "An error occurred while communicating with Azure Storage",
@@ -284,7 +249,7 @@ class DurableApi:
         more = _encode(found[top].id) if len(found) > top else ""
         show_input = call.query.get("showinput", "true").lower() != "false"
         page = [_show(instance, show_input=show_input) for instance in found[:top]]
-        return _json(200, page, x_ms_continuation_token=more)
+        return json_answer(200, page, x_ms_continuation_token=more)
 
     def _select(self, call: ApiRequest, *, after: str = "", limit: int | None = None) -> list[Instance]:
         statuses = [s for s in _listed(call.query.get("runtimestatus")) if s in _STATUSES]
@@ -301,14 +266,14 @@ class DurableApi:
 
     def _raise_event(self, call: ApiRequest, id: str, name: str) -> ApiResponse:  # noqa: A002
         if not call.headers.get("content-type", "").lower().startswith("application/json"):
-            return _problem(400, "Only application/json request content is supported")
+            return problem(400, "Only application/json request content is supported")
         text = call.body.decode("utf-8", "replace")
         try:
             value = json.loads(text)
         except ValueError:
             return _invalid_json(text)
         # Stored without the sender's white space (the input of a start is stored as it came).
-        self._engine.raise_event(id, name, _compact(value))
+        self._engine.raise_event(id, name, compact(value))
         return ApiResponse(202)
 
     def _control(self, call: ApiRequest, id: str, verb: str) -> ApiResponse:  # noqa: A002
@@ -321,27 +286,23 @@ class DurableApi:
         if instance is None:
             return ApiResponse(404)
         if not instance.is_terminal:
-            return _json(
+            return json_answer(
                 412,
                 "Only orchestrations in a terminal state can be purged, but the orchestration with instance"
                 f" ID {id} has status {instance.status}",
             )
-        return _json(200, {"instancesDeleted": self._engine.store.purge([id])})
+        return json_answer(200, {"instancesDeleted": self._engine.store.purge([id])})
 
     def _purge_many(self, call: ApiRequest) -> ApiResponse:
         if _moment(call.query.get("createdtimefrom")) is None:
-            return _json(400, "Please provide value for 'createdTimeFrom' parameter.")
+            return json_answer(400, "Please provide value for 'createdTimeFrom' parameter.")
         # As recorded: statuses that are not terminal are dropped, and no status left means no filter at all,
         # so that running instances go too.
         wanted = ",".join(set(_listed(call.query.get("runtimestatus"))) & TERMINAL)
         query = {**call.query, "runtimestatus": wanted, "instanceidprefix": ""}
         chosen = [i.id for i in self._select(replace(call, query=query))]
         deleted = self._engine.store.purge(chosen)
-        return _json(200, {"instancesDeleted": deleted}) if deleted else ApiResponse(404)
-
-    def _entities(self, call: ApiRequest) -> ApiResponse:
-        del call
-        return _problem(501, "devhost does not support entities")
+        return json_answer(200, {"instancesDeleted": deleted}) if deleted else ApiResponse(404)
 
 
 def _own_url(address: str, query: Mapping[str, str]) -> str:

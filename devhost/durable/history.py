@@ -172,6 +172,16 @@ def timer_fired(created_at: datetime, timer_id: int, fire_at: str) -> Event:
     return {"EventType": Kind.TIMER_FIRED.value, "TimerId": timer_id, "FireAt": fire_at, **_tail(created_at)}
 
 
+def event_sent(at: datetime, event_id: int, instance_id: str, name: str, input_text: str | None) -> Event:
+    return {
+        "EventType": Kind.EVENT_SENT.value,
+        "InstanceId": instance_id,
+        "Name": name,
+        "Input": input_text,
+        **_tail(at, event_id),
+    }
+
+
 def event_raised(at: datetime, name: str, input_text: str) -> Event:
     return {
         "EventType": Kind.EVENT_RAISED.value,

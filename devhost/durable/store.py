@@ -13,31 +13,15 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from devhost.durable.commit_points import CommitPoint
+from devhost.durable.entity_rows import EntityRows
 from devhost.durable.history import Event
 from devhost.durable.model import PENDING, TERMINAL, ActivityCall, Instance, Message, NewChild, Outcome
 from devhost.durable.rewind import rewound
 from devhost.timestamps import from_micros, micros, parse_stamp
-
-
-class CommitPoint(Enum):
-    """Every place where state is committed. A process may be killed just before or after each of them."""
-
-    START = "start"
-    POST = "post"
-    EPISODE = "episode"
-    NEXT_GENERATION = "next generation"
-    END = "end"
-    TIMERS_FIRED = "timers fired"
-    ACTIVITY_DONE = "activity done"
-    PURGE = "purge"
-    REWIND = "rewind"
-    TIMER_STATUS = "timer status"
-    BLOB_RECEIPT = "blob receipt"
-
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS instance (
@@ -69,6 +53,7 @@ _COLUMNS = (
     "id, name, version, execution_id, status, input, output, custom_status,"
     " created, updated, generation, parent, seeded"
 )
+_SELECT_HISTORY = "SELECT event FROM history WHERE instance_id = ? ORDER BY seq"
 _SELECT_INSTANCE = f"SELECT {_COLUMNS} FROM instance WHERE id = ?"  # noqa: S608 - a constant
 
 
@@ -88,13 +73,7 @@ def _connect(path: Path | str) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
 
-def _find(db: sqlite3.Connection, instance_id: str) -> Instance | None:
-    """An instance as it is inside a transaction."""
-    row = db.execute(_SELECT_INSTANCE, (instance_id,)).fetchone()
-    return _instance(row) if row else None
-
-
-class Store:
+class Store(EntityRows):
     """Thread-safe. `path` is a file, or ":memory:" for a store that ends with the process."""
 
     def __init__(self, path: Path | str) -> None:
@@ -129,6 +108,12 @@ class Store:
     def _commit(self, point: CommitPoint) -> None:
         del point  # for those who watch commits: devhost.chaos
         self._db.execute("COMMIT")
+
+    @staticmethod
+    def _find(db: sqlite3.Connection, instance_id: str) -> Instance | None:
+        """An instance as it is inside a transaction."""
+        row = db.execute(_SELECT_INSTANCE, (instance_id,)).fetchone()
+        return _instance(row) if row else None
 
     def _rows(self, sql: str, *args: Any) -> list[Any]:
         """What is committed. Not for use inside a transaction."""
@@ -170,7 +155,7 @@ class Store:
         return [_instance(row) for row in self._rows(sql, *args)]
 
     def history(self, instance_id: str) -> list[Event]:
-        rows = self._rows("SELECT event FROM history WHERE instance_id = ? ORDER BY seq", instance_id)
+        rows = self._rows(_SELECT_HISTORY, instance_id)
         return [json.loads(row[0]) for row in rows]
 
     def start(self, started: Event) -> Instance | None:
@@ -180,7 +165,7 @@ class Store:
         """
         instance_id = started["OrchestrationInstance"]["InstanceId"]
         with self._transaction(CommitPoint.START) as db:
-            existing = _find(db, instance_id)
+            existing = self._find(db, instance_id)
             if existing is not None and not existing.is_terminal:
                 return existing
             generation = 0 if existing is None else existing.generation + 1
@@ -220,21 +205,20 @@ class Store:
         count = 0
         with self._transaction(CommitPoint.PURGE) as db:
             for instance_id in instance_ids:
-                count += _find(db, instance_id) is not None
+                count += self._find(db, instance_id) is not None
                 self._wipe(db, instance_id)
         return count
 
     def rewind(self, instance_id: str, request: Event) -> list[str]:
-        """Blank the failures of an instance and, instead of its own, of the children it failed by; gives the
-        instances that got `request`: those whose own work failed.
-        """
+        """Blank an instance's failures, and its failed children's; gives those whose own work failed."""
         with self._transaction(CommitPoint.REWIND) as db:
             return self._rewind(db, instance_id, request)
 
     def _rewind(self, db: sqlite3.Connection, instance_id: str, request: Event) -> list[str]:
-        if self.instance(instance_id) is None:
+        if self._find(db, instance_id) is None:
             return []
-        events, children = rewound(self.history(instance_id))
+        rows = db.execute(_SELECT_HISTORY, (instance_id,)).fetchall()
+        events, children = rewound([json.loads(row[0]) for row in rows])
         db.execute("DELETE FROM history WHERE instance_id = ?", (instance_id,))
         self._append_history(db, instance_id, events)
         db.execute("UPDATE instance SET status = ? WHERE id = ?", (PENDING, instance_id))
@@ -253,11 +237,9 @@ class Store:
         )
 
     def post(self, instance_id: str, event: Event) -> Instance | None:
-        """Put an event from outside into the inbox of a live instance; gives the instance as it was (None:
-        unknown).
-        """
+        """Put an event into the inbox of a live instance; gives the instance as it was (None: unknown)."""
         with self._transaction(CommitPoint.POST) as db:
-            instance = _find(db, instance_id)
+            instance = self._find(db, instance_id)
             if instance is not None and not instance.is_terminal:
                 self._post(db, instance_id, event, None)
         return instance
@@ -293,10 +275,12 @@ class Store:
         (nothing is written).
         """
         with self._transaction(_point_of(outcome)) as db:
-            current = _find(db, before.id)
+            current = self._find(db, before.id)
             if current is None or current.execution_id != before.execution_id:
                 return None
             db.executemany("DELETE FROM inbox WHERE seq = ?", [(m.seq,) for m in consumed])
+            for entity, event in outcome.entity_messages:
+                self._send(db, entity, event)
             if outcome.next_generation is not None:
                 self._next_generation(db, before, outcome)
                 return []
@@ -355,11 +339,11 @@ class Store:
         """A sub-orchestration takes its id over from whatever lived there, running or not, as the real
         host does.
         """
-        existing = _find(db, child.instance_id)
+        existing = self._find(db, child.instance_id)
         self._create(db, child.started, 0 if existing is None else existing.generation + 1)
 
     def _tell_parent(self, db: sqlite3.Connection, parent: Event, event: Event) -> None:
-        instance = _find(db, parent["OrchestrationInstance"]["InstanceId"])
+        instance = self._find(db, parent["OrchestrationInstance"]["InstanceId"])
         execution_id = parent["OrchestrationInstance"]["ExecutionId"]
         if instance is not None and not instance.is_terminal and instance.execution_id == execution_id:
             self._post(db, instance.id, event, execution_id)
@@ -422,7 +406,7 @@ class Store:
         """
         with self._transaction(CommitPoint.ACTIVITY_DONE) as db:
             first = db.execute("DELETE FROM activity WHERE seq = ?", (call.seq,)).rowcount
-            instance = _find(db, call.instance_id)
+            instance = self._find(db, call.instance_id)
             if (
                 not first
                 or instance is None

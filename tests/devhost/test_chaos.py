@@ -17,15 +17,16 @@ from devhost.chaos.audit import audit, check_history
 from devhost.chaos.host import AFTER, BEFORE, Kill
 from devhost.chaos.run import Arena, plan, run
 from devhost.chaos.workload import EXPECTED, Client, Order, check_results
+from devhost.durable.commit_points import CommitPoint
 from devhost.durable.history import Event, Kind
-from devhost.durable.store import CommitPoint, Store
+from devhost.durable.store import Store
 from devhost.replay import ReplayHarness
 from samples.azurite import Azurite
 
 SPLIT = """
 import sys
 from devhost.chaos.host import KillingStore, main
-from devhost.durable.store import CommitPoint
+from devhost.durable.commit_points import CommitPoint
 
 class Split(KillingStore):
     def commit_episode(self, before, consumed, outcome):

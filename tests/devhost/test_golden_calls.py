@@ -188,6 +188,10 @@ class Compared:
 _INBOUND = {"TaskCompleted", "TaskFailed", "SubOrchestrationInstanceCompleted"}
 
 
+def _sorted_list(instances: list[Any]) -> list[Any]:
+    return sorted(instances, key=lambda one: (str(one.get("instanceId")), json.dumps(one)))
+
+
 def _any_order(value: Answer, call: dict[str, Any]) -> Answer:
     """What comes in any order on the real host: parallel completions, the list of instances."""
     body = value.get("json")
@@ -204,7 +208,7 @@ def _any_order(value: Answer, call: dict[str, Any]) -> Answer:
     if path.startswith("/api/typed/") and isinstance(body, dict):
         value["json"] = dict(sorted(body.items()))
     if isinstance(body, list) and re.search(r"/instances(\?|$)", path):
-        body.sort(key=lambda one: str(one.get("instanceId")) if isinstance(one, dict) else "")
+        value["json"] = _sorted_list(body)
     if re.search(r"/instances(\?|$)", path) and value["headers"].get("x-ms-continuation-token"):
         value["headers"]["x-ms-continuation-token"] = "⟨token⟩"
     return value

@@ -117,6 +117,25 @@ def breaking(context):
     return (yield context.call_activity("broken", _work(context, "broken", 4)))
 
 
+@app.orchestration_trigger(context_name="context")
+def counting(context):
+    """Calls an entity twice; each addition counts once."""
+    entity = df.EntityId("counter", context.instance_id)
+    first = yield context.call_entity(entity, "add", 1)
+    second = yield context.call_entity(entity, "add", 1)
+    context.signal_entity(entity, "add", 1)
+    return {"value": [first, second], "keys": []}
+
+
+@app.entity_trigger(context_name="context")
+def counter(context):
+    count = context.get_state(lambda: 0)
+    if context.operation_name == "add":
+        count += context.get_input()
+        context.set_state(count)
+    context.set_result(count)
+
+
 @app.activity_trigger(input_name="work")
 def double(work: dict) -> dict:
     _ran("activity", work["key"])

@@ -218,10 +218,6 @@ def test_given_rewind_when_called_then_codes_are_as_recorded(rig: Rig) -> None:
     assert body(rig.call("GET", "instances/y"))["runtimeStatus"] == "Failed"
 
 
-def test_given_entities_when_called_then_the_answer_is_clear(rig: Rig) -> None:
-    assert "does not support entities" in body(rig.call("GET", "entities/counter/a"))["Message"]
-
-
 def test_given_another_hub_when_named_then_it_is_there_and_nothing_runs_in_it(rig: Rig) -> None:
     other = DurableApi(Engine(Store(":memory:"), {}, []), "other")
     rig.api = DurableApi(rig.engine, "probe", lambda _: other)

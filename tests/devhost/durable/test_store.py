@@ -9,9 +9,10 @@ from pathlib import Path
 import azure.durable_functions as df
 import pytest
 
+from devhost.durable.commit_points import CommitPoint
 from devhost.durable.engine import Engine
 from devhost.durable.history import task_completed
-from devhost.durable.store import CommitPoint, Store
+from devhost.durable.store import Store
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
