@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,11 +11,40 @@ from urllib.parse import unquote
 
 T = TypeVar("T")
 _PARAMETER = re.compile(r"\{(\*{0,2})(\w+)((?::\w+(?:\((?:[^()]|\([^()]*\))*\))?)*)(=[^{}?]*)?(\?)?\}")
-_LITERAL, _MIXED, _CONSTRAINED, _FREE, _REST = range(5)
+_LITERAL, _CONSTRAINED, _FREE, _CONSTRAINED_REST, _REST = range(5)
+"""Precedence of a segment, as RoutePrecedence.ComputeInbound of ASP.NET: one of several parts counts as
+constrained.
+"""
 
 
 def _between(value: str, low: str, high: str) -> bool:
-    return bool(re.fullmatch(r"[+-]?\d+", value)) and int(low) <= int(value) <= int(high)
+    return bool(re.fullmatch(r"\s*[+-]?[0-9]+\s*", value)) and int(low) <= int(value) <= int(high)
+
+
+def _is_date(value: str, _: str) -> bool:
+    """What DateTime.TryParse takes of what people write: ISO or month-day-year, with or without a time."""
+    time = r"(?:\d\d?:\d\d(?::\d\d(?:\.\d+)?)?(?: ?[AaPp][Mm])?)"
+    zone = r"(?:Z|[+-]\d\d:\d\d)?"
+    date = r"(?P<y>\d{4})-(?P<m>\d\d?)-(?P<d>\d\d?)|(?P<m2>\d\d?)-(?P<d2>\d\d?)-(?P<y2>\d{4})"
+    found = re.fullmatch(rf"(?:{date})(?:[T ]{time}{zone})?", value)
+    if found is None:
+        return False
+    try:
+        datetime.date(*(int(found[name] or found[f"{name}2"]) for name in "ymd"))
+    except ValueError:
+        return False
+    return True
+
+
+def _is_float(value: str, _: str) -> bool:
+    number = r"\s*[+-]?(?:[0-9][0-9,]*\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*"
+    return bool(re.fullmatch(number, value)) or value in ("NaN", "Infinity", "-Infinity")
+
+
+def _is_file(value: str, _: str) -> bool:
+    """A dot in the last part, with something after it."""
+    _, dot, extension = value.rpartition("/")[2].rpartition(".")
+    return bool(dot and extension)
 
 
 def _length(value: str, arguments: str) -> bool:
@@ -22,15 +52,20 @@ def _length(value: str, arguments: str) -> bool:
     return int(low) <= len(value) <= int(high or low)
 
 
+_DASHED = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_GUID = re.compile(rf"[0-9a-fA-F]{{32}}|{_DASHED}|\{{{_DASHED}\}}|\({_DASHED}\)")
 _CHECKS: dict[str, Callable[[str, str], bool]] = {
     "int": lambda v, _: _between(v, "-2147483648", "2147483647"),
     "long": lambda v, _: _between(v, str(-(2**63)), str(2**63 - 1)),
-    "bool": lambda v, _: v.lower() in ("true", "false"),
-    "guid": lambda v, _: bool(re.fullmatch(r"\{?[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}\}?", v)),
-    "alpha": lambda v, _: bool(re.fullmatch(r"[A-Za-z]+", v)),
-    "decimal": lambda v, _: bool(re.fullmatch(r"[+-]?\d+(\.\d+)?", v)),
-    "double": lambda v, _: bool(re.fullmatch(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", v)),
-    "datetime": lambda v, _: bool(re.fullmatch(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?Z?)?", v)),
+    "bool": lambda v, _: v.strip().lower() in ("true", "false"),
+    "guid": lambda v, _: bool(_GUID.fullmatch(v)),
+    "alpha": lambda v, _: bool(re.fullmatch(r"[A-Za-z]*", v)),
+    "decimal": lambda v, _: bool(re.fullmatch(r"\s*[+-]?(?:[0-9][0-9,]*\.?[0-9]*|\.[0-9]+)\s*", v)),
+    "double": _is_float,
+    "float": _is_float,
+    "datetime": _is_date,
+    "file": _is_file,
+    "nonfile": lambda v, a: not _is_file(v, a),
     "length": _length,
     "minlength": lambda v, a: len(v) >= int(a),
     "maxlength": lambda v, a: len(v) <= int(a),
@@ -56,22 +91,25 @@ class _Parameter:
 @dataclass(frozen=True)
 class _Segment:
     rank: int
-    pattern: re.Pattern[str]
+    patterns: tuple[re.Pattern[str], ...]
+    """A second one for `{name}.{ext?}`: without the last value its dot is missing too."""
     parameters: tuple[_Parameter, ...]
 
     @property
     def can_be_absent(self) -> bool:
-        return self.rank == _REST or (
+        return self.rank in (_CONSTRAINED_REST, _REST) or (
             len(self.parameters) == 1
             and (self.parameters[0].optional or self.parameters[0].default is not None)
         )
 
     def match(self, text: str) -> dict[str, str] | None:
-        found = self.pattern.fullmatch(text)
+        found = next((f for p in self.patterns if (f := p.fullmatch(text))), None)
         if found is None:
             return None
-        values = {p.name: found[f"p{i}"] for i, p in enumerate(self.parameters)}
-        return values if all(p.accepts(values[p.name]) for p in self.parameters) else None
+        groups = found.groupdict()
+        values = {p.name: groups[f"p{i}"] for i, p in enumerate(self.parameters) if f"p{i}" in groups}
+        present = [p for p in self.parameters if p.name in values]
+        return values if all(p.accepts(values[p.name]) for p in present) else None
 
 
 def _constraints(text: str) -> tuple[tuple[str, str], ...]:
@@ -80,17 +118,24 @@ def _constraints(text: str) -> tuple[tuple[str, str], ...]:
         kind, _, argument = part.partition("(")
         if kind.lower() not in _CHECKS:
             raise ValueError(f"the route constraint '{kind}' is not known")
-        found.append((kind.lower(), argument.removesuffix(")")))
+        # In a template a brace that means itself is written twice.
+        argument = argument.removesuffix(")").replace("{{", "{").replace("}}", "}")
+        found.append((kind.lower(), argument))
     return tuple(found)
 
 
 def _segment(text: str) -> _Segment:
     parameters: list[_Parameter] = []
     pattern, end, is_rest = "", 0, False
+    without_last: str | None = None
     for match in _PARAMETER.finditer(text):
         star, name, constraints, default, optional = match.groups()
         is_rest = bool(star)
-        pattern += re.escape(text[end : match.start()]) + f"(?P<p{len(parameters)}>.{'*' if star else '+'})"
+        before = re.escape(text[end : match.start()])
+        value = f"(?P<p{len(parameters)}>.{'*' if star else '+'})"
+        if optional and match.end() == len(text) and before == r"\.":
+            without_last = pattern
+        pattern += before + value
         parameters.append(
             _Parameter(name, _constraints(constraints), default[1:] if default else None, bool(optional))
         )
@@ -99,10 +144,14 @@ def _segment(text: str) -> _Segment:
     if "{" in rest or "}" in rest:
         raise ValueError(f"the route segment '{text}' cannot be read")
     whole = len(parameters) == 1 and _PARAMETER.fullmatch(text) is not None
-    rank = _LITERAL if not parameters else _REST if is_rest else _MIXED
-    if rank == _MIXED and whole:
-        rank = _CONSTRAINED if parameters[0].constraints else _FREE
-    return _Segment(rank, re.compile(pattern + re.escape(rest), re.IGNORECASE | re.DOTALL), tuple(parameters))
+    constrained = not whole or bool(parameters[0].constraints)
+    if is_rest:
+        rank = _CONSTRAINED_REST if constrained else _REST
+    else:
+        rank = _LITERAL if not parameters else _CONSTRAINED if constrained else _FREE
+    patterns = [pattern + re.escape(rest), *([without_last] if without_last is not None else [])]
+    flags = re.IGNORECASE | re.DOTALL
+    return _Segment(rank, tuple(re.compile(p, flags) for p in patterns), tuple(parameters))
 
 
 def _split(template: str) -> list[str]:
@@ -115,6 +164,11 @@ def _split(template: str) -> list[str]:
         else:
             parts[-1] += char
     return [part for part in parts if part]
+
+
+def _decoded(raw: str) -> str:
+    """As the real host does: an encoded slash stays encoded, everything else is decoded."""
+    return "".join(piece if piece.lower() == "%2f" else unquote(piece) for piece in re.split("(%2[fF])", raw))
 
 
 class Route(Generic[T]):
@@ -131,15 +185,15 @@ class Route(Generic[T]):
         parts = raw_path.strip("/").split("/") if raw_path.strip("/") else []
         values: dict[str, str] = {}
         for index, segment in enumerate(self.segments):
-            if segment.rank == _REST:
+            if segment.rank in (_CONSTRAINED_REST, _REST):
                 rest = "/".join(parts[index:])
                 if rest:
-                    # As the real host does: an encoded slash stays encoded here, everything else is decoded.
-                    text = "%2F".join(unquote(piece) for piece in re.split("%2[fF]", rest))
-                    found = segment.match(text)
+                    found = segment.match(_decoded(rest))
                     if found is None:
                         return None
                     values.update(found)
+                elif (default := segment.parameters[0].default) is not None:
+                    values[segment.parameters[0].name] = default
                 return values
             if index >= len(parts):
                 if not segment.can_be_absent:
@@ -148,7 +202,7 @@ class Route(Generic[T]):
                 if parameter.default is not None:
                     values[parameter.name] = parameter.default
                 continue
-            found = segment.match(unquote(parts[index]))
+            found = segment.match(_decoded(parts[index]))
             if found is None:
                 return None
             values.update(found)

@@ -140,9 +140,21 @@ class DurableApi:
             except ValueError:
                 return _invalid_json(text)
         started = self._engine.start(name, text, id, call.query.get("version"))
-        if "timeout" in call.query:
-            return self._await(call, started, _float(call.query["timeout"]))
-        return self._payload(call, started)
+        return self._started(call, started)
+
+    def _started(self, call: ApiRequest, instance_id: str) -> ApiResponse:
+        """Waits for the end only with both `timeout` and `pollingInterval` (seconds)."""
+        timeout, interval = (_seconds(call.query.get(name)) for name in ("timeout", "pollinginterval"))
+        if timeout is None or interval is None:
+            return self._payload(call, instance_id)
+        if interval > timeout:
+            return problem(
+                400,
+                "One or more of the arguments submitted is incorrect",
+                f"Total timeout {timeout:g} should be bigger than retry timeout {interval:g}",
+                "System.ArgumentException",
+            )
+        return self._await(call, instance_id, timeout)
 
     def _await(self, call: ApiRequest, instance_id: str, timeout: float) -> ApiResponse:
         """The output once there is one; a failed instance answers with its status, and 200 too."""
@@ -153,7 +165,7 @@ class DurableApi:
                 body = (instance.output or "null").encode()
                 return ApiResponse(200, body, {"Content-Type": "application/json; charset=utf-8"})
             if instance is not None and instance.is_terminal:
-                return json_answer(200, _show(instance, show_input=True))
+                return self._status(call, instance_id)
             left = end - time.monotonic()
             if left <= 0:
                 return self._payload(call, instance_id)
@@ -201,7 +213,7 @@ class DurableApi:
                 str(error),
                 "DurableTask.Core.Exceptions.OrchestrationAlreadyExistsException",
             )
-        return self._payload(call, started)
+        return self._started(call, started)
 
     def _rewind(self, call: ApiRequest, id: str) -> ApiResponse:  # noqa: A002
         instance = self._engine.store.instance(id)
@@ -265,7 +277,10 @@ class DurableApi:
     # --- change -------------------------------------------------------------------------------------------
 
     def _raise_event(self, call: ApiRequest, id: str, name: str) -> ApiResponse:  # noqa: A002
-        if not call.headers.get("content-type", "").lower().startswith("application/json"):
+        instance = self._engine.store.instance(id)
+        if instance is None or instance.is_terminal:
+            return ApiResponse(404 if instance is None else 410)
+        if call.media_type != "application/json":
             return problem(400, "Only application/json request content is supported")
         text = call.body.decode("utf-8", "replace")
         try:
@@ -333,11 +348,11 @@ def _int(text: str | None, default: int) -> int:
     return int(text) if text is not None and re.fullmatch(r"\s*[+-]?\d{1,9}\s*", text) else default
 
 
-def _float(text: str) -> float:
+def _seconds(text: str | None) -> float | None:
     try:
-        return max(0.0, float(text))
+        return None if text is None else max(0.0, float(text))
     except ValueError:
-        return 0.0
+        return None
 
 
 def _moment(text: str | None) -> datetime | None:

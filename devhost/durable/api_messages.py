@@ -20,6 +20,11 @@ class ApiRequest:
     origin: str
     url: str
 
+    @property
+    def media_type(self) -> str:
+        """Lower-case, without parameters."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
 
 @dataclass(frozen=True)
 class ApiResponse:

@@ -51,7 +51,7 @@ class EntityApi:
         text: str | None = None
         if call.body:
             value: Any = call.body.decode("utf-8", "replace")
-            if call.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
+            if call.media_type == "application/json":
                 try:
                     value = json.loads(value)
                 except ValueError as error:

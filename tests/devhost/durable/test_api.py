@@ -96,7 +96,7 @@ def test_given_bad_json_when_started_then_400(rig: Rig) -> None:
 
 def test_given_a_timeout_when_the_instance_ends_in_time_then_its_status_answers(rig: Rig) -> None:
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(rig.call, "POST", "orchestrators/fails/x", timeout="5")
+        waiting = pool.submit(rig.call, "POST", "orchestrators/fails/x", timeout="5", pollingInterval="1")
         while not waiting.done():
             for instance_id in rig.engine.store.waiting_instances():
                 rig.engine.run_episode(instance_id)
@@ -106,8 +106,32 @@ def test_given_a_timeout_when_the_instance_ends_in_time_then_its_status_answers(
 
 
 def test_given_a_timeout_when_it_passes_then_the_start_payload_answers(rig: Rig) -> None:
-    answer = rig.call("POST", "orchestrators/approval/y", timeout="0.1")
+    answer = rig.call("POST", "orchestrators/approval/y", timeout="0.1", pollingInterval="0.1")
     assert (answer.status, body(answer)["id"]) == (202, "y")
+
+
+def test_given_a_timeout_alone_or_too_short_when_started_then_nothing_waits(rig: Rig) -> None:
+    began = time.monotonic()
+    assert rig.call("POST", "orchestrators/approval/a", timeout="30").status == 202
+    refused = rig.call("POST", "orchestrators/approval/b", timeout="1", pollingInterval="5")
+    assert time.monotonic() - began < 20
+    assert (refused.status, body(refused)["ExceptionMessage"]) == (
+        400,
+        "Total timeout 1 should be bigger than retry timeout 5",
+    )
+    assert rig.call("GET", "instances/b").status == 202
+
+
+def test_given_an_event_when_several_things_are_wrong_then_the_instance_is_looked_at_first(rig: Rig) -> None:
+    text = {"Content-Type": "text/plain"}
+    assert rig.call("POST", "instances/x/raiseEvent/go", "{bad", text).status == 404
+    rig.start("x", "fails")
+    assert rig.call("POST", "instances/x/raiseEvent/go", "{bad", text).status == 410
+    rig.start("y")
+    near = {"Content-Type": "application/json-patch+json"}
+    assert rig.call("POST", "instances/y/raiseEvent/go", "1", near).status == 400
+    exact = {"Content-Type": "APPLICATION/JSON; charset=utf-8"}
+    assert rig.call("POST", "instances/y/raiseEvent/go", "1", exact).status == 202
 
 
 def test_given_a_running_instance_when_asked_then_202_with_its_own_address(rig: Rig) -> None:
