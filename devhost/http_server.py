@@ -16,6 +16,8 @@ from multidict import CIMultiDict
 from devhost.ports import HOST
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+MAX_HEADER_BYTES = 32 * 1024
+"""As Kestrel, which counts all headers together."""
 
 
 class Server:
@@ -35,7 +37,8 @@ class Server:
         asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(30)
 
     async def _open(self) -> None:
-        self._runner = web.ServerRunner(web.Server(self._handler, access_log=None), shutdown_timeout=1)
+        server = web.Server(self._handler, access_log=None, max_field_size=MAX_HEADER_BYTES)
+        self._runner = web.ServerRunner(server, shutdown_timeout=1)
         await self._runner.setup()
         await web.SockSite(self._runner, self._listener).start()
 

@@ -24,6 +24,7 @@ TRIGGERS = (
     "eventGridTrigger",
     "orchestrationTrigger",
     "activityTrigger",
+    "entityTrigger",
 )
 """What devhost runs."""
 

@@ -83,6 +83,8 @@ class Known:
     orchestrator: Callable[[str], bool]
     entities: Sequence[str] = ()
     """Names, lower-case."""
+    default_version: str | None = None
+    """host.json's: that of sub-orchestrations which are called without one."""
 
 
 _DECISION_OF = {
@@ -297,7 +299,7 @@ class Replay:
                 name,
                 action["input"],
                 instance_id=action.get("instanceId") or None,
-                version=action.get("version"),
+                version=action.get("version") or self.known.default_version,
             )
         )
 

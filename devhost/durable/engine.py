@@ -96,6 +96,7 @@ class Engine:
             lambda name: name.lower() in known,
             lambda name: name.lower() in orchestrators,
             list(self._entities),
+            self._versioning.default,
         )
         self._warned: set[str] = set()
         self._warned_lock = threading.Lock()

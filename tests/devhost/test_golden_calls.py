@@ -167,8 +167,11 @@ def differences(wanted: Any, got: Any, place: str = "") -> Iterator[str]:
         yield place
 
 
-def _ended(body: Any) -> bool:
-    return isinstance(body, dict) and body.get("runtimeStatus") in TERMINAL
+def _ended(got: Answer) -> bool:
+    body = got.get("json")
+    if isinstance(body, dict):
+        return body.get("runtimeStatus") in TERMINAL
+    return any(f'"runtimeStatus":"{status}"' in got.get("head", "") for status in TERMINAL)
 
 
 @dataclass
@@ -248,7 +251,7 @@ class HostProcess:
         return Path(self._log.name).read_text("utf-8", "replace")
 
     def _find(self, pattern: str) -> str:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 90
         while time.monotonic() < until and self._process.poll() is None:
             if found := re.search(pattern, self.log()):
                 return found[1]
@@ -341,7 +344,7 @@ def _drive(run: str, folder: Path) -> tuple[list[Compared], dict[tuple[str, int]
                 got = host.call(call, headers)
                 token = got["headers"].get("x-ms-continuation-token", token)
                 places = sorted(differences(wanted, _any_order(got, call)))
-                if not places or time.monotonic() > until or (patience and _ended(got.get("json"))):
+                if not places or time.monotonic() > until or (patience and _ended(got)):
                     break
                 time.sleep(0.1)
             results.append(Compared(run, number, call, wanted, got, places))
