@@ -305,8 +305,22 @@ def _headers(run: str, call: dict[str, Any]) -> dict[str, Any]:
 
 TERMINAL = ("Completed", "Failed", "Terminated")
 SHORT = 0.4
-"""Seconds: what a recorded pause before a call that changes something becomes."""
+"""Seconds without a change: what a recorded pause before a call that changes something becomes."""
 _PARTS = ("status", "style", "json", "text", "head")
+
+
+def _settle(host: HostProcess, call: dict[str, Any]) -> None:
+    """The driver's pause let the called instance come to rest; that may take longer on a busy machine."""
+    found = re.match(r"(/runtime/webhooks/durabletask/instances/[^/?]+)/", call["path"])
+    before: Answer | None = None
+    for _ in range(50):
+        time.sleep(SHORT)
+        if found is None:
+            return
+        now = host.call({"method": "GET", "path": f"{found[1]}?showHistory=true"}, {})
+        if now == before and '"Pending"' not in json.dumps(now):
+            return
+        before = now
 
 
 def _wanted(run: str, call: dict[str, Any]) -> Answer:
@@ -331,7 +345,7 @@ def _drive(run: str, folder: Path) -> tuple[list[Compared], dict[tuple[str, int]
             patience = call.get("sleep", 0) + call.get("wait", 0)
             looks = call["method"] == "GET" and "/instances" in call["path"]
             if patience and not looks:
-                time.sleep(min(SHORT, patience))
+                _settle(host, call)
             headers = _headers(run, call)
             if headers.get("x-ms-continuation-token") not in (None, "garbage"):
                 headers["x-ms-continuation-token"] = token
