@@ -1,0 +1,49 @@
+"""The HTTP server alone: limits and framing as the real host has them."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+
+import pytest
+from aiohttp import web
+
+from devhost.http_server import Server, open_port, response
+
+
+async def _handle(request: web.BaseRequest) -> web.StreamResponse:
+    size = len(request.headers.get("X-Long", ""))
+    body = b"" if request.query.get("empty") else str(size).encode()
+    return response(200, {"Content-Type": "text/plain"}, body, chunked="plain" not in request.query)
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    server = Server(open_port(0), _handle, "test")
+    server.start()
+    yield server.port
+    server.stop()
+
+
+def _get(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request(method, path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
+
+
+def test_given_a_long_header_when_sent_then_it_is_taken_up_to_kestrels_limit(port: int) -> None:
+    assert _get(port, "/", **{"X-Long": "x" * 20_000})[::2] == (200, b"20000")
+    assert _get(port, "/", **{"X-Long": "x" * 40_000})[0] == 400
+
+
+def test_given_a_body_when_answered_then_it_is_chunked_and_an_empty_one_is_not(port: int) -> None:
+    status, headers, body = _get(port, "/")
+    assert (status, headers.get("transfer-encoding"), body) == (200, "chunked", b"0")
+    assert "content-length" not in headers
+    assert _get(port, "/?empty=1")[1]["content-length"] == "0"
+    assert _get(port, "/?plain=1")[1]["content-length"] == "1"
+    assert "content-length" not in _get(port, "/", "HEAD")[1]
