@@ -304,7 +304,7 @@ def _headers(run: str, call: dict[str, Any]) -> dict[str, Any]:
 
 
 TERMINAL = ("Completed", "Failed", "Terminated")
-SHORT = 0.4
+SHORT = 0.25
 """Seconds without a change: what a recorded pause before a call that changes something becomes."""
 _PARTS = ("status", "style", "json", "text", "head")
 
@@ -343,7 +343,7 @@ def _drive(run: str, folder: Path) -> tuple[list[Compared], dict[tuple[str, int]
     try:
         for number, call in enumerate(RECORDED[run], 1):
             patience = call.get("sleep", 0) + call.get("wait", 0)
-            looks = call["method"] == "GET" and "/instances" in call["path"]
+            looks = call["method"] == "GET" and "/instances/" in call["path"]
             if patience and not looks:
                 _settle(host, call)
             headers = _headers(run, call)
