@@ -9,7 +9,8 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from mobexport.errors import MobexportError
 from mobexport.storage import SECRETS_TABLE, DataStorage
 
-_PARTITION: Final = "destinations"
+# No name of an app: the other rows of the table are by app.
+_PARTITION: Final = "~destinations"
 
 
 class DestinationGone(MobexportError):

@@ -195,7 +195,8 @@ def _run_pipeline(run: Run, azurite: Azurite, storage: DataStorage, keyed: dict[
     def watch() -> None:
         while not ended.wait(0.02):
             for row in secrets.list_entities():
-                run.secret(f"landing SAS {row['RowKey']}", _signature(row["containerUrl"]))
+                url = row.get("containerUrl") or row["url"]
+                run.secret(f"landing SAS {row['RowKey']}", _signature(url))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -220,8 +221,11 @@ def _run_pipeline(run: Run, azurite: Azurite, storage: DataStorage, keyed: dict[
                 own = f"https://x.blob.core.windows.net/c?sp=w&sig={sas}"
                 wrong = {"exportType": "Event", "app": "shop", **DAYS, "containerUrl": own}
                 run.call("POST", f"{app.url}/api/exports", json=wrong, params=query)
-                for name in ("shop", "broken"):
-                    body = {"exportType": "Event", "app": name, **DAYS}
+                storage.container("delivered")
+                mine = storage.container_write_url("delivered", timedelta(hours=1))
+                run.secret("SAS of a request that is delivered", _signature(mine))
+                for name, more in (("shop", {}), ("broken", {}), ("shop, delivered", {"containerUrl": mine})):
+                    body = {"exportType": "Event", "app": name.partition(",")[0], **DAYS, **more}
                     answer = run.call("POST", f"{app.url}/api/exports", json=body, params=query)
                     link = f"{app.url}/api/exports/{answer.json()['id']}"
                     deadline = time.monotonic() + 120
@@ -245,6 +249,7 @@ def test_given_secrets_through_every_entrance_when_all_is_done_then_none_is_foun
         "broken": "Failed",
         "export of shop": "Succeeded",
         "export of broken": "Failed",
+        "export of shop, delivered": "Delivered",
     }
     kinds = {place.split()[0] for place in run.written}
     assert kinds == {"answer", "notification", "table", "queue", "container", "blob", "file", "database"}
