@@ -124,10 +124,11 @@ class DeterminismCheck:
         """After an episode, in the thread that ran it. None if the orchestrator was not asked."""
         asked = getattr(self._asked, "last", None)
         self._asked.last = None
-        if asked is None:
+        instance, outcome = report.instance, report.outcome
+        # What was asked before may be of an episode that failed in the host, and that nobody reported.
+        if asked is None or instance.execution_id not in asked[2]:
             return None
         name, handle, context, answer = asked
-        instance, outcome = report.instance, report.outcome
         failed = (outcome.output or "").startswith(NOT_DETERMINISTIC)
         return Episode(
             execution_id=instance.execution_id,
