@@ -255,6 +255,10 @@ def bench_idle(seconds: float) -> None:
             status, body = _call(connection, "POST", "/runtime/webhooks/durabletask/orchestrators/sleeper")
             assert status == 202, body
         time.sleep(5)
+        listed = _call(
+            connection, "GET", "/runtime/webhooks/durabletask/instances?runtimeStatus=Running&top=2000"
+        )
+        assert len(json.loads(listed[1])) == 1000, "not all of them sleep"
         _row("idle: with 1,000 timers", share(), "% core", "goal < 2")
 
 
