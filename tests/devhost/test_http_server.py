@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from aiohttp import web
 
-from devhost.http_server import Server, open_port, response
+from devhost.http_server import Server, response
+from devhost.ports import open_port
 
 
 async def _handle(request: web.BaseRequest) -> web.StreamResponse:
