@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,26 @@ def test_given_a_killed_parent_when_the_child_notices_then_it_ends_and_a_new_hos
     again = run_host(tmp_path)  # at once, on the same state folder
     assert again.call("/api/version")[0] == 200
     eventually(lambda: _is_gone(child))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent by itself")
+def test_given_a_child_that_runs_no_python_when_its_parent_is_killed_then_it_ends_too(
+    tmp_path: Path, run_host: Callable[..., Any], eventually: Callable[..., Any]
+) -> None:
+    stuck = "import re; re.match('(a+)+$', 'a' * 60 + 'b')  # for years, and no other thread gets a turn"
+    (tmp_path / "function_app.py").write_text(APP.replace("time.sleep(1)", stuck))
+    host = run_host(tmp_path)
+    child = _child(host)
+    connection = http.client.HTTPConnection(host.url.removeprefix("http://"))
+    connection.request("GET", "/api/slow")
+    eventually((tmp_path / "begun").exists)
+    host.process.kill()
+    try:
+        eventually(lambda: _is_gone(child), seconds=20)
+    finally:
+        connection.close()
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])

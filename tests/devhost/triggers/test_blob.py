@@ -171,7 +171,7 @@ def test_given_a_blob_that_fails_at_first_when_looked_at_then_it_is_tried_again_
 
 
 def test_given_a_blob_deleted_or_overwritten_between_attempts_when_tried_again_then_that_version_is_over(
-    world: _World,
+    world: _World, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.blobs.create_container()
     world.blobs.upload_blob("in/gone", b"1")
@@ -192,6 +192,7 @@ def test_given_a_blob_deleted_or_overwritten_between_attempts_when_tried_again_t
     assert world.runs.seen() == []
     world.look(trigger)
     assert world.runs.seen() == [("in/new", 3, b"new")]
+    assert "does not answer" not in caplog.text
 
 
 def test_given_a_blob_that_takes_long_when_others_come_then_they_do_not_wait_for_it(world: _World) -> None:
