@@ -41,38 +41,36 @@ def sound(context):
 def say(x):
     return x
 """
-Launch = Callable[..., tuple[subprocess.Popen[str], str]]
+Launch = Callable[..., tuple[subprocess.Popen[bytes], str]]
 
 
 @pytest.fixture
 def launch(tmp_path: Path) -> Iterator[Launch]:
     """Starts a host over the app in `tmp_path`; gives the process and its address."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[subprocess.Popen[bytes]] = []
 
-    def run(*options: str, **settings: str) -> tuple[subprocess.Popen[str], str]:
+    def run(*options: str, **settings: str) -> tuple[subprocess.Popen[bytes], str]:
         command = [sys.executable, "-m", "devhost", "start", "--script-root", str(tmp_path), "--port", "0"]
         environment = {k: v for k, v in os.environ.items() if v != "UseDevelopmentStorage=true"}
         environment |= {"PYTHONPATH": str(ROOT), **settings}
-        process = subprocess.Popen(
-            [*command, *options],
-            cwd=ROOT,
-            env=environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        # A file: a pipe that nobody reads fills up, and the host waits.
+        with (tmp_path / "host.log").open("wb") as log:
+            process = subprocess.Popen(
+                [*command, *options], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+            )
         started.append(process)
-        assert process.stdout is not None
-        for line in process.stdout:
-            if found := re.search(r"devhost is listening on (\S+)", line):
+        until = time.monotonic() + 60
+        while time.monotonic() < until and process.poll() is None:
+            if found := re.search(r"devhost is listening on (\S+)\n", (tmp_path / "host.log").read_text()):
                 return process, found[1]
-        raise AssertionError("the host did not start")
+            time.sleep(0.05)
+        raise AssertionError((tmp_path / "host.log").read_text())
 
     yield run
     for process in started:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        process.wait(20)
 
 
 def _post(url: str, body: bytes = b"") -> None:
@@ -96,11 +94,10 @@ def _await_end(base: str, instance_id: str) -> None:
         time.sleep(0.05)
 
 
-def _output(process: subprocess.Popen[str]) -> str:
+def _output(process: subprocess.Popen[bytes], folder: Path) -> str:
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=40)
-    assert process.returncode == 0
-    return output
+    assert process.wait(40) == 0
+    return (folder / "host.log").read_text()
 
 
 def test_given_an_orchestrator_with_dice_when_the_host_runs_it_then_one_error_names_it_and_the_step(
@@ -115,7 +112,7 @@ def test_given_an_orchestrator_with_dice_when_the_host_runs_it_then_one_error_na
     for name in ("dice", "sound"):
         for number in range(3):
             _await_end(base, f"{name}{number}")
-    output = _output(process)
+    output = _output(process, tmp_path)
     told = [line for line in output.splitlines() if "is not deterministic" in line]
     assert len(told) == 1
     assert "error: orchestrator 'dice' is not deterministic and would break in production: step 2" in told[0]
@@ -131,7 +128,7 @@ def test_given_the_switch_when_the_host_runs_it_then_nothing_is_checked(
     process, base = launch("--no-determinism-check")
     _post(f"{base}/runtime/webhooks/durabletask/orchestrators/dice/d")
     _await_end(base, "d")
-    assert "is not deterministic" not in _output(process)
+    assert "is not deterministic" not in _output(process, tmp_path)
 
 
 ORCHESTRATORS = {
@@ -160,6 +157,8 @@ ORCHESTRATORS = {
     "times": None,
     "sleeper": {"s": 1},
     "once_bad": None,
+    "counter_user": None,
+    "entity_err": None,
 }
 WAITING = {
     "race": [("approve", True)],
@@ -197,5 +196,9 @@ def test_given_the_recorded_probe_app_when_all_of_it_runs_then_only_its_hazard_i
     _post(f"{api}/instances/w-unknown_sub/terminate?reason=enough")
     for name in ORCHESTRATORS:
         _await_end(base, f"x-{name}")
-    told = {line.partition("error: ")[2] for line in _output(process).splitlines() if "in production" in line}
+    told = {
+        line.partition("error: ")[2]
+        for line in _output(process, tmp_path).splitlines()
+        if "in production" in line
+    }
     assert {text.partition(" is not")[0] for text in told} == {"orchestrator 'hazard1'"}

@@ -381,7 +381,7 @@ def test_given_the_switch_when_the_host_runs_then_it_prints_its_seed_and_is_hars
         assert "Harsh mode, seed 11" in head
         api = f"{found[1]}/runtime/webhooks/durabletask"
         for number in range(8):
-            url = f"{api}/orchestrators/careful/c{number}?timeout=20"
+            url = f"{api}/orchestrators/careful/c{number}?timeout=20&pollingInterval=1"
             with urllib.request.urlopen(
                 urllib.request.Request(url, b"", method="POST"), timeout=30
             ) as answer:
