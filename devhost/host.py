@@ -374,6 +374,8 @@ class Host:
         answer = await asyncio.get_running_loop().run_in_executor(
             self._calls, self._webhooks.handle, request.method, path, query, headers, body
         )
+        if not answer.body and not answer.headers:
+            return empty(answer.status)
         return web.Response(status=answer.status, headers=dict(answer.headers), text=answer.body)
 
     async def _serve_function(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
