@@ -88,7 +88,7 @@ SELECT coalesce(sum(n), 0)::BIGINT,
 FROM (SELECT *, EXISTS (SELECT 1 FROM merged WHERE {known}) AS known FROM joined_)"""
 
     def texts(self, source: str, *, chunked: bool) -> str:
-        """The text in its order, row by row, or in chunks of about 256 KiB (which are all held in memory).
+        """The text in its order as BLOBs, row by row or in chunks of some 256 KiB (which are all in memory).
 
         It starts without a separator, and its last element stays open: `separator`, `closing`.
         """
@@ -106,9 +106,9 @@ FROM (SELECT *, EXISTS (SELECT 1 FROM merged WHERE {known}) AS known FROM joined
             text = "CASE WHEN row_number() OVER () = 1 THEN '{' ELSE ',' || chr(10) || '{' END || head || '}'"
         ordered = f"SELECT {text} AS t FROM (SELECT * FROM ({rows}) ORDER BY {_ORDER})"
         if not chunked:
-            return ordered
+            return f"SELECT encode(t) FROM ({ordered})"
         return f"""
-SELECT string_agg(t, '') FROM (
+SELECT encode(string_agg(t, '')) FROM (
     SELECT t, (sum(strlen(t)) OVER (ROWS UNBOUNDED PRECEDING))::BIGINT // {_CHUNK} AS c
     FROM ({ordered})
 ) GROUP BY c ORDER BY c"""

@@ -12,14 +12,14 @@ JSON by RFC 8259 (`NaN`, trailing commas), and halves of surrogate pairs, which 
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mobexport import record_sql
 from mobexport.duck import DuckLimits, connect, fetch_batches
@@ -40,6 +40,12 @@ __all__ = ["ExportCounts", "ExportFormat", "RawFile", "Selection", "write_export
 BLOCK_BYTES = 8 * 1024 * 1024
 
 
+class Sink(Protocol):
+    """What takes bytes one after the other."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
 def write_export(
     export_type: ExportType,
     files: Iterable[RawFile],
@@ -47,12 +53,12 @@ def write_export(
     window: Window | None = None,
     selection: Selection | None = None,
     output: ExportFormat = ExportFormat.JSON,
-    target: Path,
+    target: Path | Sink,
     rejects: Path,
     workdir: Path,
     limits: DuckLimits,
 ) -> ExportCounts:
-    """Writes the export file to `target`, and raw lines that cannot be used to `rejects` (if there are any).
+    """Writes the export file to `target`, and raw lines that cannot be used (if there are any) to `rejects`.
 
     `window` is short for a selection that says no more. `target` is one JSON array, UTF-8, one element a
     line, `[]` when nothing is exported; or CSV by RFC 4180 with a header, one row per innermost record.
@@ -133,16 +139,17 @@ def _write(
     workdir: Path,
     assembly: Assembly,
     loaders: dict[str, Loading],
-    target: Path,
+    target: Path | Sink,
 ) -> Tally:
     """Writes the file run by run; a run is rendered while the ones before it are written."""
     total = Tally()
     planned = rendering.runs(sizes(connection, loaders.values()))
-    with target.open("wb") as out:
+    with target.open("wb") if isinstance(target, Path) else nullcontext(target) as out:
         for rendered in rendered_runs(workers, workdir, assembly, list(loaders.values()), planned):
             if rendered.tally.elements:
                 out.write((assembly.separator if total.elements else assembly.opening).encode())
-                shutil.copyfileobj(rendered.text, out, 1024 * 1024)
+                for chunk in rendered.text.chunks():
+                    out.write(chunk)
             rendered.text.close()
             total.add(rendered.tally)
         out.write((assembly.ending if total.elements else assembly.empty).encode())
@@ -162,7 +169,6 @@ def rendered_runs(
         ) -> None:
             sources = [loader.kept(run.first, run.last) for loader in loaders]
             rendered = rendering.render(cursor, assembly, sources, workdir, run.size)
-            rendered.text.seek(0)
             box.append(rendered)
 
         waiting.append((workers.submit(task), box))

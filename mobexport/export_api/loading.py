@@ -111,6 +111,8 @@ class Loading:
         self._declared = declared
         self._containers = {field.name for field in export_type.fields if field.members}
         self._extra: tuple[str, ...] = ()
+        self._guarded = False
+        """Whether a line was seen that is no JSON."""
         self._lock = threading.Lock()
         self.read = 0
         self.outside = 0
@@ -195,14 +197,28 @@ class Loading:
         given: list[object],
         doubtful: list[tuple[int, int, str]],
     ) -> None:
+        import duckdb
+
         extra = self._extra
-        tokens = parsing.plain_tokens(self._type, extra, source)
-        query = parsing.parsed(self._type, self._output, self._selection, tokens)
-        cursor.execute(f"CREATE OR REPLACE TEMP TABLE parsed AS {query}", given)
-        found = self._keep(cursor, extra)
-        if found:
-            query = "SELECT part, line, original FROM parsed WHERE NOT plain ORDER BY part, line"
-            doubtful = doubtful + cursor.execute(query).fetchall()
+        given_types = (self._type, self._output, self._selection)
+        while True:
+            guarded = self._guarded
+            query = parsing.typical_records(*given_types, extra, source, guarded=guarded)
+            try:
+                cursor.execute(f"CREATE OR REPLACE TEMP TABLE parsed AS {query}", given)
+            except duckdb.InvalidInputException:
+                if guarded:
+                    raise
+                self._guarded = True
+            else:
+                break
+        doubtful_query = "SELECT part, line, original AS text FROM parsed WHERE NOT plain"
+        if self._keep(cursor, extra):
+            cursor.execute(f"CREATE OR REPLACE TEMP TABLE unusual AS {doubtful_query}")
+            tokens = parsing.plain_tokens(self._type, extra, "unusual")
+            cursor.execute(f"CREATE OR REPLACE TEMP TABLE parsed AS {parsing.records(*given_types, tokens)}")
+            if self._keep(cursor, extra):
+                doubtful = doubtful + cursor.execute(f"{doubtful_query} ORDER BY part, line").fetchall()
         if doubtful:
             self._read_exactly(cursor, doubtful)
 
@@ -257,7 +273,7 @@ class Loading:
         load_rows(cursor, "exact", types, exact)
         for row in long:
             cursor.execute(f"INSERT INTO exact VALUES ({', '.join('?' * len(row))})", row)
-        query = parsing.parsed(self._type, self._output, self._selection, parsing.exact_tokens(self._type))
+        query = parsing.records(self._type, self._output, self._selection, parsing.exact_tokens(self._type))
         cursor.execute(f"CREATE OR REPLACE TEMP TABLE parsed AS {query}")
         self._keep(cursor, ())
         # Read already: only what became of them was to be counted.

@@ -16,6 +16,7 @@ from mobexport.duck import literal
 from mobexport.export_api import pieces
 from mobexport.export_api.selection import ExportFormat, Selection
 from mobexport.export_types.model import ExportType, Field, FieldKind
+from mobexport.json_text import quote
 from mobexport.record_sql import first_of
 
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d"
@@ -46,25 +47,61 @@ def kept_columns(export_type: ExportType, output: ExportFormat) -> dict[str, str
     return columns
 
 
-def plain_tokens(export_type: ExportType, extra: Sequence[str], source: str) -> str:
-    """A query over `source` (`part`, `line`, `text`): `t_{name}`, `plain`, and `more`.
+def typical_records(
+    export_type: ExportType,
+    output: ExportFormat,
+    selection: Selection,
+    extra: Sequence[str],
+    source: str,
+    *,
+    guarded: bool,
+) -> str:
+    """A query over `source` (`part`, `line`, `text`) with the columns of `records`, for typical lines only.
 
-    `extra`: names of unknown fields that may be there (`name`, or `object.name`); `more` has bit n for the
-    n-th. A line with other unknown fields is not plain.
+    Other lines are not `plain` here, whatever they are: the general query must see them. `extra`: names of
+    unknown fields that may be there (`name`, or `object.name`); `more` has bit n for the n-th. Not `guarded`,
+    the query is faster, and fails for a line that is no JSON.
     """
-    known = names(export_type)
-    paths = ", ".join(literal(f"$.{name}") for name in [*known, *extra])
-    raw = {name: f"j[{n}]::VARCHAR" for n, name in enumerate([*known, *extra], start=1)}
-    columns = ", ".join(f'{token} AS "j_{name}"' for name, token in raw.items())
-    tokens = ", ".join(f'nullif("j_{name}", \'null\') AS "t_{name}"' for name in known)
-    bits = [f'(("j_{name}" IS NOT NULL)::BIGINT << {n})' for n, name in enumerate(extra)]
+    usual = "".join(f', {_usual(name, "t")} AS "u_{name}"' for name in _times(export_type))
+    instants = "".join(f', "u_{name}" AS "i_{name}"' for name in _times(export_type))
+    values = "".join(f', {_value(field)} AS "v_{field.name}"' for field in export_type.group_fields)
+    tokens = f"""
+SELECT *, NULL::VARCHAR AS fault{instants}{values},
+    CASE WHEN NOT plain THEN text END AS original, {_more(extra, "t")} AS more
+FROM (SELECT *, coalesce({_typical(export_type, extra)}, false) AS plain
+FROM (SELECT *{usual} FROM ({_split(export_type, extra, source, "t", guarded=guarded)})))"""
+    return _records(export_type, output, selection, tokens)
+
+
+def plain_tokens(export_type: ExportType, extra: Sequence[str], source: str) -> str:
+    """A query over `source`: `t_{name}`, `u_{name}` of usual times, `plain` and `more`, for any lines.
+
+    A line with unknown fields besides `extra` is not plain.
+    """
+    tokens = ", ".join(f'nullif("j_{name}", \'null\') AS "t_{name}"' for name in names(export_type))
+    usual = "".join(f', {_usual(name, "j")} AS "u_{name}"' for name in _times(export_type))
     return f"""
-SELECT part, line, text, NULL::VARCHAR AS original, {tokens}, {" + ".join(bits) or "0::BIGINT"} AS more,
+SELECT part, line, text, NULL::VARCHAR AS original, {tokens}{usual}, {_more(extra, "j")} AS more,
     coalesce({_plain(export_type, extra)}, false) AS plain
-FROM (SELECT part, line, text, j IS NOT NULL AS valid, {columns} FROM (
-    SELECT part, line, text, CASE WHEN json_valid(text) THEN json_extract(text, [{paths}]) END AS j
-    FROM {source} WHERE text IS NOT NULL
-))"""
+FROM ({_split(export_type, extra, source, "j", guarded=True)})"""
+
+
+def _split(export_type: ExportType, extra: Sequence[str], source: str, prefix: str, *, guarded: bool) -> str:
+    """A query over `source` with a column for each JSON token, and whether the line is JSON: `valid`."""
+    known = [*names(export_type), *extra]
+    paths = ", ".join(literal(f"$.{name}") for name in known)
+    columns = ", ".join(f'j[{n}]::VARCHAR AS "{prefix}_{name}"' for n, name in enumerate(known, start=1))
+    taken = f"json_extract(text, [{paths}])"
+    if guarded:
+        taken = f"CASE WHEN json_valid(text) THEN {taken} END"
+    return f"""
+SELECT part, line, text, j IS NOT NULL AS valid, {columns}
+FROM (SELECT part, line, text, {taken} AS j FROM {source} WHERE text IS NOT NULL)"""
+
+
+def _more(extra: Sequence[str], prefix: str) -> str:
+    bits = [f'(("{prefix}_{name}" IS NOT NULL)::BIGINT << {n})' for n, name in enumerate(extra)]
+    return " + ".join(bits) or "0::BIGINT"
 
 
 def exact_tokens(export_type: ExportType) -> str:
@@ -76,21 +113,21 @@ def exact_tokens(export_type: ExportType) -> str:
         if not by_name[name].is_raw_json:
             token = f"CASE WHEN ascii({token}) = 34 THEN json({token})::VARCHAR ELSE {token} END"
         tokens.append(f'{token} AS "t_{name}"')
+    usual = "".join(f', {_usual(name, "t")} AS "u_{name}"' for name in _times(export_type))
     return (
-        f"SELECT part, line, NULL::VARCHAR AS text, original, {', '.join(tokens)}, 0::BIGINT AS more,"
-        " true AS plain FROM exact"
+        f"SELECT *{usual} FROM (SELECT part, line, NULL::VARCHAR AS text, original, {', '.join(tokens)},"
+        " 0::BIGINT AS more, true AS plain FROM exact)"
     )
 
 
-def parsed(export_type: ExportType, output: ExportFormat, selection: Selection, tokens: str) -> str:
+def records(export_type: ExportType, output: ExportFormat, selection: Selection, tokens: str) -> str:
     """A query over `tokens`: the columns of `kept`, and `plain`, `fault`, `outside`, `more`, `original`.
 
     `bucket` is null for all that is not kept. `original` is there for lines that are not plain or have a
     fault.
     """
     leaves = export_type.leaves
-    times = [leaf.name for leaf in leaves if leaf.kind is FieldKind.TIME]
-    usual = "".join(f', regexp_full_match("t_{name}", \'{_USUAL}\') AS "u_{name}"' for name in times)
+    times = _times(export_type)
     instants = "".join(f', {_instant(name)} AS "i_{name}"' for name in times)
     values = "".join(
         f', {_value(field)} AS "v_{field.name}"'
@@ -100,16 +137,25 @@ def parsed(export_type: ExportType, output: ExportFormat, selection: Selection, 
     in_range = ", ".join(
         f'CASE WHEN year("i_{name}") BETWEEN 1 AND 9999 THEN "i_{name}" END AS "i_{name}"' for name in times
     )
-    in_range = f" REPLACE ({in_range})" if times else ""
+    judged = f"""
+SELECT * REPLACE (CASE WHEN fault IS NOT NULL THEN coalesce(original, text) WHEN NOT plain THEN text END
+    AS original)
+FROM (SELECT *, CASE WHEN plain THEN {_fault(export_type)} END AS fault
+FROM (SELECT * REPLACE ({in_range}) FROM (SELECT *{instants}{values} FROM ({tokens}))))"""
+    return _records(export_type, output, selection, judged)
+
+
+def _records(export_type: ExportType, output: ExportFormat, selection: Selection, judged: str) -> str:
     instant = f'"i_{export_type.time}"'
-    inside = f"coalesce({selection.among(export_type)}, false)"
+    inside = f"coalesce({selection.among(export_type)}, false)" if selection.only else "true"
     if not windowed_late(export_type):
         inside += f" AND {selection.in_window(instant)}"
     kept = {
         "part": "part",
         "line": "line",
+        # The first byte of the MD5: DuckDB reads its bytes as a number from the last one down.
         "bucket": f"CASE WHEN plain AND fault IS NULL AND {inside}"
-        f" THEN (md5_number_upper({pieces.group_key(export_type)}) % 256)::UTINYINT END",
+        f" THEN (md5_number({pieces.group_key(export_type)}) & 255)::UTINYINT END",
         "instant": instant,
         **{column: column for column in pieces.group_columns(export_type)},
     }
@@ -118,19 +164,66 @@ def parsed(export_type: ExportType, output: ExportFormat, selection: Selection, 
         kept["present"] = _present(export_type)
         kept |= {f'"w_{name}"': f'"t_{name}"' for name in merge.identity if name not in export_type.group}
     for n, piece in enumerate(pieces.pieces(export_type, output)):
-        kept[f"p{n}"] = pieces.kept(piece, output, export_type)
+        kept[f"p{n}"] = f"CASE WHEN plain THEN {pieces.kept(piece, output, export_type)} END"
     columns = ", ".join(f"{expression} AS {name}" for name, expression in kept.items())
     return f"""
-SELECT {columns}, plain, fault, plain AND fault IS NULL AND NOT ({inside}) AS outside, more,
-    CASE WHEN fault IS NOT NULL THEN coalesce(original, text) WHEN NOT plain THEN text END AS original
-FROM (SELECT *,
-    CASE WHEN NOT plain OR ({_good(export_type)}) THEN NULL ELSE {_fault(export_type)} END AS fault
-FROM (SELECT *{in_range} FROM (SELECT *{instants}{values} FROM (SELECT *{usual} FROM ({tokens})))))"""
+SELECT {columns}, plain, fault, plain AND fault IS NULL AND NOT ({inside}) AS outside, more, original
+FROM ({judged})"""
 
 
 def windowed_late(export_type: ExportType) -> bool:
     """Whether the window is for what merging left, not for raw records."""
     return bool(export_type.merge) and export_type.historical
+
+
+def _times(export_type: ExportType) -> list[str]:
+    return [leaf.name for leaf in export_type.leaves if leaf.kind is FieldKind.TIME]
+
+
+def _usual(name: str, prefix: str) -> str:
+    """The instant of a time that is written as nearly all are, so that its token can stay; else null."""
+    token = f'"{prefix}_{name}"'
+    instant = f"try_cast(substring({token}, 2, 24) AS TIMESTAMP)"
+    return f"CASE WHEN regexp_full_match({token}, '{_USUAL}') THEN {instant} END"
+
+
+def _typical(export_type: ExportType, extra: Sequence[str]) -> str:
+    """Whether a line has no fault and nothing unusual: true for nearly all, and cheaper than the rest.
+
+    Each token is one that could only have become shorter, so equal lengths mean that it is as it was written.
+    """
+    conditions = ["valid"]
+    for leaf in _judged(export_type):
+        token = f'"t_{leaf.name}"'
+        match leaf.kind:
+            case FieldKind.OBJECT if leaf.members:
+                found = f"ascii({token}) = 123"
+            case FieldKind.OBJECT | FieldKind.JSON:
+                found = f"NOT contains({token}, 'NaN') AND NOT contains({token}, 'Infinity')"
+                found += (
+                    f" AND ascii({token}) = 123"
+                    if leaf.kind is FieldKind.OBJECT
+                    else f" AND {token} <> 'null'"
+                )
+            case FieldKind.INTEGER:
+                found = f"regexp_full_match({token}, '{_INTEGER}')"
+            case FieldKind.BOOLEAN:
+                found = f"{token} IN ('true', 'false')"
+            case FieldKind.TIME:
+                found = f'"u_{leaf.name}" IS NOT NULL'
+                if not leaf.required:
+                    found = f"({token} IS NULL OR {found})"
+            case _ if leaf.choices:
+                found = f"{token} IN ({', '.join(literal(quote(choice)) for choice in leaf.choices)})"
+            case _:
+                found = f"ascii({token}) = 34"
+                if leaf.required:
+                    # Neither empty nor begun by a space or an escape: then it cannot be blank.
+                    found += f" AND strlen({token}) > 2 AND NOT starts_with({token}, '\" ')"
+                    found += f" AND NOT starts_with({token}, '\"\\')"
+        conditions.append(found if leaf.required else f"coalesce({found}, true)")
+    conditions += [f'coalesce(ascii("t_{name}") = 34, true)' for name in extra]
+    return " AND ".join([*conditions, *_whole(export_type, extra, str, "t")])
 
 
 def _plain(export_type: ExportType, extra: Sequence[str]) -> str:
@@ -141,42 +234,50 @@ def _plain(export_type: ExportType, extra: Sequence[str]) -> str:
         f" OR regexp_full_match(\"j_{name}\", '{_INTEGER}'))"
         for name in extra
     ]
-    raw = [leaf.name for leaf in export_type.leaves if leaf.is_raw_json]
-    direct, spaced = [], []
-    for container in (None, *(field.name for field in export_type.fields if field.members)):
-        prefix = f"{container}." if container else ""
-        own = export_type.fields if container is None else export_type.field(container).members
-        members = [prefix + field.name for field in own]
-        members += [name for name in extra if name.rpartition(".")[0] == (container or "")]
-        whole = f'"j_{container}"' if container else "text"
-        equal, loose = (
-            f"{_length(members, prefix, free)} = strlen({free(whole)})" for free in (str, _without_spaces)
-        )
-        if container:
-            absent = f"{whole} IS NULL OR {whole} IN ('null', '{{}}') OR "
-            clean.append(f"({absent}ascii({whole}) = 123)")
-            equal, loose = f"({absent}{equal})", f"({absent}{loose})"
-        direct.append(equal)
-        spaced.append(loose)
-    for name in raw:
-        token = f'"j_{name}"'
-        last = name.rpartition(".")[2]
-        label = literal(f'"{last}":')
-        direct.append(f"({token} IS NULL OR contains(text, {label} || {token}))")
-        loose = f"contains({_without_spaces('text')}, {label} || {_without_spaces(token)})"
-        spaced.append(f"({token} IS NULL OR {loose})")
+    clean += [
+        f"({token} IS NULL OR {token} = 'null' OR ascii({token}) = 123)"
+        for token in (f'"j_{field.name}"' for field in export_type.fields if field.members)
+    ]
+    whole, spaced = (" AND ".join(_whole(export_type, extra, free, "j")) for free in (str, _without_spaces))
     return (
-        f"valid AND {' AND '.join(clean)} AND CASE WHEN {' AND '.join(direct)} THEN true"
-        f" ELSE contains(text, ' ') AND {' AND '.join(spaced)} END"
+        f"valid AND {' AND '.join(clean)} AND CASE WHEN {whole} THEN true"
+        f" ELSE contains(text, ' ') AND {spaced} END"
     )
 
 
-def _length(members: Sequence[str], prefix: str, free: Callable[[str], str]) -> str:
+def _whole(
+    export_type: ExportType, extra: Sequence[str], free: Callable[[str], str], prefix: str
+) -> list[str]:
+    """That the tokens are all there is: by their lengths, and JSON that passes through by its text."""
+    conditions = []
+    for container in (None, *(field.name for field in export_type.fields if field.members)):
+        outer = f"{container}." if container else ""
+        own = export_type.fields if container is None else export_type.field(container).members
+        members = [outer + field.name for field in own]
+        members += [name for name in extra if name.rpartition(".")[0] == (container or "")]
+        whole = f'"{prefix}_{container}"' if container else "text"
+        equal = f"{_length(members, outer, free, prefix)} = strlen({free(whole)})"
+        absent = f"{whole} IS NULL OR {whole} IN ('null', '{{}}') OR "
+        conditions.append(f"({absent}{equal})" if container else equal)
+    for leaf in export_type.leaves:
+        if leaf.is_raw_json:
+            token = f'"{prefix}_{leaf.name}"'
+            last = leaf.name.rpartition(".")[2]
+            label = literal(f'"{last}":')
+            found = f"contains({free('text')}, {label} || {free(token)})"
+            if free is str:
+                # Mostly it is the last member, which is found faster.
+                found = f"CASE WHEN suffix(text, {label} || {token} || '}}') THEN true ELSE {found} END"
+            conditions.append(f"coalesce({found}, true)")
+    return conditions
+
+
+def _length(members: Sequence[str], outer: str, free: Callable[[str], str], prefix: str) -> str:
     """How long an object of those members is: quotes, colon and comma each, and one bracket more."""
     parts = []
     for name in members:
-        around = len(name.removeprefix(prefix).encode()) + 4
-        token = f'"j_{name}"'
+        around = len(name.removeprefix(outer).encode()) + 4
+        token = f'"{prefix}_{name}"'
         parts.append(f"coalesce(strlen({free(token)}) + {around}, 0)")
     return " + ".join(["1", *parts])
 
@@ -200,15 +301,6 @@ def _clean(leaf: Field) -> str:
             return f"({absent} OR ascii({token}) = 34)"
 
 
-def _good(export_type: ExportType) -> str:
-    """Whether a record has no fault: cheap, for nearly all of them."""
-    return " AND ".join(
-        f"({token} IS NULL OR {_well(leaf)})" if not leaf.required else _well(leaf)
-        for leaf in _judged(export_type)
-        for token in [f'"t_{leaf.name}"']
-    )
-
-
 def _judged(export_type: ExportType) -> list[Field]:
     """Fields, each followed by its members."""
     found: list[Field] = []
@@ -217,29 +309,6 @@ def _judged(export_type: ExportType) -> list[Field]:
         if field.members:
             found += field.leaves()
     return found
-
-
-def _well(leaf: Field) -> str:
-    token = f'"t_{leaf.name}"'
-    match leaf.kind:
-        case FieldKind.OBJECT:
-            return f"ascii({token}) = 123"
-        case FieldKind.JSON:
-            return f"{token} IS NOT NULL"
-        case FieldKind.INTEGER:
-            return f"regexp_full_match({token}, '{_INTEGER}')"
-        case FieldKind.BOOLEAN:
-            return f"{token} IN ('true', 'false')"
-        case FieldKind.TIME:
-            return f'"i_{leaf.name}" IS NOT NULL'
-        case _:
-            conditions = [f"ascii({token}) = 34"]
-            if leaf.required:
-                # Neither empty nor begun by a space or an escape: then it cannot be blank.
-                conditions.append(f"ascii(substring({token}, 2, 1)) NOT IN (32, 34, 92)")
-            if leaf.choices:
-                conditions.append(_chosen(leaf))
-            return " AND ".join(conditions)
 
 
 def _fault(export_type: ExportType) -> str:
@@ -302,4 +371,4 @@ def _instant(name: str) -> str:
         f" WHEN left(right({text}, 6), 1) = '-' THEN -{minutes} ELSE {minutes} END"
     )
     other = f"CASE WHEN regexp_full_match({text}, '{_TIME}') THEN {local} - to_minutes({offset}) END"
-    return f'CASE WHEN "u_{name}" THEN try_cast(substring({token}, 2, 24) AS TIMESTAMP) ELSE {other} END'
+    return f'coalesce("u_{name}", {other})'

@@ -76,7 +76,7 @@ def kept(piece: Piece, output: ExportFormat, export_type: ExportType) -> str:
     elif isinstance(shape, Latest):
         text = f'"t_{shape.key}" || \':\' || "t_{shape.value}"'
     else:
-        text = pairs({leaf.name: json_token(leaf) for leaf in piece.leaves}, piece.container)
+        text = _members(piece)
     if piece.container:
         return f'CASE WHEN "t_{piece.container}" IS NOT NULL THEN {text} END'
     return text
@@ -134,7 +134,7 @@ def json_token(leaf: Field) -> str:
         return f'"t_{leaf.name}"'
     instant = f'"i_{leaf.name}"'
     written = f"'\"' || {time_text(instant)} || '\"'"
-    return f'CASE WHEN "u_{leaf.name}" THEN "t_{leaf.name}" ELSE {written} END'
+    return f'CASE WHEN "u_{leaf.name}" IS NOT NULL THEN "t_{leaf.name}" ELSE {written} END'
 
 
 def csv_cell(leaf: Field) -> str:
@@ -202,6 +202,22 @@ def group_pairs(export_type: ExportType) -> dict[str, str]:
 def group_cells(export_type: ExportType) -> str:
     """Cells of the group's fields, from its columns."""
     return " || ',' || ".join(quoted_cell(f'"v_{name}"') for name in export_type.group)
+
+
+def _members(piece: Piece) -> str:
+    """The members of a piece's object. With one that is always there, their commas need no look at others."""
+    always = next((n for n, leaf in enumerate(piece.leaves) if leaf.required), None)
+    if always is None:
+        return pairs({leaf.name: json_token(leaf) for leaf in piece.leaves}, piece.container)
+    parts: list[str] = []
+    for n, leaf in enumerate(piece.leaves):
+        label = f'"{leaf.name}":' if n <= always else f',"{leaf.name}":'
+        there = f'CASE WHEN "t_{leaf.name}" IS NOT NULL THEN '
+        parts.append(literal(label) if leaf.required else f"{there}{literal(label)} END")
+        parts.append(json_token(leaf))
+        if n < always:
+            parts.append(f"{there}',' END")
+    return f"concat({', '.join(parts)})"
 
 
 def _or_empty(columns: list[str]) -> list[str]:

@@ -36,18 +36,48 @@ class Run:
     """Bytes of text, about."""
 
 
-@dataclass
+class Text:
+    """Bytes in memory, in a temporary file from some size on."""
+
+    def __init__(self, workdir: Path) -> None:
+        self._workdir = workdir
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._file: IO[bytes] | None = None
+
+    def write(self, data: bytes) -> None:
+        """Appends; nothing may be read before the last of it."""
+        if self._file:
+            self._file.write(data)
+            return
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > _IN_MEMORY:
+            self._file = tempfile.TemporaryFile(dir=self._workdir)  # noqa: SIM115 - `close` closes it
+            self._file.writelines(self._parts)
+            self._parts.clear()
+
+    def chunks(self) -> Iterator[bytes]:
+        """All of it, from its start."""
+        yield from self._parts
+        if self._file:
+            self._file.seek(0)
+            while chunk := self._file.read(1024 * 1024):
+                yield chunk
+
+    def close(self) -> None:
+        """Gives memory and file back."""
+        self._parts.clear()
+        if self._file:
+            self._file.close()
+
+
+@dataclass(frozen=True)
 class Rendered:
     """The text of a run: no separator in front, the last element closed; empty if there are no elements."""
 
-    text: IO[bytes]
+    text: Text
     tally: Tally
-
-    def chunks(self, size: int = 1024 * 1024) -> Iterator[bytes]:
-        """The text from its start."""
-        self.text.seek(0)
-        while chunk := self.text.read(size):
-            yield chunk
 
 
 def runs(sizes: Sequence[tuple[int, int]], most: int | None = None) -> list[Run]:
@@ -78,12 +108,12 @@ def render(
     if assembly.export_type.joined:
         _, superseded, removed, outside = _numbers(cursor, assembly.joined_counts())
         tally.add(Tally(superseded, removed, outside))
-    text = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(workdir))  # noqa: SIM115 - the caller reads and closes it
+    text = Text(workdir)
     chunked = size <= _CHUNKED
     for batch in fetch_batches(
         cursor.execute(assembly.texts(source, chunked=chunked)), 16 if chunked else 2048
     ):
-        text.write("".join(row[0] for row in batch).encode())
+        text.write(b"".join(row[0] for row in batch))
     if tally.elements:
         text.write(assembly.closing.encode())
     return Rendered(text, tally)

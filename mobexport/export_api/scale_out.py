@@ -239,7 +239,7 @@ def write_bucket(
                 if rendered.tally.elements:
                     if total.elements:
                         blocks.add(assembly.separator.encode())
-                    for chunk in rendered.chunks():
+                    for chunk in rendered.text.chunks():
                         blocks.add(chunk)
                 rendered.text.close()
                 total.add(rendered.tally)

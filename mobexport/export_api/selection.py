@@ -88,7 +88,8 @@ class Selection:
                 literal(end.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")) for end in (first, last)
             ]
             return f"{instant} BETWEEN TIMESTAMP {ends[0]} AND TIMESTAMP {ends[1]}"
-        return f"{instant}::DATE BETWEEN DATE '{first:%Y-%m-%d}' AND DATE '{last:%Y-%m-%d}'"
+        # Up to the day's last microsecond: the day after the last one there is cannot be said.
+        return f"{instant} BETWEEN TIMESTAMP '{first} 00:00:00' AND TIMESTAMP '{last} 23:59:59.999999'"
 
     def among(self, export_type: ExportType) -> str:
         """`only` as a condition on columns `v_{name}`. Raises KeyError for a field not of the group."""
