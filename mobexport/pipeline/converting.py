@@ -101,7 +101,7 @@ def convert_file(
             lenient.update(dict(zip(labels, counted, strict=False)))
             kept += counted[-1]
             rejects.take(connection)
-            parts.added(sum(len(element.text) for element in block))
+            parts.added(counted[-1], sum(len(element.text) for element in block))
         outputs = tuple(parts.write_days(app, stem, out_dir))
     rejected = rejects.rules.total()
     return Conversion(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 PART_BYTES = 32 * 1024 * 1024
+PART_ROWS = 250_000
 
 
 @dataclass(frozen=True)
@@ -49,18 +50,18 @@ class RowParts:
         self._limit = limits.temp_mb * 1_000_000
         self._paths: list[str] = []
         self._written = 0
-        self._pending = 0
         self._new_table()
 
-    def added(self, size: int) -> None:
-        """Says that `row_` got the rows of so many bytes of JSON. Raises DataError (`TooLarge`)."""
-        self._pending += size
-        if self._pending >= PART_BYTES:
+    def added(self, rows: int, size: int) -> None:
+        """Says that `row_` got so many rows, of so many bytes of JSON. Raises DataError (`TooLarge`)."""
+        self._rows += rows
+        self._bytes += size
+        if self._rows and (self._bytes >= PART_BYTES or self._rows >= PART_ROWS):
             self._flush()
 
     def write_days(self, app: str, stem: str, out_dir: Path) -> Iterator[ParquetFile]:
         """By day, `{out_dir}/date=YYYY-MM-DD/{stem}-{n}.parquet` (snapshots: `snapshot=…`), n from 0."""
-        if self._pending:
+        if self._rows:
             self._flush()
         if not self._paths:
             return
@@ -79,7 +80,6 @@ class RowParts:
         self._new_table()
         self._paths.append(str(path))
         self._written += path.stat().st_size
-        self._pending = 0
         if self._written > self._limit:
             raise DataError(
                 f"the rows do not fit into {self._limit // 1_000_000} MB of temporary disk:"
@@ -88,4 +88,5 @@ class RowParts:
             )
 
     def _new_table(self) -> None:
+        self._rows = self._bytes = 0
         self._connection.execute(queries.row_table(self._type))

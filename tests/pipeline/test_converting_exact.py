@@ -230,11 +230,12 @@ def test_given_one_file_when_cut_and_formatted_otherwise_then_the_same_bytes(con
     assert rows(done, "DISTINCT app") == [("it's",)]
 
 
+@pytest.mark.parametrize(("limit", "value"), [("PART_BYTES", 50_000), ("PART_ROWS", 500)])
 def test_given_rows_in_many_parts_when_converted_then_a_file_a_day_in_the_files_order(
-    convert, monkeypatch
+    convert, monkeypatch, tmp_path, limit, value
 ) -> None:
     monkeypatch.setattr(converting, "BLOCK_BYTES", 20_000)
-    monkeypatch.setattr(row_parts, "PART_BYTES", 50_000)
+    monkeypatch.setattr(row_parts, limit, value)
     window = (DAY, date(2025, 3, 25))
     records = [record(str(n)).replace("03-23", f"03-{23 + n % 3}") for n in range(6000)]
     exact = record("exact", '{"a":1e3}')
@@ -246,6 +247,7 @@ def test_given_rows_in_many_parts_when_converted_then_a_file_a_day_in_the_files_
     first, *others = ([str(n) for n in range(6000) if n % 3 == day] for day in range(3))
     assert names == [*first, "exact", "long", *others[0], *others[1]]
     assert rows(done, "max(length(extras))")[0] == (300_008,)
+    assert len(list((tmp_path / "work" / "parts").iterdir())) > 5
 
 
 def test_given_more_rows_than_the_disk_may_hold_when_converted_then_it_says_what_to_raise(convert) -> None:
