@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from typing import Any
 
-from mobexport.errors import ConfigError
+from mobexport.errors import ConfigError, MobexportError, Transient
+from mobexport.retry_table import Decision, on_exception
 
 _lock = threading.Lock()
 _credentials: list[Any] = []
@@ -15,17 +17,22 @@ _credentials: list[Any] = []
 def get_token(scope: str, setting: str) -> str:
     """A bearer token for that scope; `setting` is where the scope stands, for the message.
 
-    Raises ConfigError when this app's identity gets none.
+    Raises ConfigError when this app's identity gets none, Transient when nobody could be asked.
     """
-    from azure.core.exceptions import ClientAuthenticationError
+    from azure.core.exceptions import AzureError
+    from azure.identity import CredentialUnavailableError
 
-    try:
-        return str(_credential().get_token(scope).token)
-    except (ClientAuthenticationError, ValueError):
-        # The exception's own text is pages long and may quote what was sent.
-        raise ConfigError(
-            f"{setting}: no token for {scope!r}; may the app's identity call that API?"
-        ) from None
+    for credential in _known():
+        try:
+            token = str(credential.get_token(scope).token)
+        except CredentialUnavailableError:
+            continue
+        except (AzureError, ValueError) as error:
+            raise _refused(error, scope, setting) from None
+        with _lock:
+            _credentials[:] = [credential]
+        return token
+    raise ConfigError(f"{setting}: this app has no identity that could get a token for {scope!r}")
 
 
 def forget_tokens() -> None:
@@ -34,13 +41,30 @@ def forget_tokens() -> None:
         _credentials.clear()
 
 
-def _credential() -> Any:
-    # One for the process: azure-identity keeps tokens in memory in the credential itself.
+def _known() -> list[Any]:
+    """The credentials of DefaultAzureCredential, later the one that works: each keeps its tokens in memory.
+
+    One by one, since the chain as a whole hides why a credential failed.
+    """
     with _lock:
         if not _credentials:
             from azure.identity import DefaultAzureCredential
 
             # An authority that was set on purpose is not looked up in the public directory.
             private = bool(os.environ.get("AZURE_AUTHORITY_HOST"))
-            _credentials.append(DefaultAzureCredential(disable_instance_discovery=private))
-        return _credentials[0]
+            _credentials.extend(DefaultAzureCredential(disable_instance_discovery=private).credentials)
+        return list(_credentials)
+
+
+def _refused(error: BaseException, scope: str, setting: str) -> MobexportError:
+    # The exception's own text is pages long and may quote what was sent.
+    if any(on_exception(cause) is Decision.RETRY for cause in _causes(error)):
+        return Transient(f"no token could be fetched for {scope!r}; is Entra ID reachable?")
+    return ConfigError(f"{setting}: no token for {scope!r}; may the app's identity call that API?")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """azure-identity makes a refusal also of a broken connection, which is then its cause."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
