@@ -82,6 +82,65 @@ def test_given_an_orchestrator_when_it_imports_then_only_what_is_pure(path: Path
             assert node.attr not in {"now", "utcnow", "today", "environ", "uuid4", "monotonic"}, path
 
 
+PURE_MODULES = [ROOT / f"{name.replace('.', '/')}.py" for name in sorted(PURE) if name.count(".")]
+# What gives another answer in a replay, or does something each time: the worker's clock, chance, environment,
+# output, hashes that differ from process to process.
+FORBIDDEN_CALLS = {"open", "print", "input", "eval", "exec", "hash", "id", "globals", "vars", "__import__"}
+FORBIDDEN_NAMES = {"log", "_log", "logger", "logging", "random", "environ", "sleep"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*_modules("orchestrators"), *(path for path in PURE_MODULES if path.exists())],
+    ids=lambda path: path.name,
+)
+def test_given_what_is_replayed_when_read_then_no_clock_no_chance_no_output_no_logging(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    imported = {name.split(".")[0] for name in _imports(path)}
+    assert not imported & (IMPURE_STDLIB - {"io"}), path
+    for node in ast.walk(tree):
+        assert not isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.Global), path
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in FORBIDDEN_CALLS, f"{path}:{node.lineno}"
+        if isinstance(node, ast.Name):
+            assert node.id not in FORBIDDEN_NAMES, f"{path}:{node.lineno}"
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in {"utcnow", "today", "environ", "uuid4", "monotonic", "sleep"}, path
+        # The order of a set differs from process to process.
+        if isinstance(node, ast.For | ast.comprehension):
+            assert not isinstance(node.iter, ast.Set | ast.SetComp), f"{path}:{node.iter.lineno}"
+
+
+def _called_with(folders: tuple[str, ...], functions: set[str], position: int) -> set[str]:
+    """Names of `durable_names` that these functions are called with at that position."""
+    found = set()
+    for path in _modules(*folders):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if name in functions:
+                argument = node.args[position]
+                assert isinstance(argument, ast.Attribute), f"{path}:{node.lineno}: not one of durable_names"
+                found.add(argument.attr)
+    return found
+
+
+def test_given_sub_orchestrations_when_compared_with_what_clients_start_then_none_is_both() -> None:
+    # On the real host a sub-orchestration overwrites a running instance of its id without a word.
+    shared = _called_with(("activities", "triggers"), {"start_once"}, 1)
+    children = _called_with(("orchestrators",), {"call_sub_orchestrator"}, 0)
+    assert {"RUN_EXPORT", "PROCESS_EXPORT", "DELIVER_NOTIFICATION", "RUN_BATCH"} <= shared
+    assert children == {"POLL_EXPORT_JOB"}
+    assert not shared & children
+
+
+def test_given_the_shell_when_it_starts_an_orchestration_then_only_through_start_once() -> None:
+    for path in _modules("activities", "triggers", "orchestrators"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            assert not (isinstance(node, ast.Attribute) and node.attr == "start_new"), path
+
+
 def test_given_devhost_when_it_imports_then_nothing_of_the_app() -> None:
     app = (SHELL - {"devhost"}) | {"mobexport"}
     for path in _modules("devhost"):
