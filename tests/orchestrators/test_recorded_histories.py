@@ -21,6 +21,7 @@ from orchestrators.poll_export_job import poll_export_job
 from orchestrators.process_export import process_export
 from orchestrators.run_batch import run_batch
 from orchestrators.run_export import run_export
+from orchestrators.run_task_lane import run_task_lane
 from orchestrators.serve_export_task import serve_export_task
 
 FOLDER = Path(__file__).parent / "histories"
@@ -35,6 +36,7 @@ FUNCTIONS = {
         process_export,
         deliver_notification,
         run_batch,
+        run_task_lane,
         serve_export_task,
     )
 }
@@ -138,12 +140,17 @@ def scenarios(make_pipeline, memory_app, virtual_app):
         app.start(names.RUN_BATCH, "batch-b", {"version": 1, "batchId": "b", "idle": 0})
         app.h.run()
 
-    def serve() -> None:
-        app = virtual_app()
-        for name in (names.PLAN_EXPORT_TASK, names.WRITE_FILE, names.FINISH_EXPORT_TASK):
-            app.overrides[name] = lambda _: {"ok": {"state": "Succeeded"}}
-        app.start(names.SERVE_EXPORT_TASK, "task-t", {"version": 1, "app": "a", "taskId": "t"})
-        app.h.run()
+    def serve(slices: int):
+        def play() -> None:
+            app = virtual_app()
+            for name in names.ACTIVITIES:
+                app.overrides[name] = lambda _: {"ok": {"state": "Succeeded"}}
+            plan = {"files": 1, "bytes": 9, "slices": slices, "buckets": slices, "lanes": 2}
+            app.overrides[names.PLAN_EXPORT_TASK] = lambda _: {"ok": plan}
+            app.start(names.SERVE_EXPORT_TASK, "task-t", {"version": 1, "app": "a", "taskId": "t"})
+            app.h.run()
+
+        return play
 
     return {
         "succeeds": whole(),
@@ -155,7 +162,8 @@ def scenarios(make_pipeline, memory_app, virtual_app):
         "is-empty-for-a-while": pipeline(looks=[{"none": True}, {"pending": 1}, {"files": 1}]),
         "has-no-trigger": pipeline(trigger=False),
         "batch": batch,
-        "serve": serve,
+        "is-small": serve(0),
+        "is-large": serve(3),
     }
 
 
