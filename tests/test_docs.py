@@ -58,3 +58,11 @@ def test_given_the_checklist_of_devhost_when_read_then_every_test_it_names_exist
         for path, test in named:
             source = (ROOT / "tests" / "devhost" / path).read_text("utf-8")
             assert f"def {test}(" in source, f"{path}::{test}"
+
+
+def test_given_the_promises_when_read_then_every_test_they_name_is_there() -> None:
+    text = (ROOT / "docs" / "delivery-semantics.md").read_text("utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    assert len(named) > 15
+    for path, test in named:
+        assert f"def {test}(" in (ROOT / path).read_text("utf-8"), test
