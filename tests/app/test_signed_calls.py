@@ -1,0 +1,76 @@
+"""Inbound calls when REQUEST_SIGNING_SECRET is set: every call that changes something must be signed."""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+from mobexport import settings as settings_module
+from mobexport.settings import read_settings
+from mobexport.standard_webhooks import sign
+from triggers import batches, exports
+from triggers.http import check_signed
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+CLIENT = json.dumps(
+    {
+        "taskHubName": "x",
+        "creationUrls": {},
+        "managementUrls": {"id": "x"},
+        "baseUrl": "",
+        "requiredQueryStringParameters": "",
+        "rpcBaseUrl": "http://127.0.0.1:1/",
+    }
+)
+BODY = b'{"exportType": "Tag"}'
+
+
+@pytest.fixture
+def secret(monkeypatch) -> None:
+    found = read_settings(
+        {
+            "DATA_STORAGE": "UseDevelopmentStorage=true",
+            "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
+            "REQUEST_SIGNING_SECRET": SECRET,
+        }
+    )
+    monkeypatch.setattr(settings_module, "get_settings", lambda: found)
+
+
+def request(**headers: str) -> func.HttpRequest:
+    url = "http://localhost/api/exports"
+    named = {name.replace("_", "-").title(): value for name, value in headers.items()}
+    return func.HttpRequest("POST", url, headers=named, route_params={"exportId": "e"}, body=BODY)
+
+
+def answer(function: Any) -> tuple[int, dict[str, Any]]:
+    """What an HTTP function answers to an unsigned call; its client leads nowhere."""
+    found = asyncio.run(function(req=request(), client=CLIENT))
+    return found.status_code, json.loads(found.get_body())
+
+
+def test_given_a_signed_call_when_checked_then_admitted(secret) -> None:
+    now = int(time.time())
+    signed = {
+        "webhook_id": "m",
+        "webhook_timestamp": str(now),
+        "webhook_signature": sign(SECRET, "m", now, BODY),
+    }
+    check_signed(request(**signed))
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(exports, "request_export"), (exports, "cancel_export"), (batches, "request_batch")],
+)
+def test_given_an_unsigned_call_when_made_then_401_before_anything_is_done(secret, module, name: str) -> None:
+    functions = {
+        built.get_function_name(): built.get_user_function()
+        for built in (builder.build() for builder in module.blueprint.sdk._function_builders)
+    }
+    status, problem = answer(functions[name])
+    assert status == 401
+    assert "signed" in problem["detail"]
