@@ -16,7 +16,7 @@ SEED =
 KILLS = 25
 WORKERS ?= 2
 
-.PHONY: help setup demo start check test test-all trace bench-cold-start bench-devhost chaos bench-paging bench-polling format clean
+.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-paging bench-polling format clean
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value]"
@@ -59,6 +59,10 @@ chaos: setup ## kill devhost at every commit and at random moments, check every 
 
 bench-paging: setup ## how long a page of 10,000 export tasks takes
 	@$(BIN)/python -m benchmarks.paging
+
+soak: setup ## 6 types by 20 days and the snapshots, killed and lied to all the time; SEED= DAYS=20 KILLS=20
+	@$(BIN)/python -m benchmarks.soak --days $(or $(DAYS),20) --kills $(or $(KILLS),20) \
+		$(if $(SEED),--seed $(SEED))
 
 bench-polling: setup ## a 12-hour job polled through the real SDK, beside a fixed loop; HOURS=12
 	@$(BIN)/python -m benchmarks.polling --hours $(or $(HOURS),12)

@@ -26,11 +26,12 @@ class App:
         *,
         host: str,
         reload: bool = False,
+        options: tuple[str, ...] = (),
         **settings: str,
     ) -> None:
         self.url = f"http://{LOOPBACK}:{port}"
         self.log = state / "app.log"
-        self._command = _command(host, state, port, reload)
+        self._command = [*_command(host, state, port, reload), *options]
         self._env = environment(azurite.connection_string, settings)
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy has no business between us and this machine
