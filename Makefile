@@ -15,8 +15,9 @@ HOST = devhost
 SEED =
 KILLS = 25
 WORKERS ?= 2
+BICEP ?= $(firstword $(shell command -v bicep) $(wildcard $(HOME)/.azure/bin/bicep ../shared/tools/bicep))
 
-.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-paging bench-polling format clean
+.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-paging bench-polling infra format clean
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value]"
@@ -66,6 +67,11 @@ soak: setup ## 6 types by 20 days and the snapshots, killed and lied to all the 
 
 bench-polling: setup ## a 12-hour job polled through the real SDK, beside a fixed loop; HOURS=12
 	@$(BIN)/python -m benchmarks.polling --hours $(or $(HOURS),12)
+
+infra: setup ## the Azure templates and hooks: compiler, linter, policies, snapshots; BICEP=path of the compiler
+	@test -n "$(BICEP)" \
+		|| { echo "The Bicep compiler is needed: az bicep install, or BICEP=path" >&2; exit 1; }
+	@BICEP="$(BICEP)" $(BIN)/pytest -q -n $(WORKERS) tests/infra
 
 format: setup ## format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix .

@@ -93,11 +93,14 @@ class Blueprint:
             self.sdk.route(route=route, methods=[method], auth_level=level),
         )
 
-    def blob_trigger(self, path: str, connection: str) -> Callable[[_Function], _Function]:
-        """Registers a blob trigger with the argument `blob`."""
+    def blob_trigger(
+        self, path: str, connection: str, *, event_grid: bool
+    ) -> Callable[[_Function], _Function]:
+        """Registers a blob trigger with the argument `blob`, told of blobs by Event Grid or by polling."""
+        source = func.BlobSource.EVENT_GRID if event_grid else func.BlobSource.LOGS_AND_CONTAINER_SCAN
         return cast(
             "Callable[[_Function], _Function]",
-            self.sdk.blob_trigger(arg_name="blob", path=path, connection=connection),
+            self.sdk.blob_trigger(arg_name="blob", path=path, connection=connection, source=source),
         )
 
     def timer(self, schedule: str) -> Callable[[_Function], _Function]:

@@ -181,6 +181,11 @@ class Settings(BaseSettings):
         return tuple(part for item in self.export_api_audience.split(",") if (part := item.strip()))
 
     @property
+    def own_caller(self) -> str:
+        """Client id with which this app calls its own Export API; empty where it does not."""
+        return (self.data_storage_client_id or "").lower() if self.role == "both" else ""
+
+    @property
     def duck_limits(self) -> DuckLimits:
         """What a step that writes or converts a file may use."""
         return DuckLimits(self.duckdb_memory_mb, self.duckdb_temp_mb)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from typing import Any, Final
 
 import azure.functions as func
@@ -22,8 +23,12 @@ blueprint = Blueprint()
 # cold start cannot afford; a test compares them.
 PATH: Final = "exports/{app}/{type}/{exportId}/{attempt}/_complete.json"
 
+# Flex Consumption cannot poll containers, and on a developer's machine there is no Event Grid. Only the local
+# hosts set this variable to Development; infra/eventgrid.bicep is the other half of the Azure side.
+_IN_AZURE: Final = os.environ.get("AZURE_FUNCTIONS_ENVIRONMENT") != "Development"
 
-@blueprint.blob_trigger(PATH, connection="DATA_STORAGE")
+
+@blueprint.blob_trigger(PATH, connection="DATA_STORAGE", event_grid=_IN_AZURE)
 @blueprint.with_client
 async def exported_file(blob: func.InputStream, client: Any) -> None:
     """Starts `process_export` for the attempt in the blob's path, unless that work is done."""

@@ -162,6 +162,24 @@ def test_given_a_good_token_of_another_caller_when_checked_then_403(tenant, admi
     assert client in refused.value.message
 
 
+@pytest.mark.parametrize(("role", "admitted"), [("both", True), ("export-api", False)])
+def test_given_the_apps_own_identity_when_it_calls_then_admitted_unless_it_runs_no_pipeline(
+    tenant, role: str, admitted: bool
+) -> None:
+    own = "0e0e0e0e-1111-4222-8333-444444444444"
+    settings = read_settings(
+        {**LOCAL, **tenant.settings, "DATA_STORAGE__clientId": own.upper(), "ROLE": role}
+    )
+    entra.token_checker.cache_clear()
+    if admitted:
+        check_caller(settings, ExportsConfig(), f"Bearer {tenant.token(azp=own)}", "shop")
+        with pytest.raises(Forbidden):
+            check_caller(settings, ExportsConfig(), f"Bearer {tenant.token(azp=OTHER)}", "shop")
+    else:
+        with pytest.raises(Forbidden):
+            check_caller(settings, CONFIG, f"Bearer {tenant.token(azp=own)}", "shop")
+
+
 def test_given_any_refusal_when_raised_then_it_never_repeats_the_token(tenant, admit, caplog) -> None:
     caplog.set_level(logging.DEBUG)
     token = tenant.token(exp=1)

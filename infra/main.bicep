@@ -1,0 +1,219 @@
+metadata description = 'Everything but the Event Grid subscription, which needs the deployed code: infra/eventgrid.bicep.'
+
+targetScope = 'subscription'
+
+@description('Name of this deployment: part of every resource name.')
+@minLength(1)
+@maxLength(24)
+param environmentName string
+
+@description('Region of all resources; it must have Flex Consumption.')
+param location string
+
+@description('Application (client) id of the app registration that stands for the Export API; infra/hooks/entra.sh makes one.')
+param exportApiClientId string
+
+@description('Names of app settings whose values are kept in the vault: the secret_setting entries of exports.toml.')
+param secretSettings string[]
+
+@description('Container with the raw data.')
+param rawContainer string
+
+@description('Where alerts are mailed to; empty: nowhere.')
+param alertEmail string
+
+@description('Principal of whoever deploys, who may then write secrets into the vault; empty: nobody gets that right.')
+param deployerPrincipalId string
+
+@allowed(['User', 'Group', 'ServicePrincipal'])
+param deployerPrincipalType string
+
+@allowed(['3.11', '3.12'])
+param pythonVersion string
+
+@description('What differs between development and production; main.bicepparam has both.')
+param tier {
+  storageSku: 'Standard_LRS' | 'Standard_ZRS'
+  @minValue(1)
+  @maxValue(365)
+  softDeleteDays: int
+  purgeProtection: bool
+  logRetentionDays: int
+  dailyLogQuotaGb: int
+  instanceMemoryMB: 512 | 2048 | 4096
+  @minValue(40)
+  @maxValue(1000)
+  maximumInstanceCount: int
+  @minValue(0)
+  alwaysReadyDurable: int
+  zoneRedundant: bool
+}
+
+var token = toLower(uniqueString(subscription().id, environmentName, location))
+var tags = {
+  'azd-env-name': environmentName
+}
+var packageContainer = 'app-package'
+var deadLetterContainer = 'deadletter'
+
+// Names are known before anything exists, so that what-if can say what a change would do.
+var names = {
+  identity: 'id-mobexport-${token}'
+  workspace: 'log-mobexport-${token}'
+  component: 'appi-mobexport-${token}'
+  hostStorage: 'sthost${token}'
+  dataStorage: 'stdata${token}'
+  vault: 'kv-${token}'
+  topic: 'evgt-mobexport-${token}'
+  plan: 'plan-mobexport-${token}'
+  app: 'func-mobexport-${token}'
+  actionGroup: 'ag-mobexport-${token}'
+}
+
+resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
+  name: 'rg-mobexport-${environmentName}'
+  location: location
+  tags: tags
+}
+
+module identity 'modules/identity.bicep' = {
+  name: 'identity'
+  scope: group
+  params: {
+    name: names.identity
+    location: location
+    tags: tags
+  }
+}
+
+module monitoring 'modules/monitoring.bicep' = {
+  name: 'monitoring'
+  scope: group
+  params: {
+    workspaceName: names.workspace
+    componentName: names.component
+    location: location
+    tags: tags
+    retentionDays: tier.logRetentionDays
+    dailyQuotaGb: tier.dailyLogQuotaGb
+  }
+}
+
+module hostStorage 'modules/hoststorage.bicep' = {
+  name: 'hostStorage'
+  scope: group
+  params: {
+    name: names.hostStorage
+    location: location
+    tags: tags
+    sku: tier.storageSku
+    packageContainer: packageContainer
+  }
+}
+
+module dataStorage 'modules/datastorage.bicep' = {
+  name: 'dataStorage'
+  scope: group
+  params: {
+    name: names.dataStorage
+    location: location
+    tags: tags
+    sku: tier.storageSku
+    rawContainer: rawContainer
+    deadLetterContainer: deadLetterContainer
+    softDeleteDays: tier.softDeleteDays
+  }
+}
+
+module vault 'modules/keyvault.bicep' = {
+  name: 'vault'
+  scope: group
+  params: {
+    name: names.vault
+    location: location
+    tags: tags
+    purgeProtection: tier.purgeProtection
+  }
+}
+
+module topic 'modules/eventgridtopic.bicep' = {
+  name: 'topic'
+  scope: group
+  params: {
+    name: names.topic
+    location: location
+    tags: tags
+    dataStorageName: names.dataStorage
+  }
+  dependsOn: [dataStorage]
+}
+
+module roles 'modules/roles.bicep' = {
+  name: 'roles'
+  scope: group
+  params: {
+    hostStorageName: names.hostStorage
+    dataStorageName: names.dataStorage
+    deadLetterContainer: deadLetterContainer
+    componentName: names.component
+    vaultName: names.vault
+    identityName: names.identity
+    topicName: names.topic
+    deployerPrincipalId: deployerPrincipalId
+    deployerPrincipalType: deployerPrincipalType
+  }
+  dependsOn: [dataStorage, hostStorage, identity, monitoring, topic, vault]
+}
+
+module functionApp 'modules/functionapp.bicep' = {
+  name: 'functionApp'
+  scope: group
+  params: {
+    appName: names.app
+    planName: names.plan
+    location: location
+    tags: tags
+    hostStorageName: names.hostStorage
+    packageContainer: packageContainer
+    dataStorageName: names.dataStorage
+    rawContainer: rawContainer
+    vaultName: names.vault
+    identityId: identity.outputs.id
+    identityClientId: identity.outputs.clientId
+    appInsightsConnectionString: monitoring.outputs.connectionString
+    pythonVersion: pythonVersion
+    instanceMemoryMB: tier.instanceMemoryMB
+    maximumInstanceCount: tier.maximumInstanceCount
+    alwaysReadyDurable: tier.alwaysReadyDurable
+    zoneRedundant: tier.zoneRedundant
+    exportApiClientId: length(exportApiClientId) == 36
+      ? exportApiClientId
+      : fail('EXPORT_API_CLIENT_ID: set the client id of the app registration; infra/hooks/entra.sh makes one')
+    secretSettings: secretSettings
+  }
+  dependsOn: [roles, vault] // the host fails its first start without them
+}
+
+module alerts 'modules/alerts.bicep' = {
+  name: 'alerts'
+  scope: group
+  params: {
+    actionGroupName: names.actionGroup
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    topicId: topic.outputs.id
+    alertEmail: alertEmail
+  }
+}
+
+// The hooks and the commands of docs/deploy.md read these by name.
+output AZURE_RESOURCE_GROUP string = group.name
+output FUNCTION_APP_NAME string = names.app
+output FUNCTION_APP_URL string = 'https://${functionApp.outputs.hostName}'
+output DATA_STORAGE_ACCOUNT string = names.dataStorage
+output DEAD_LETTER_CONTAINER string = deadLetterContainer
+output EVENT_GRID_TOPIC string = names.topic
+output KEY_VAULT_NAME string = names.vault
+output SECRET_SETTINGS string = join(secretSettings, ',')
+output APP_CLIENT_ID string = identity.outputs.clientId

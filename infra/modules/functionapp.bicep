@@ -1,0 +1,130 @@
+metadata description = 'The Flex Consumption plan and the app, with every app setting it gets.'
+
+param appName string
+param planName string
+param location string
+param tags object
+
+param hostStorageName string
+param packageContainer string
+param dataStorageName string
+param rawContainer string
+param vaultName string
+
+param identityId string
+param identityClientId string
+param appInsightsConnectionString string
+
+@allowed(['3.11', '3.12'])
+param pythonVersion string
+
+@allowed([512, 2048, 4096])
+param instanceMemoryMB int
+
+@minValue(40)
+@maxValue(1000)
+param maximumInstanceCount int
+
+@minValue(0)
+param alwaysReadyDurable int
+
+param zoneRedundant bool
+
+@description('Application (client) id of the app registration that stands for the Export API.')
+param exportApiClientId string
+
+@description('Names of app settings whose values are secrets of the vault, under the same name with hyphens.')
+param secretSettings string[]
+
+var suffix = environment().suffixes.storage
+
+var settings = {
+  AzureWebJobsStorage__blobServiceUri: 'https://${hostStorageName}.blob.${suffix}'
+  AzureWebJobsStorage__queueServiceUri: 'https://${hostStorageName}.queue.${suffix}'
+  AzureWebJobsStorage__tableServiceUri: 'https://${hostStorageName}.table.${suffix}'
+  AzureWebJobsStorage__credential: 'managedidentity'
+  AzureWebJobsStorage__clientId: identityClientId
+  DATA_STORAGE__blobServiceUri: 'https://${dataStorageName}.blob.${suffix}'
+  DATA_STORAGE__queueServiceUri: 'https://${dataStorageName}.queue.${suffix}'
+  DATA_STORAGE__tableServiceUri: 'https://${dataStorageName}.table.${suffix}'
+  DATA_STORAGE__credential: 'managedidentity'
+  DATA_STORAGE__clientId: identityClientId
+  APPLICATIONINSIGHTS_CONNECTION_STRING: appInsightsConnectionString
+  APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
+  AZURE_CLIENT_ID: identityClientId // which identity DefaultAzureCredential means
+  RAW_CONTAINER: rawContainer
+  EXPORT_API_TENANT_ID: tenant().tenantId
+  EXPORT_API_AUDIENCE: '${exportApiClientId},api://${exportApiClientId}'
+  EXPORT_API_SCOPE: 'api://${exportApiClientId}/.default'
+}
+
+var secrets = toObject(
+  secretSettings,
+  name => name,
+  name => '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=${replace(name, '_', '-')})'
+)
+
+resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
+  name: planName
+  location: location
+  tags: tags
+  kind: 'functionapp'
+  sku: {
+    tier: 'FlexConsumption'
+    name: 'FC1'
+  }
+  properties: {
+    reserved: true
+    zoneRedundant: zoneRedundant
+  }
+}
+
+resource app 'Microsoft.Web/sites@2025-03-01' = {
+  name: appName
+  location: location
+  tags: union(tags, { 'azd-service-name': 'app' })
+  kind: 'functionapp,linux'
+  identity: {
+    type: 'UserAssigned'
+    userAssignedIdentities: { '${identityId}': {} }
+  }
+  properties: {
+    serverFarmId: plan.id
+    httpsOnly: true
+    publicNetworkAccess: 'Enabled'
+    keyVaultReferenceIdentity: identityId
+    siteConfig: {
+      minTlsVersion: '1.2'
+      scmMinTlsVersion: '1.2'
+      ftpsState: 'Disabled'
+    }
+    functionAppConfig: {
+      deployment: {
+        storage: {
+          type: 'blobContainer'
+          value: 'https://${hostStorageName}.blob.${suffix}/${packageContainer}' // a URL, not a resource id
+          authentication: {
+            type: 'UserAssignedIdentity'
+            userAssignedIdentityResourceId: identityId
+          }
+        }
+      }
+      runtime: {
+        name: 'python'
+        version: pythonVersion
+      }
+      scaleAndConcurrency: {
+        instanceMemoryMB: instanceMemoryMB
+        maximumInstanceCount: maximumInstanceCount
+        alwaysReady: alwaysReadyDurable == 0 ? [] : [{ name: 'durable', instanceCount: alwaysReadyDurable }]
+      }
+    }
+  }
+
+  resource appsettings 'config' = {
+    name: 'appsettings'
+    properties: union(settings, secrets)
+  }
+}
+
+output hostName string = app.properties.defaultHostName

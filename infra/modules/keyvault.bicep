@@ -1,0 +1,30 @@
+metadata description = 'The vault of secrets that app settings refer to. It starts empty: infra/hooks/secrets.sh fills it.'
+
+param name string
+param location string
+param tags object
+
+@description('On: deleted secrets and the vault cannot be purged before their time. It can never be switched off again.')
+param purgeProtection bool
+
+resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {
+  name: name
+  location: location
+  tags: tags
+  properties: {
+    tenantId: tenant().tenantId
+    sku: { family: 'A', name: 'standard' }
+    enableRbacAuthorization: true
+    enableSoftDelete: true
+    softDeleteRetentionInDays: purgeProtection ? 90 : 7
+    enablePurgeProtection: purgeProtection ? true : null // false is refused
+    enabledForDeployment: false
+    enabledForDiskEncryption: false
+    enabledForTemplateDeployment: false
+    publicNetworkAccess: 'Enabled'
+    networkAcls: {
+      bypass: 'AzureServices'
+      defaultAction: 'Allow'
+    }
+  }
+}
