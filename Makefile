@@ -17,7 +17,7 @@ KILLS = 25
 WORKERS ?= 2
 BICEP ?= $(firstword $(shell command -v bicep) $(wildcard $(HOME)/.azure/bin/bicep ../shared/tools/bicep))
 
-.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-paging bench-polling infra format clean
+.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-paging bench-polling infra package lock smoke bench-package format clean
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value]"
@@ -73,6 +73,20 @@ infra: setup ## the Azure templates and hooks: compiler, linter, policies, snaps
 		|| { echo "The Bicep compiler is needed: az bicep install, or BICEP=path" >&2; exit 1; }
 	@BICEP="$(BICEP)" $(BIN)/pytest -q -n $(WORKERS) tests/infra
 
+package: setup ## dist/app.zip: what gets deployed
+	@$(BIN)/python -m scripts.package
+
+lock: setup ## requirements.txt from requirements.in; ARGS=--upgrade for the newest of everything
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" --quiet --output-file requirements.txt $(ARGS)
+
+smoke: setup ## one export against a running app: URL=https://… APP=… [DAY=2025-03-23]; key in SMOKE_FUNCTION_KEY
+	@$(BIN)/python -m scripts.smoke "$(URL)" $(if $(APP),--app "$(APP)") $(if $(DAY),--day "$(DAY)")
+
+bench-package: setup ## what the deployed package weighs and costs at start, wheel by wheel
+	@$(BIN)/python -m benchmarks.package
+
 format: setup ## format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
@@ -81,7 +95,7 @@ clean: ## remove what demo, start and the tools left; not .venv and node_modules
 	rm -rf .run .devhost .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -not -path './.venv/*' -not -path './node_modules/*' -prune -exec rm -rf {} +
 
-.venv/.installed: pyproject.toml requirements.txt
+.venv/.installed: pyproject.toml requirements.in
 	@$(if $(PYTHON),,echo "Python 3.11 or newer is needed, and there is no python3 on the PATH" >&2; exit 1)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Set PYTHON=…" >&2; exit 1; }

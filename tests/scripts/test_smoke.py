@@ -1,0 +1,180 @@
+"""The smoke test: passes against the running app, fails with the reason against one that misbehaves."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mobexport.settings import read_settings
+from mobexport.storage import DataStorage
+from samples.app import App
+from samples.processes import free_ports
+from scripts.smoke import main
+
+EVENT = b'{"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00Z"}\n'
+BAD = b'{"deviceId":"d1","name":"open"}\n'
+ID = "shop-event"
+Smoked = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def smoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Smoked:
+    """Runs it with these arguments: (exit code, standard output, standard error)."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["smoke", *arguments])
+        monkeypatch.delenv("SMOKE_FUNCTION_KEY", raising=False)
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        return (code, *capsys.readouterr())
+
+    return run
+
+
+def test_given_the_running_app_when_smoked_twice_then_each_time_a_whole_export(
+    azurite, smoke: Smoked, tmp_path: Path
+) -> None:
+    settings = read_settings(
+        {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+    )
+    raw = DataStorage(settings).container("raw")
+    raw.upload_blob("smoked/events/2025-03-23/a.ndjson", EVENT, overwrite=True)
+    quick = {"POLL_FIRST_SECONDS": "0.5", "POLL_MAX_SECONDS": "1", "EXPORTS_CONFIG": str(tmp_path / "none")}
+    with App(azurite, tmp_path, free_ports(1)[0], host="devhost", **quick) as app:
+        for attempt in (1, 2):
+            code, out, err = smoke(app.url, "--app", "smoked", "--day", "2025-03-23")
+            assert code == 0, out + err
+            assert f"attempt {attempt} " in out
+            assert "1 records = 1 rows + 0 rejects" in out
+            assert "Succeeded" in out
+        code, out, _ = smoke(app.url, "--app", "smoked", "--day", "2024-01-01")
+        assert (code, "Empty" in out) == (0, True)
+        code, _, err = smoke(app.url, "--app", "smoked", "--type", "Fax")
+        assert (code, "exportType" in err) == (1, True)
+
+
+def _export(state: str, phase: str = "done", **more: Any) -> dict[str, Any]:
+    counts = {"records": 1, "rows": 1, "rejected": 0}
+    return {"id": ID, "attempt": 1, "state": state, "phase": phase, "counts": counts, "manifest": "m", **more}
+
+
+GOOD: dict[str, tuple[int, Any]] = {
+    "GET /api/health": (200, {"status": "ok"}),
+    "GET /api/subscriptions": (401, {"error": {}}),
+    "POST rerun": (202, _export("Requested", "create")),
+    "POST again": (200, _export("Requested", "create")),
+    "GET /api/exports": (200, _export("Succeeded")),
+}
+
+
+@contextmanager
+def double(answers: dict[str, tuple[int, Any]]) -> Iterator[str]:
+    """A server that gives these answers, by method and beginning of the path."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(
+                next(key for key in answers if key.startswith("GET") and f"GET {self.path}".startswith(key))
+            )
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self._answer("POST rerun" if body.get("rerun") else "POST again")
+
+        def _answer(self, key: str) -> None:
+            status, body = answers[key]
+            data = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=[0.02])
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_given_good_answers_when_smoked_then_passes(smoke: Smoked) -> None:
+    with double(GOOD) as url:
+        code, out, err = smoke(url, "--app", "shop")
+    assert (code, err) == (0, "")
+    assert "refuses callers without a token" in out
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (
+            {"GET /api/health": (503, {"checks": {"storage": "no role", "settings": "ok"}})},
+            "not healthy after 0 s: storage: no role",
+        ),
+        ({"GET /api/subscriptions": (500, {})}, "without a token with HTTP 500, not 401"),
+        ({"POST rerun": (401, "")}, "the request was refused: HTTP 401"),
+        (
+            {"POST rerun": (400, {"detail": "wrong", "problems": [{"field": "app", "message": "unknown"}]})},
+            "HTTP 400 wrong; app: unknown",
+        ),
+        ({"POST again": (200, {**_export("Requested", "create"), "id": "other"})}, "not the same export"),
+        ({"POST again": (202, _export("Requested", "create"))}, "not the same export"),
+        ({"GET /api/exports": (500, {"detail": "boom"})}, "cannot be looked at: HTTP 500 boom"),
+        (
+            {"GET /api/exports": (200, _export("Failed", error={"code": "Truncated", "message": "cut off"}))},
+            "ended as Failed: Truncated; cut off",
+        ),
+        ({"GET /api/exports": (200, _export("Running", "poll"))}, "still Running after 0 s"),
+        ({"GET /api/exports": (200, _export("Succeeded", manifest=None))}, "without a manifest"),
+        (
+            {
+                "GET /api/exports": (
+                    200,
+                    _export("Succeeded", counts={"records": 3, "rows": 1, "rejected": 1}),
+                )
+            },
+            "do not add up",
+        ),
+    ],
+)
+def test_given_a_bad_answer_when_smoked_then_fails_with_the_reason(
+    smoke: Smoked, wrong: dict[str, Any], says: str
+) -> None:
+    with double({**GOOD, **wrong}) as url:
+        code, _, err = smoke(url, "--app", "shop", "--patience", "0", "--deadline", "0")
+    assert code == 1
+    assert says in err
+
+
+def test_given_nobody_there_when_smoked_then_fails_with_the_reason(smoke: Smoked) -> None:
+    code, _, err = smoke(f"http://127.0.0.1:{free_ports(1)[0]}", "--app", "shop", "--patience", "0")
+    assert (code, "does not answer" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["https://app.example.com", "--app", "shop"], "SMOKE_FUNCTION_KEY"),
+        (["app.example.com", "--app", "shop"], "https://"),
+        (["http://127.0.0.1:1"], "--app"),
+    ],
+)
+def test_given_wrong_arguments_when_smoked_then_2_and_the_remedy(
+    smoke: Smoked, arguments: list[str], says: str
+) -> None:
+    code, _, err = smoke(*arguments)
+    assert (code, says in err) == (2, True)
