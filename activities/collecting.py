@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from durable import Blueprint, Client, is_going, start_once
 from mobexport import durable_names as names
@@ -14,6 +16,8 @@ blueprint = Blueprint()
 
 # A processing instance that crashed this often is a bug, not bad luck.
 _MAX_ROUNDS = 5
+# What the alert of infra/modules/alerts.bicep looks for at the beginning of a log line; a test compares them.
+FAILED_EXPORT: Final = "export failed:"
 
 
 @blueprint.activity
@@ -55,8 +59,20 @@ async def finish_export(step: dict[str, Any], client: Client) -> dict[str, Any]:
 
     export_id, attempt = step["exportId"], step["attempt"]
     row = await asyncio.to_thread(app.finisher().finish, export_id, attempt, step["outcome"])
+    if error := row.error:
+        _log_failure(row, error)
     await start_deliveries(client, row)
     return {"exportId": export_id, "attempt": attempt, "state": str(row.state), "manifest": row.manifest}
+
+
+def _log_failure(row: ExportRow, error: Mapping[str, Any]) -> None:
+    from mobexport.redact import redact
+
+    if str(row.state) in ("Failed", "TimedOut"):
+        logging.getLogger(__name__).error(
+            "%s %s attempt %d %s: %s: %s",
+            *(FAILED_EXPORT, row.id, row.attempt, row.state, error["code"], redact(error["message"])),
+        )
 
 
 async def start_deliveries(client: Client, row: ExportRow) -> None:

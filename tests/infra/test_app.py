@@ -166,3 +166,12 @@ def test_given_telemetry_when_evaluated_then_entra_only(deployed: dict[str, Any]
     assert workspace["properties"]["features"]["disableLocalAuth"] is True
     authentication = _settings(deployed)["APPLICATIONINSIGHTS_AUTHENTICATION_STRING"]
     assert authentication.startswith("[format('ClientId={0};Authorization=AAD', reference(")
+
+
+def test_given_the_docs_when_compared_then_they_list_every_setting_of_the_app(
+    deployed: dict[str, Any],
+) -> None:
+    text = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    section = text.split("## Settings of the deployed app")[1].split("\n## ")[0]
+    listed = set(re.findall(r"`(\w+)`", section))
+    assert listed - {"SECRET_SETTINGS"} == set(_settings(deployed)) - _secrets()

@@ -14,6 +14,7 @@ import pytest
 from bicep_compiler import ROOT
 
 HOOKS = sorted((ROOT / "infra" / "hooks").glob("*.sh"))
+SCRIPTS = sorted((ROOT / "infra").rglob("*.sh"))
 CLIENT = "33333333-3333-3333-3333-333333333333"
 # Answers each call by the first rule whose pattern its arguments match; a rule's last answer repeats.
 DOUBLE = """#!{python}
@@ -57,11 +58,11 @@ class Stage:
             double.chmod(double.stat().st_mode | stat.S_IXUSR)
         (folder / "exports.toml").touch()
 
-    def run(self, hook: str, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(self, hook: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join((str(self.folder / "bin"), "/usr/bin", "/bin"))
         waits = {"HOOK_PAUSE_SECONDS": "0", "HOOK_TRIES": "4", "ROLE_SETTLE_SECONDS": "0"}
         return subprocess.run(
-            ["sh", str(ROOT / "infra" / "hooks" / hook)],
+            ["sh", str(next(path for path in SCRIPTS if path.name == hook)), *arguments],
             cwd=self.folder,
             env={"PATH": path, "TMPDIR": str(self.folder), **waits, **env},
             capture_output=True,
@@ -75,7 +76,7 @@ class Stage:
         return [call for line in lines if re.search(pattern, (call := json.loads(line))["line"])]
 
 
-@pytest.mark.parametrize("hook", HOOKS, ids=lambda path: path.name)
+@pytest.mark.parametrize("hook", SCRIPTS, ids=lambda path: path.name)
 def test_given_a_hook_when_parsed_then_a_plain_shell_and_shellcheck_have_nothing_to_say(hook: Path) -> None:
     for shell in ("dash", "bash"):
         if shutil.which(shell):
@@ -282,3 +283,44 @@ def test_given_a_handshake_that_never_works_when_deployed_then_ends_with_the_rea
     assert done.returncode == 1
     assert "Url validation" in done.stderr
     assert len(stage.calls("deployment group")) == 2
+
+
+# --- without azd --------------------------------------------------------------------------------------
+
+
+def test_given_outputs_in_the_case_that_arm_makes_when_provisioned_then_names_as_the_hooks_read(
+    tmp_path: Path,
+) -> None:
+    if shutil.which("jq", path="/usr/bin:/bin") is None:
+        pytest.skip("jq is not installed")
+    outputs = {
+        "azurE_RESOURCE_GROUP": {"type": "String", "value": "rg"},
+        "functioN_APP_NAME": {"value": "app"},
+    }
+    stage = Stage(tmp_path, [(r"^az deployment sub create", [(0, json.dumps(outputs), "")])])
+    done = stage.run("provision.sh", AZURE_ENV_NAME="dev", AZURE_LOCATION="westeurope")
+    assert (done.returncode, done.stdout) == (0, "AZURE_RESOURCE_GROUP=rg\nFUNCTION_APP_NAME=app\n")
+    (call,) = stage.calls("deployment sub create")
+    assert "--name mobexport-dev --location westeurope" in call["line"]
+    assert "main.bicepparam" in call["line"]
+
+
+def test_given_a_deployment_that_fails_when_provisioned_then_so_does_the_script(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, [(r"^az deployment sub create", [(1, "", "ERROR: quota\n")])])
+    done = stage.run("provision.sh", AZURE_ENV_NAME="dev", AZURE_LOCATION="westeurope")
+    assert done.returncode != 0
+    assert "quota" in done.stderr
+
+
+def test_given_a_role_that_is_too_new_when_published_then_again_and_at_last_the_remedy(
+    tmp_path: Path,
+) -> None:
+    refused: Answer = (1, "", "ERROR: 403\n")
+    zip_ = r"config-zip .* --src app.zip --build-remote true"
+    (tmp_path / "once").mkdir()
+    stage = Stage(tmp_path / "once", [(zip_, [refused, OK])])
+    assert stage.run("publish.sh", "app.zip", **DEPLOYED).returncode == 0
+    assert len(stage.calls("config-zip")) == 2
+    (tmp_path / "ever").mkdir()
+    done = Stage(tmp_path / "ever", [(zip_, [refused])]).run("publish.sh", "app.zip", **DEPLOYED)
+    assert (done.returncode, "was not deployed" in done.stderr) == (1, True)

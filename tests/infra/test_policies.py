@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from bicep_compiler import Bicep, of_type
+from bicep_compiler import ROOT, Bicep, of_type
+
+from activities.collecting import FAILED_EXPORT
+from devhost.triggers.blob import POISON_QUEUE
 
 KEYS = re.compile(r"\blist(Keys|AccountSas|ServiceSas|Secrets|\w*Credentials?)\b", re.IGNORECASE)
 SECRET_NAME = re.compile(r"(?i)password|secret|token|key|connectionstring|sas$")
@@ -85,6 +88,20 @@ def test_given_the_outputs_when_evaluated_then_they_are_what_the_hooks_read(depl
         "APP_CLIENT_ID",
     }
     assert deployed["diagnostics"] == []
+
+
+def test_given_the_alerts_when_evaluated_then_they_look_for_what_the_app_logs(
+    deployed: dict[str, Any],
+) -> None:
+    queries = {
+        item["name"]: item["properties"]["criteria"]["allOf"][0]["query"]
+        for item in of_type(deployed, "Microsoft.Insights/scheduledQueryRules")
+    }
+    assert f'Message startswith "{FAILED_EXPORT}"' in queries["failed-exports"]
+    assert POISON_QUEUE in queries["poison-blobs"]
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    for query in queries.values():
+        assert query.strip() in page
 
 
 def test_given_the_alerts_when_evaluated_then_each_reaches_the_action_group(deployed: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from bicep_compiler import last_names, of_type
+from bicep_compiler import ROOT, last_names, of_type
 
 from mobexport import storage
 from mobexport.config import QueueTarget
@@ -64,3 +64,10 @@ def test_given_the_lifecycle_when_evaluated_then_it_is_the_table_of_the_docs(
 
 def test_given_the_longest_export_when_compared_then_its_landing_container_outlives_it() -> None:
     assert timedelta(days=KEPT_DAYS["landing-"]) > MAX_SAS_LIFETIME + timedelta(days=1)
+
+
+def test_given_the_docs_when_compared_then_they_say_what_the_lifecycle_keeps() -> None:
+    text = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    for prefix, days in KEPT_DAYS.items():
+        name = f"{prefix}*" if prefix.endswith("-") else prefix.rstrip("/")
+        assert f"| `{name}` | {days} days" in text, prefix
