@@ -61,8 +61,8 @@ chaos: setup ## kill devhost at every commit and at random moments, check every 
 bench-paging: setup ## how long a page of 10,000 export tasks takes
 	@$(BIN)/python -m benchmarks.paging
 
-soak: setup ## 6 types by 20 days and the snapshots, killed and lied to all the time; SEED= DAYS=20 KILLS=20
-	@$(BIN)/python -m benchmarks.soak --days $(or $(DAYS),20) --kills $(or $(KILLS),20) \
+soak: setup ## 6 types by 20 days and the snapshots, killed and lied to all the time; SEED= DAYS=20 KILLS=25
+	@$(BIN)/python -m benchmarks.soak --days $(or $(DAYS),20) --kills $(KILLS) \
 		$(if $(SEED),--seed $(SEED))
 
 bench-polling: setup ## a 12-hour job polled through the real SDK, beside a fixed loop; HOURS=12

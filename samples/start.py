@@ -36,11 +36,17 @@ def start(stack: ExitStack, state: Path, port: int, data: Path | None, host: str
         print(
             f"{upload(data, azurite.connection_string)} files of {data} are in the container raw", flush=True
         )
-    waits = {
-        name: os.environ.get(name, value)
-        for name, value in (("POLL_FIRST_SECONDS", "0.5"), ("POLL_MAX_SECONDS", "5"))
-    }
-    app = stack.enter_context(App(azurite, state, port, host=host, reload=True, **waits))
+    app = stack.enter_context(
+        App(
+            azurite,
+            state,
+            port,
+            host=host,
+            reload=True,
+            POLL_FIRST_SECONDS=os.environ.get("POLL_FIRST_SECONDS", "0.5"),
+            POLL_MAX_SECONDS=os.environ.get("POLL_MAX_SECONDS", "5"),
+        )
+    )
     with raw_container(azurite.connection_string) as container:
         apps = in_container(container.list_blob_names())
     print("\n".join(_told(app, azurite, state, apps)), flush=True)
