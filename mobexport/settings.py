@@ -121,6 +121,8 @@ class Settings(BaseSettings):
     duckdb_temp_mb: int = Field(400, ge=64)
     """Limit of DuckDB's temporary files in such a step."""
 
+    export_memory_mb: int = Field(192, ge=64)
+    """Memory limit of DuckDB in a step that writes an export file; its process takes about twice that."""
     export_small_mb: float = Field(128, ge=0)
     """Raw data up to this size is exported in one step; more of it by many instances side by side."""
     export_slice_mb: float = Field(128, gt=0, le=256)
@@ -189,6 +191,12 @@ class Settings(BaseSettings):
     def duck_limits(self) -> DuckLimits:
         """What a step that writes or converts a file may use."""
         return DuckLimits(self.duckdb_memory_mb, self.duckdb_temp_mb)
+
+    @property
+    def export_limits(self) -> DuckLimits:
+        """What DuckDB may take in a step of the Export API; two threads are as many as were measured."""
+        threads = min(os.cpu_count() or 1, 2)
+        return DuckLimits(self.export_memory_mb, self.duckdb_temp_mb, threads)
 
     @property
     def is_local(self) -> bool:

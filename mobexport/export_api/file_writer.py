@@ -19,7 +19,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mobexport import record_sql
 from mobexport.duck import DuckLimits, connect, fetch_batches
@@ -29,6 +29,7 @@ from mobexport.export_api.counts import ExportCounts, Tally, ranked
 from mobexport.export_api.loading import REJECTS, Loading, Workers
 from mobexport.export_api.parquet_rows import row_ranges
 from mobexport.export_api.raw_lines import PARQUET, Lines, RawFile, raw_blocks
+from mobexport.export_api.rendering import Sink
 from mobexport.export_api.selection import ExportFormat, Selection, Window
 from mobexport.export_types.model import ExportType
 
@@ -38,12 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["ExportCounts", "ExportFormat", "RawFile", "Selection", "write_export"]
 
 BLOCK_BYTES = 8 * 1024 * 1024
-
-
-class Sink(Protocol):
-    """What takes bytes one after the other."""
-
-    def write(self, data: bytes, /) -> object: ...
 
 
 def write_export(

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 
 from mobexport.duck import fetch_batches
 from mobexport.export_api.assembling import Assembly
@@ -34,6 +34,12 @@ class Run:
     last: int
     size: int = 0
     """Bytes of text, about."""
+
+
+class Sink(Protocol):
+    """What takes bytes one after the other."""
+
+    def write(self, data: bytes, /) -> object: ...
 
 
 class Text:

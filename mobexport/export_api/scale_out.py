@@ -38,6 +38,7 @@ from mobexport.export_api.gunzip import gunzip
 from mobexport.export_api.loading import REJECTS, Loading, Workers
 from mobexport.export_api.parquet_rows import row_ranges
 from mobexport.export_api.raw_lines import GZIP, PARQUET, Lines, raw_blocks
+from mobexport.export_api.rendering import Sink
 from mobexport.export_api.selection import ExportFormat, Selection
 from mobexport.export_api.slices import Piece, Slice, lines_of_range, plan_slices
 
@@ -49,12 +50,6 @@ BUCKET_BYTES = 64 * 1024 * 1024
 MAX_BUCKETS = 64
 TARGET_BLOCK_BYTES = 4 * 1024 * 1024
 """Bytes of a block of the target: 50,000 of them, as many as a blob may have, are 195 GiB."""
-
-
-class Sink(Protocol):
-    """What takes bytes one after the other."""
-
-    def write(self, data: bytes, /) -> object: ...
 
 
 class RawSource(Protocol):

@@ -13,7 +13,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobBlock, BlobClient, ContentSettings
 
 from mobexport.errors import SourceChanged
-from mobexport.export_api.scale_out import Blocks
+from mobexport.export_api.scale_out import Blocks, BlockTarget
 from mobexport.storage import DataStorage, RawBlob
 
 
@@ -88,7 +88,7 @@ class BlockStream:
     There is none if nothing was written, or the block ends by an exception.
     """
 
-    def __init__(self, target: BlobTarget) -> None:
+    def __init__(self, target: BlockTarget) -> None:
         self._target = target
         self._blocks = Blocks(target, 0)
 

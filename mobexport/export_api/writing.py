@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from mobexport import export_types
@@ -82,19 +83,25 @@ class TaskWriter:
         with heavy_step() as folder:
             target, rejects, workdir = (folder / name for name in ("target", "rejects", "work"))
             workdir.mkdir()
-            counts = write_export(
+            write = partial(
+                write_export,
                 export_types.get(task.export_type),
                 files,
                 selection=spec.selection,
                 output=spec.output,
-                target=target,
                 rejects=rejects,
                 workdir=workdir,
-                limits=self._settings.duck_limits,
+                limits=self._settings.export_limits,
             )
-            if counts.rejected:
-                self._storage.upload_file(REJECTS_CONTAINER, rejects_name(task), rejects, NDJSON)
-            write_file(target, url, _file_name(task, spec), spec.output.content_type)
+            if url.can_overwrite:
+                # Sent block by block while the rest is made.
+                with self._target(task, spec) as blocks, BlockStream(blocks) as stream:
+                    counts = write(target=stream)
+                    self._keep_rejects(task, counts, rejects)
+            else:
+                counts = write(target=target)
+                self._keep_rejects(task, counts, rejects)
+                write_file(target, url, _file_name(task, spec), spec.output.content_type)
         return _shown(counts, plan)
 
     def partition_slice(self, task: ExportTask, number: int) -> dict[str, Any]:
@@ -106,7 +113,7 @@ class TaskWriter:
             source = BlobSource(self._storage, self._settings.raw_container, plan.blobs)
             with heavy_step() as folder, self._ends(task):
                 outcome = scale_out.partition_slice(
-                    spec, number, source, store, workdir=folder, limits=self._settings.duck_limits
+                    spec, number, source, store, workdir=folder, limits=self._settings.export_limits
                 )
             self._storage.write_json(container, done, outcome)
         return {"slice": number}
@@ -125,7 +132,7 @@ class TaskWriter:
                     store,
                     target,
                     workdir=folder,
-                    limits=self._settings.duck_limits,
+                    limits=self._settings.export_limits,
                 )
             self._storage.write_json(container, done, outcome)
         return {"bucket": bucket}
@@ -144,6 +151,10 @@ class TaskWriter:
         ):
             counts = scale_out.commit(spec, tokens, written, store, target, rejects)
         return _shown(counts, plan)
+
+    def _keep_rejects(self, task: ExportTask, counts: ExportCounts, rejects: Path) -> None:
+        if counts.rejected:
+            self._storage.upload_file(REJECTS_CONTAINER, rejects_name(task), rejects, NDJSON)
 
     # --- parts --------------------------------------------------------------------------------------------
 
@@ -186,7 +197,7 @@ class TaskWriter:
                 spec,
                 source,
                 workdir=folder,
-                limits=self._settings.duck_limits,
+                limits=self._settings.export_limits,
                 slice_bytes=slice_bytes,
                 bucket_bytes=max(slice_bytes // 2, 1),
             )
