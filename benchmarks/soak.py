@@ -64,7 +64,7 @@ def records(kind: str, day: date, count: int) -> Iterator[dict[str, Any]]:
             "jobs": {**device, "jobId": unique, "name": "job", "start": at, "end": at},
             "tags": {**device, "timestamp": at, "key": unique, "value": number},
             "tokens": {"deviceId": unique, "timestamp": at, "token": unique, "type": "apns", "valid": True},
-            "devices": {"deviceId": unique, "timestamp": at, "meta": {"firstSeen": at, "lastSeen": at}},
+            "devices": {"deviceId": unique, "timestamp": at, "meta": {"firstSeen": number}},
             "pushes": {
                 **device,
                 "campaignType": "Poll",
