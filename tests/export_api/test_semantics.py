@@ -370,3 +370,19 @@ def check_scaled_out(case: Any, chunk: int, cut: int, buckets: int, csv: bool) -
     assert counts.to_json() == wanted.counts
     found = map(json.loads, rejects.getvalue().splitlines())
     assert [(one["file"], one["line"]) for one in found] == wanted.rejects
+
+
+def test_given_an_empty_string_and_an_absent_value_when_written_as_csv_then_they_differ(tmp_path) -> None:
+    line = b'{"deviceId":"d,1","timestamp":"2025-03-01T00:00:00.000Z",'
+    line += b'"info":{"phoneModel":"","locale":"e\\"n"}}\n'
+    write_export(
+        export_types.get("Device"),
+        raw_files({"devices/a.ndjson": line}, 99, "devices"),
+        output=ExportFormat.CSV,
+        target=tmp_path / "target",
+        rejects=tmp_path / "rejects",
+        workdir=tmp_path / "work",
+        limits=DuckLimits(),
+    )
+    row = (tmp_path / "target").read_bytes().split(b"\r\n")[1]
+    assert row == b'"d,1",,,,,,"",,,,,,"e""n",,,,,,,,,,,'
