@@ -33,11 +33,14 @@ LIST = """
 import importlib.metadata as m, json
 print(json.dumps({d.name: sum(f.size or 0 for f in d.files or ()) for d in m.distributions()}))
 """
+# Not ru_maxrss: a new process starts with that of the one that forked it.
 PROBE = """
-import time, resource
+import time
 began = time.perf_counter()
 import {module}
-print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+took = time.perf_counter() - began
+with open("/proc/self/status") as lines:
+    print(took, next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 """
 
 

@@ -90,12 +90,12 @@ class Client:
                 order.done = True
             else:
                 self._call("POST", f"orchestrators/{order.kind}/{order.id}", b"")
+                if order.kind == "counting":
+                    self._call("POST", f"entities/counter/{order.id}?op=look", b"")
             return
         order.exists = True
         if status["runtimeStatus"] in ("Pending", "Running"):
             self._raise_next(order)
-            if order.kind == "counting":
-                self._call("POST", f"entities/counter/{order.id}?op=look", b"")
         elif order.kind == "mended" and status["runtimeStatus"] == "Failed":
             self._call("POST", f"instances/{order.id}/rewind?reason=mended", b"")
         elif order.purge:
