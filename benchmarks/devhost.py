@@ -66,7 +66,9 @@ class Host:
 def host(*options: str) -> Iterator[Host]:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        command = [sys.executable, "-m", "devhost", "start", "--script-root", str(APP), "--port", "0"]
+        # One process, so that its time and memory are the host's.
+        command = [sys.executable, "-m", "devhost", "start", "--no-reload", "--script-root", str(APP)]
+        command += ["--port", "0"]
         environment = {k: v for k, v in os.environ.items() if v != "UseDevelopmentStorage=true"}
         began = time.perf_counter()
         with log.open("wb") as output:
