@@ -135,7 +135,10 @@ class Worker:
         while going:
             try:
                 report = self._engine.run_episode(instance_id)
-                follows = report is not None and report.outcome.next_generation is not None
+                # The first episode of a generation takes no messages; those that came were announced before.
+                follows = report is not None and (
+                    report.outcome.next_generation is not None or report.instance.seeded
+                )
                 if report is not None and self._episode_done is not None:
                     self._episode_done(report)
             except Exception as error:

@@ -63,6 +63,32 @@ def test_given_timers_and_activities_when_started_then_all_instances_complete() 
     store.close()
 
 
+def test_given_an_event_that_comes_while_an_episode_continues_as_new_when_it_is_done_then_it_is_taken() -> (
+    None
+):
+    store = Store(":memory:")
+
+    def rounds(context):
+        seen = context.get_input() or []
+        event = yield context.wait_for_external_event("E")
+        if not seen:
+            engine.raise_event("i", "E", "2")  # after this episode took its messages
+            context.continue_as_new([event])
+            return None
+        return [*seen, event]
+
+    engine = Engine(store, {"rounds": df.Orchestrator.create(rounds)}, [])
+    worker = Worker(engine, lambda _, text: text or "null", max_activities=1, warn=[].append)
+    worker.start()
+    try:
+        engine.start("rounds", None, "i")
+        engine.raise_event("i", "E", "1")
+        assert ended(engine, "i") == "Completed [1,2]"
+    finally:
+        worker.stop(5.0)
+    store.close()
+
+
 def test_given_more_activities_than_threads_when_run_then_the_limit_holds() -> None:
     running, most, lock = 0, 0, threading.Lock()
 
