@@ -82,7 +82,7 @@ package: setup ## dist/app.zip: what gets deployed
 lock: setup ## requirements.txt from requirements.in; ARGS=--upgrade for the newest of everything
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --custom-compile-command "make lock" --quiet --output-file requirements.txt $(ARGS)
+		--custom-compile-command "make lock" --quiet --output-file requirements.txt $(ARGS)
 
 smoke: setup ## one export against a running app: URL=https://… APP=… [DAY=2025-03-23]; key in SMOKE_FUNCTION_KEY
 	@$(BIN)/python -m scripts.smoke "$(URL)" $(if $(APP),--app "$(APP)") $(if $(DAY),--day "$(DAY)")
