@@ -157,8 +157,10 @@ class DeterminismCheck:
         if last.failure is not None:
             yield Divergence(last.name, 0, last.failure)
         yield from _replay(last, points)
-        if not last.over:
-            yield from _foreign_ids(last, known)
+        # An execution may be over by the time its turn comes: the ids are those of each episode that waited.
+        for number in sample(range(len(episodes)), last.events):
+            if not episodes[number].over:
+                yield from _foreign_ids(episodes[number], known)
 
     def _remember(self, execution_id: str, points: list[_Point], answer: str) -> None:
         self._points[execution_id] = (points, answer)

@@ -295,6 +295,29 @@ def test_given_findings_when_watched_then_each_orchestrator_and_step_is_told_onc
     store.close()
 
 
+def test_given_a_hazard_that_is_over_when_its_turn_comes_then_it_is_found_in_the_episode_before() -> None:
+    check = DeterminismCheck()
+    store = Store(":memory:")
+    hazard = check.wrap("hazard", df.Orchestrator.create(retry_in_a_caught_fan_out))
+    engine = Engine(store, {"hazard": hazard}, ["say", "bad"])
+    told: list[str] = []
+    watch = DeterminismWatch(check, engine.known, told.append)
+    instance_id = engine.start("hazard", None)
+    while (report := engine.run_episode(instance_id)) is not None:
+        watch.episode_done(report)
+        for call in store.activities():
+            if call.name == "bad":
+                engine.activity_failed(call, "ValueError", "bad", "")
+            else:
+                engine.activity_succeeded(call, "null")
+        engine.fire_due_timers(datetime.now(UTC) + timedelta(hours=1))
+    watch.start()
+    watch.stop(20)
+    assert told
+    assert all("where the SDK knows" in text for text in told)
+    store.close()
+
+
 def test_given_a_check_that_fails_itself_when_watched_then_it_is_told_and_the_watch_goes_on() -> None:
     class Broken(DeterminismCheck):
         def run(self, episodes: Any, known: Any) -> Any:
