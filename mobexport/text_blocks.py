@@ -101,7 +101,9 @@ def _pieces(chunks: Iterable[bytes], block_bytes: int, max_line_bytes: int) -> I
             last_newline = len(pending) + at
         pending += rest
         if last_newline >= 0 and len(pending) >= block_bytes:
-            yield bytes(pending[:last_newline]), False
+            with memoryview(pending) as view:
+                block = bytes(view[:last_newline])
+            yield block, False
             del pending[: last_newline + 1]
             last_newline = -1
         if last_newline < 0 and len(pending) > max_line_bytes + 1:  # one more, as it may end in \r

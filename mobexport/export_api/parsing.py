@@ -20,7 +20,6 @@ from mobexport.json_text import quote
 from mobexport.record_sql import first_of
 
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d"
-_USUAL = rf'"[1-9]\d{{3}}-\d\d-\d\dT{_CLOCK}:[0-5]\d\.\d{{3}}Z"'
 _TIME = rf"\d{{4}}-\d{{2}}-\d{{2}}[Tt]{_CLOCK}:[0-5]\d(?:\.\d+)?(?:[Zz]|[+-]{_CLOCK})"
 _INTEGER = r"0|-?[1-9]\d{0,17}"
 
@@ -64,7 +63,7 @@ def typical_records(
     """
     usual = "".join(f', {_usual(name, "t")} AS "u_{name}"' for name in _times(export_type))
     instants = "".join(f', "u_{name}" AS "i_{name}"' for name in _times(export_type))
-    values = "".join(f', {_value(field)} AS "v_{field.name}"' for field in export_type.group_fields)
+    values = "".join(f', {_typical_value(field)} AS "v_{field.name}"' for field in export_type.group_fields)
     tokens = f"""
 SELECT *, NULL::VARCHAR AS fault{instants}{values},
     CASE WHEN NOT plain THEN text END AS original, {_more(extra, "t")} AS more
@@ -183,8 +182,9 @@ def _times(export_type: ExportType) -> list[str]:
 def _usual(name: str, prefix: str) -> str:
     """The instant of a time that is written as nearly all are, so that its token can stay; else null."""
     token = f'"{prefix}_{name}"'
-    instant = f"try_cast(substring({token}, 2, 24) AS TIMESTAMP)"
-    return f"CASE WHEN regexp_full_match({token}, '{_USUAL}') THEN {instant} END"
+    # `strptime` alone would take fewer digits, and the year 0. It is three times as fast as a pattern and a cast.
+    usual = f"strlen({token}) = 26 AND {token} >= '\"1'"
+    return f"CASE WHEN {usual} THEN try_strptime({token}, '\"%Y-%m-%dT%H:%M:%S.%gZ\"') END"
 
 
 def _typical(export_type: ExportType, extra: Sequence[str]) -> str:
@@ -197,16 +197,16 @@ def _typical(export_type: ExportType, extra: Sequence[str]) -> str:
         token = f'"t_{leaf.name}"'
         match leaf.kind:
             case FieldKind.OBJECT if leaf.members:
-                found = f"ascii({token}) = 123"
+                found = f"starts_with({token}, '{{')"
             case FieldKind.OBJECT | FieldKind.JSON:
                 found = f"NOT contains({token}, 'NaN') AND NOT contains({token}, 'Infinity')"
                 found += (
-                    f" AND ascii({token}) = 123"
+                    f" AND starts_with({token}, '{{')"
                     if leaf.kind is FieldKind.OBJECT
                     else f" AND {token} <> 'null'"
                 )
             case FieldKind.INTEGER:
-                found = f"regexp_full_match({token}, '{_INTEGER}')"
+                found = f"strlen({token}) <= 18 AND try_cast({token} AS BIGINT)::VARCHAR = {token}"
             case FieldKind.BOOLEAN:
                 found = f"{token} IN ('true', 'false')"
             case FieldKind.TIME:
@@ -216,13 +216,12 @@ def _typical(export_type: ExportType, extra: Sequence[str]) -> str:
             case _ if leaf.choices:
                 found = f"{token} IN ({', '.join(literal(quote(choice)) for choice in leaf.choices)})"
             case _:
-                found = f"ascii({token}) = 34"
+                found = f"starts_with({token}, '\"')"
                 if leaf.required:
                     # Neither empty nor begun by a space or an escape: then it cannot be blank.
-                    found += f" AND strlen({token}) > 2 AND NOT starts_with({token}, '\" ')"
-                    found += f" AND NOT starts_with({token}, '\"\\')"
+                    found += f" AND {token} >= '\"#' AND NOT starts_with({token}, '\"\\')"
         conditions.append(found if leaf.required else f"coalesce({found}, true)")
-    conditions += [f'coalesce(ascii("t_{name}") = 34, true)' for name in extra]
+    conditions += [f"coalesce(starts_with(\"t_{name}\", '\"'), true)" for name in extra]
     return " AND ".join([*conditions, *_whole(export_type, extra, str, "t")])
 
 
@@ -344,6 +343,12 @@ def _chosen(leaf: Field) -> str:
 def _value(leaf: Field) -> str:
     token = f'"t_{leaf.name}"'
     return token if leaf.kind is FieldKind.INTEGER else pieces.string_value(token)
+
+
+def _typical_value(leaf: Field) -> str:
+    """The same for a token of a typical line: it is a string where it should be one."""
+    token = f'"t_{leaf.name}"'
+    return token if leaf.kind is FieldKind.INTEGER else pieces.value_of_string(token)
 
 
 def _present(export_type: ExportType) -> str:

@@ -158,11 +158,13 @@ def quoted_cell(text: str) -> str:
 
 def string_value(token: str) -> str:
     """The value of a JSON token, null where it is no string."""
-    return (
-        f"CASE WHEN ascii({token}) <> 34 THEN NULL"
-        f" WHEN contains({token}, '\\') THEN json_extract_string({token}, '$')"
-        f" ELSE substring({token}, 2, length({token}) - 2) END"
-    )
+    return f"CASE WHEN ascii({token}) = 34 THEN {value_of_string(token)} END"
+
+
+def value_of_string(token: str) -> str:
+    """The value of a JSON token that is known to be a string."""
+    escaped = f"CASE WHEN contains({token}, '\\') THEN json_extract_string({token}, '$')"
+    return f"{escaped} ELSE substring({token}, 2, length({token}) - 2) END"
 
 
 def time_text(instant: str) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BUCKETS = 256
 """The finest buckets there are: the first byte of the MD5."""
-RUN_BYTES = 12 * 1024 * 1024
+RUN_BYTES = 8 * 1024 * 1024
 _IN_MEMORY = 32 * 1024 * 1024
 _CHUNKED = 64 * 1024 * 1024
 

@@ -6,16 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from mobexport.contract import (
-    DateRangeExportTaskParameter,
-    ExportTaskParameter,
-    FeedbackByCampaignParameter,
-    FeedbackByDateRangeParameter,
-)
 from mobexport.duck import literal
 from mobexport.export_types.model import ExportType, FieldKind
+
+if TYPE_CHECKING:
+    from mobexport.contract import ExportTaskParameter
 
 Window = tuple[date, date] | tuple[datetime, datetime]
 
@@ -49,6 +46,13 @@ class Selection:
     @classmethod
     def of(cls, body: ExportTaskParameter) -> Selection:
         """What a checked request body selects; campaign ids ascending, each once."""
+        # Here, since a step that writes a file has no use for the models of requests.
+        from mobexport.contract import (
+            DateRangeExportTaskParameter,
+            FeedbackByCampaignParameter,
+            FeedbackByDateRangeParameter,
+        )
+
         match body:
             case DateRangeExportTaskParameter():
                 return cls((body.start_date, body.end_date))
