@@ -138,9 +138,8 @@ def _write(
 ) -> Tally:
     """Writes the file run by run; a run is rendered while the ones before it are written."""
     total = Tally()
-    planned = rendering.runs(sizes(connection, loaders.values()))
     with target.open("wb") if isinstance(target, Path) else nullcontext(target) as out:
-        for rendered in rendered_runs(workers, workdir, assembly, list(loaders.values()), planned):
+        for rendered in rendered_runs(workers, connection, workdir, assembly, list(loaders.values())):
             if rendered.tally.elements:
                 out.write((assembly.separator if total.elements else assembly.opening).encode())
                 for chunk in rendered.text.chunks():
@@ -152,9 +151,14 @@ def _write(
 
 
 def rendered_runs(
-    workers: Workers, workdir: Path, assembly: Assembly, loaders: list[Loading], planned: list[rendering.Run]
+    workers: Workers,
+    connection: DuckDBPyConnection,
+    workdir: Path,
+    assembly: Assembly,
+    loaders: list[Loading],
 ) -> Iterator[rendering.Rendered]:
-    """The runs in their order, as many at work as there are workers."""
+    """All that was kept, in runs: in their order, as many at work as there are workers."""
+    planned = rendering.runs(sizes(connection, loaders), rendering.run_bytes(assembly.export_type))
     waiting: list[tuple[Future[None], list[rendering.Rendered]]] = []
     for run in planned:
         box: list[rendering.Rendered] = []

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 REJECTS = "CREATE TABLE reject (part INTEGER, line BIGINT, fault VARCHAR, original VARCHAR)"
 _REJECT_TYPES = ("INTEGER", "BIGINT", "VARCHAR", "VARCHAR")
+_LEARNED = 16  # lines of a block
+_MANY = 200  # unusual lines of a block, from which on all fields are looked for
 _EXTRA_NAMES = 24
 _EXTRA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}(\.[A-Za-z_][A-Za-z0-9_]{0,63})?")
 _CSV = (
@@ -111,6 +113,8 @@ class Loading:
         self._declared = declared
         self._containers = {field.name for field in export_type.fields if field.members}
         self._extra: tuple[str, ...] = ()
+        self._absent = {name for name in parsing.names(export_type) if not self._is_required(name)}
+        """Names of tokens that no line was seen to have: most likely the next lines have none of them."""
         self._guarded = False
         """Whether a line was seen that is no JSON."""
         self._lock = threading.Lock()
@@ -165,6 +169,7 @@ class Loading:
             import duckdb
 
             lines = rows_as_lines(cursor, path, name, self._type, rows)
+            self._absent.clear()
             source = f"(SELECT {part}::INTEGER AS part, line, text FROM ({lines}))"
             try:
                 self._parse(cursor, source, [], [])
@@ -199,11 +204,12 @@ class Loading:
     ) -> None:
         import duckdb
 
-        extra = self._extra
+        with self._lock:
+            extra, absent = self._extra, frozenset(self._absent)
         given_types = (self._type, self._output, self._selection)
         while True:
             guarded = self._guarded
-            query = parsing.typical_records(*given_types, extra, source, guarded=guarded)
+            query = parsing.typical_records(*given_types, extra, source, absent=absent, guarded=guarded)
             try:
                 cursor.execute(f"CREATE OR REPLACE TEMP TABLE parsed AS {query}", given)
             except duckdb.InvalidInputException:
@@ -213,7 +219,9 @@ class Loading:
             else:
                 break
         doubtful_query = "SELECT part, line, original AS text FROM parsed WHERE NOT plain"
-        if self._keep(cursor, extra):
+        if unusual := self._keep(cursor, extra):
+            if unusual > _MANY:
+                self._absent.clear()
             cursor.execute(f"CREATE OR REPLACE TEMP TABLE unusual AS {doubtful_query}")
             tokens = parsing.plain_tokens(self._type, extra, "unusual")
             cursor.execute(f"CREATE OR REPLACE TEMP TABLE parsed AS {parsing.records(*given_types, tokens)}")
@@ -296,19 +304,25 @@ class Loading:
             self.read += read
 
     def _learn(self, data: bytes) -> None:
-        """Names of unknown fields in the first line: most likely the next lines have them too."""
-        try:
-            first = json.loads(data[: data.find(b"\n")] if b"\n" in data else data)
-        except ValueError:
-            return
-        if not isinstance(first, dict):
-            return
-        found = [*first]
-        for container in self._containers:
-            if isinstance(first.get(container), dict):
-                found += [f"{container}.{name}" for name in first[container]]
+        """Names of fields in the first lines: most likely the next lines have them too, and few others."""
+        found: set[str] = set()
+        for line in data.split(b"\n", _LEARNED)[:_LEARNED]:
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if not isinstance(record, dict):
+                continue
+            found.update(record)
+            for container in self._containers:
+                if isinstance(record.get(container), dict):
+                    found.update(f"{container}.{name}" for name in record[container])
         with self._lock:
-            self._add_extra(found)
+            self._absent -= found
+            self._add_extra(sorted(found))
+
+    def _is_required(self, name: str) -> bool:
+        return any(leaf.required for leaf in self._type.leaves if leaf.name == name)
 
     def _add_extra(self, names: Iterable[str]) -> None:
         for name in names:

@@ -10,7 +10,7 @@ Every other line is read by `exact_lines`, as tokens that come here by the table
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from mobexport.duck import literal
 from mobexport.export_api import pieces
@@ -53,13 +53,15 @@ def typical_records(
     extra: Sequence[str],
     source: str,
     *,
+    absent: Collection[str] = (),
     guarded: bool,
 ) -> str:
     """A query over `source` (`part`, `line`, `text`) with the columns of `records`, for typical lines only.
 
     Other lines are not `plain` here, whatever they are: the general query must see them. `extra`: names of
-    unknown fields that may be there (`name`, or `object.name`); `more` has bit n for the n-th. Not `guarded`,
-    the query is faster, and fails for a line that is no JSON.
+    unknown fields that may be there (`name`, or `object.name`); `more` has bit n for the n-th. `absent`:
+    names of tokens that no typical line has. Not `guarded`, the query is faster, and fails for a line that is
+    no JSON.
     """
     usual = "".join(f', {_usual(name, "t")} AS "u_{name}"' for name in _times(export_type))
     instants = "".join(f', "u_{name}" AS "i_{name}"' for name in _times(export_type))
@@ -68,8 +70,12 @@ def typical_records(
 SELECT *, NULL::VARCHAR AS fault{instants}{values},
     CASE WHEN NOT plain THEN text END AS original, {_more(extra, "t")} AS more
 FROM (SELECT *, coalesce({_typical(export_type, extra)}, false) AS plain
-FROM (SELECT *{usual} FROM ({_split(export_type, extra, source, "t", guarded=guarded)})))"""
-    return _records(export_type, output, selection, tokens)
+FROM (SELECT *{usual} FROM ({_split(export_type, extra, source, "t", absent=absent, guarded=guarded)})))"""
+    query = _records(export_type, output, selection, tokens)
+    for name in absent:
+        # A constant in place of the column, since most of what is said of it then folds away.
+        query = query.replace(f'"t_{name}"', "NULL::VARCHAR")
+    return query
 
 
 def plain_tokens(export_type: ExportType, extra: Sequence[str], source: str) -> str:
@@ -85,9 +91,17 @@ SELECT part, line, text, NULL::VARCHAR AS original, {tokens}{usual}, {_more(extr
 FROM ({_split(export_type, extra, source, "j", guarded=True)})"""
 
 
-def _split(export_type: ExportType, extra: Sequence[str], source: str, prefix: str, *, guarded: bool) -> str:
+def _split(
+    export_type: ExportType,
+    extra: Sequence[str],
+    source: str,
+    prefix: str,
+    *,
+    absent: Collection[str] = (),
+    guarded: bool,
+) -> str:
     """A query over `source` with a column for each JSON token, and whether the line is JSON: `valid`."""
-    known = [*names(export_type), *extra]
+    known = [*(name for name in names(export_type) if name not in absent), *extra]
     paths = ", ".join(literal(f"$.{name}") for name in known)
     columns = ", ".join(f'j[{n}]::VARCHAR AS "{prefix}_{name}"' for n, name in enumerate(known, start=1))
     taken = f"json_extract(text, [{paths}])"
@@ -182,7 +196,7 @@ def _times(export_type: ExportType) -> list[str]:
 def _usual(name: str, prefix: str) -> str:
     """The instant of a time that is written as nearly all are, so that its token can stay; else null."""
     token = f'"{prefix}_{name}"'
-    # `strptime` alone would take fewer digits, and the year 0. It is three times as fast as a pattern and a cast.
+    # `strptime` alone would take fewer digits, and the year 0. A pattern and a cast take three times as long.
     usual = f"strlen({token}) = 26 AND {token} >= '\"1'"
     return f"CASE WHEN {usual} THEN try_strptime({token}, '\"%Y-%m-%dT%H:%M:%S.%gZ\"') END"
 
@@ -221,7 +235,7 @@ def _typical(export_type: ExportType, extra: Sequence[str]) -> str:
                     # Neither empty nor begun by a space or an escape: then it cannot be blank.
                     found += f" AND {token} >= '\"#' AND NOT starts_with({token}, '\"\\')"
         conditions.append(found if leaf.required else f"coalesce({found}, true)")
-    conditions += [f"coalesce(starts_with(\"t_{name}\", '\"'), true)" for name in extra]
+    conditions += [f'coalesce(starts_with("t_{name}", \'"\'), true)' for name in extra]
     return " AND ".join([*conditions, *_whole(export_type, extra, str, "t")])
 
 

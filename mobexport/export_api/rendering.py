@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 from mobexport.duck import fetch_batches
 from mobexport.export_api.assembling import Assembly
 from mobexport.export_api.counts import Tally
+from mobexport.export_types.model import ExportType
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -86,11 +87,16 @@ class Rendered:
     tally: Tally
 
 
-def runs(sizes: Sequence[tuple[int, int]], most: int | None = None) -> list[Run]:
+def run_bytes(export_type: ExportType) -> int:
+    """How much text a run should hold: more where merging leaves little of it."""
+    return RUN_BYTES * 3 if export_type.merge else RUN_BYTES
+
+
+def runs(sizes: Sequence[tuple[int, int]], most: int) -> list[Run]:
     """Runs that hold all buckets given as (bucket, bytes), in order, of `most` bytes if possible."""
     found: list[Run] = []
     for bucket, size in sorted(sizes):
-        if found and found[-1].size + size <= (most or RUN_BYTES):
+        if found and found[-1].size + size <= most:
             found[-1] = Run(found[-1].first, bucket, found[-1].size + size)
         else:
             found.append(Run(bucket, bucket, size))

@@ -229,8 +229,7 @@ def write_bucket(
                     local.unlink()
         blocks = Blocks(target, bucket)
         with Workers(connection, limits.threads) as workers:
-            planned = rendering.runs(sizes(connection, loaders))
-            for rendered in rendered_runs(workers, workdir, assembly, loaders, planned):
+            for rendered in rendered_runs(workers, connection, workdir, assembly, loaders):
                 if rendered.tally.elements:
                     if total.elements:
                         blocks.add(assembly.separator.encode())
