@@ -5,6 +5,7 @@ Buffers are copied and checked as a whole; single lines are looked at only in a 
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from mobexport.json_text import LONG_TEXT, shown
 BLOCK_BYTES = 4 * 1024 * 1024
 MAX_LINE_BYTES = 16 * 1024 * 1024
 _SHOWN = 1024
+_DECODED = 64 * 1024
 _MARK = b"\xef\xbb\xbf"
 
 
@@ -83,8 +85,10 @@ def _prepared(chunks: Iterable[bytes], size: int, from_start: bool) -> Iterator[
 
 def _pieces(chunks: Iterable[bytes], block_bytes: int, max_line_bytes: int) -> Iterator[tuple[bytes, bool]]:
     """(whole lines without the last newline, false), or (beginning of one line that is too long, true)."""
-    pending = bytearray()
-    last_newline = -1
+    held: list[bytes] = []
+    size = 0
+    newline: tuple[int, int] | None = None
+    """The last one in `held`: number of the chunk, place in it."""
     skipping = False
     for chunk in chunks:
         rest = chunk
@@ -92,42 +96,33 @@ def _pieces(chunks: Iterable[bytes], block_bytes: int, max_line_bytes: int) -> I
             end = rest.find(b"\n")
             if end < 0:
                 continue
-            skipping = False
-            yield bytes(pending), True
-            pending.clear()
+            yield held[0], True
+            held, size, skipping = [], 0, False
             rest = rest[end + 1 :]
-        at = rest.rfind(b"\n")
-        if at >= 0:
-            last_newline = len(pending) + at
-        pending += rest
-        if last_newline >= 0 and len(pending) >= block_bytes:
-            with memoryview(pending) as view:
-                block = bytes(view[:last_newline])
-            yield block, False
-            del pending[: last_newline + 1]
-            last_newline = -1
-        if last_newline < 0 and len(pending) > max_line_bytes + 1:  # one more, as it may end in \r
-            skipping = True
-            del pending[_SHOWN:]
+        held.append(rest)
+        size += len(rest)
+        if (at := rest.rfind(b"\n")) >= 0:
+            newline = len(held) - 1, at
+        if newline and size >= block_bytes:
+            number, at = newline
+            yield b"".join([*held[:number], memoryview(held[number])[:at]]), False
+            held = [held[number][at + 1 :], *held[number + 1 :]]
+            size, newline = sum(map(len, held)), None
+        if not newline and size > max_line_bytes + 1:  # one more, as it may end in \r
+            held, skipping = [b"".join(held)[:_SHOWN]], True
     if skipping:
-        yield bytes(pending), True
-    elif pending:
-        yield bytes(pending[:-1] if pending.endswith(b"\n") else pending), False
+        yield held[0], True
+    elif size:
+        yield b"".join(held).removesuffix(b"\n"), False
 
 
 def _block(data: bytes, first_line: int, max_line_bytes: int, *, too_long: bool) -> TextBlock:
     if too_long:
         return TextBlock(first_line, 1, b"", (_too_long(data, first_line, max_line_bytes),))
     count = data.count(b"\n") + 1
-    if b"\0" not in data and not _may_have_long_lines(data, min(LONG_TEXT, max_line_bytes)):
-        if data.isascii():
-            return TextBlock(first_line, count, data)
-        try:
-            data.decode()
-        except UnicodeDecodeError:
-            pass
-        else:
-            return TextBlock(first_line, count, data)
+    long_lines = _may_have_long_lines(data, min(LONG_TEXT, max_line_bytes))
+    if b"\0" not in data and not long_lines and (data.isascii() or _is_utf8(data)):
+        return TextBlock(first_line, count, data)
     lines = data.split(b"\n")
     spoiled, long = [], []
     for at, line in enumerate(lines):
@@ -138,6 +133,19 @@ def _block(data: bytes, first_line: int, max_line_bytes: int, *, too_long: bool)
             long.append((first_line + at, line.decode()))
             lines[at] = b""
     return TextBlock(first_line, count, b"\n".join(lines), tuple(spoiled), tuple(long))
+
+
+def _is_utf8(data: bytes) -> bool:
+    """Looks at a little at a time: the whole as text may take four times its bytes."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    view = memoryview(data)
+    try:
+        for at in range(0, len(data), _DECODED):
+            decoder.decode(view[at : at + _DECODED])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _may_have_long_lines(data: bytes, limit: int) -> bool:
