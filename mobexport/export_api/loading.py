@@ -45,12 +45,12 @@ _CSV = (
 
 
 class Workers:
-    """Threads with a cursor each; at most one task more than there are threads waits."""
+    """Threads with a cursor each; no task waits, since the caller has the next one at hand."""
 
     def __init__(self, connection: DuckDBPyConnection, count: int) -> None:
         self.count = count
         self._pool = ThreadPoolExecutor(count)
-        self._room = threading.Semaphore(count + 1)
+        self._room = threading.Semaphore(count)
         self._free: SimpleQueue[tuple[int, DuckDBPyConnection]] = SimpleQueue()
         for number in range(count):
             self._free.put((number, connection.cursor()))
