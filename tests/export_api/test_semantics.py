@@ -1,19 +1,19 @@
 """Every type and format against the oracle: whatever lines come, the bytes and counts of the rules."""
 
 import gzip
-import importlib.util
 import io
 import json
-import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Any
 
+import export_oracle as oracle
 import jsonschema
+import local_ports as ports
 import pytest
+from export_oracle import Line, RawText
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -21,22 +21,6 @@ from mobexport import export_types
 from mobexport.duck import DuckLimits
 from mobexport.export_api import scale_out
 from mobexport.export_api.file_writer import ExportFormat, RawFile, Selection, write_export
-
-
-def _beside(name: str) -> ModuleType:
-    """A module beside this one: tests are no package."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-oracle = _beside("oracle")
-ports = _beside("local_ports")
-Line, RawText = oracle.Line, oracle.RawText
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "data/export-files.schema.json").read_text("utf-8"))["$defs"]
 WINDOW = (date(2025, 3, 1), date(2025, 3, 2))

@@ -1,16 +1,14 @@
 """Slices: every line of a file in exactly one of them, wherever it is cut; large tasks as small inputs."""
 
-import importlib.util
 import io
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from types import ModuleType
 
 import duckdb
+import local_ports as ports
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,19 +20,6 @@ from mobexport.export_api import scale_out
 from mobexport.export_api.file_writer import ExportFormat, RawFile, Selection, write_export
 from mobexport.export_api.slices import PIECES, Slice, lines_of_range, plan_slices
 
-
-def _beside(name: str) -> ModuleType:
-    """A module beside this one: tests are no package."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-ports = _beside("local_ports")
 DAY = date(2025, 3, 23)
 
 
