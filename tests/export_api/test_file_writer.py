@@ -384,6 +384,19 @@ def test_given_many_blocks_when_files_are_listed_and_cut_otherwise_then_the_same
     assert again.rejects == once.rejects
 
 
+@pytest.mark.parametrize("late", [3, 700])
+def test_given_fields_that_the_first_lines_lack_when_written_then_they_are_there(
+    write, monkeypatch: pytest.MonkeyPatch, late: int
+) -> None:
+    monkeypatch.setattr("mobexport.export_api.file_writer.BLOCK_BYTES", 20_000)
+    found = {"sessionId": "s", "infoId": "i", "locationId": "l", "extras": {"a": 1}}
+    records = [event(name=f"{n}", **(found if 100 <= n < 100 + late else {})) for n in range(1000)]
+    written = write(ndjson(*records))
+    expected = [{name: value for name, value in one.items() if name != "deviceId"} for one in records]
+    assert written.records == expected
+    assert written.counts == ExportCounts(1000, 0, 0, 0, 0, 1000, 1, {})
+
+
 def test_given_too_small_limits_when_written_then_a_data_error_that_names_them(write) -> None:
     line = with_extras('{"a":"' + "x" * 100_000 + '"}')
     with pytest.raises(DataError, match="DUCKDB_MEMORY_MB") as caught:
