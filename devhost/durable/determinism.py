@@ -156,11 +156,11 @@ class DeterminismCheck:
             self._remember(last.execution_id, points, answer)
         if last.failure is not None:
             yield Divergence(last.name, 0, last.failure)
-        yield from _replay(last, points)
         # An execution may be over by the time its turn comes: the ids are those of each episode that waited.
         for number in sample(range(len(episodes)), last.events):
             if not episodes[number].over:
                 yield from _foreign_ids(episodes[number], known)
+        yield from _replay(last, points)
 
     def _remember(self, execution_id: str, points: list[_Point], answer: str) -> None:
         self._points[execution_id] = (points, answer)
