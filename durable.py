@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import traceback
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from datetime import datetime
@@ -14,8 +13,12 @@ import azure.functions as func
 
 from mobexport.errors import MobexportError
 from mobexport.redact import redact
+from mobexport.telemetry import tracing
+from mobexport.telemetry.entry import entered
+from mobexport.telemetry.logs import get_logger, quiet_sdks
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
+quiet_sdks()
 
 Outcome = dict[str, Any]
 """`{"ok": value}` or `{"error": {code, kind, message, retryable, …}}`: what an activity returns."""
@@ -125,11 +128,12 @@ class Blueprint:
         """Registers an activity `(step) -> value` under the function's name; it returns an Outcome."""
 
         @functools.wraps(function)
-        def run(step: dict[str, Any]) -> Outcome:
-            try:
-                return {"ok": function(step)}
-            except Exception as error:  # noqa: BLE001 - sorted right below
-                return _outcome(function.__name__, error)
+        def run(step: dict[str, Any], context: Any = None) -> Outcome:
+            with entered(function.__name__, step, carried=step.get("trace"), invocation=context):
+                try:
+                    return {"ok": function(step)}
+                except Exception as error:  # noqa: BLE001 - sorted right below
+                    return _outcome(function.__name__, error)
 
         registered.add(function.__name__)
         self.sdk.activity_trigger(input_name="step")(_plain(run))
@@ -141,11 +145,12 @@ class Blueprint:
         """Registers an activity `async (step, client) -> value` that carries a durable client."""
 
         @functools.wraps(function)
-        async def run(step: dict[str, Any], client: Client) -> Outcome:
-            try:
-                return {"ok": await function(step, client)}
-            except Exception as error:  # noqa: BLE001 - sorted right below
-                return _outcome(function.__name__, error)
+        async def run(step: dict[str, Any], client: Client, context: Any = None) -> Outcome:
+            with entered(function.__name__, step, carried=step.get("trace"), invocation=context):
+                try:
+                    return {"ok": await function(step, client)}
+                except Exception as error:  # noqa: BLE001 - sorted right below
+                    return _outcome(function.__name__, error)
 
         registered.add(function.__name__)
         decorated = self.sdk.durable_client_input(client_name="client")(_plain(run))
@@ -170,16 +175,25 @@ def _outcome(name: str, error: Exception) -> Outcome:
 
         known = as_remote_error(error)
     if known is not None:
+        tracing.fail(known.own_code)
         _log.warning("%s: %s: %s", name, known.own_code, redact(known.message))
         return {"error": {**known.to_json(), "message": redact(known.message)}}
+    tracing.fail(type(error).__name__)
     _log.error("%s failed\n%s", name, redact("".join(traceback.format_exception(error))))
     raise RuntimeError(redact(f"{type(error).__name__}: {error}")) from None
 
 
 async def start_once(client: Client, name: str, instance_id: str, payload: Mapping[str, Any]) -> None:
-    """Starts an orchestration under a fixed id; one that is there already is left alone."""
+    """Starts an orchestration under a fixed id; one that is there already is left alone.
+
+    It carries on the trace of its `payload`, else the present one.
+    """
+    trace = payload.get("trace") or tracing.current()
+    given = {key: value for key, value in payload.items() if key != "trace"}
     try:
-        await client.start_new(name, instance_id, dict(payload))
+        # The SDK hands the present span on to the host, whose own spans of the orchestration follow it.
+        with tracing.within(trace):
+            await client.start_new(name, instance_id, {**given, "trace": trace} if trace else given)
     except Exception as error:
         # The host answers 409 for an id that is still going; the SDK makes it a text.
         if "already exists" not in str(error):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from durable import Blueprint, Client, is_going, start_once
 from mobexport import durable_names as names
+from mobexport.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from mobexport.pipeline.export_row import ExportRow
 
 blueprint = Blueprint()
+_log = get_logger(__name__)
 
 # A processing instance that crashed this often is a bug, not bad luck.
 _MAX_ROUNDS = 5
@@ -46,7 +47,8 @@ async def ensure_processing_started(step: dict[str, Any], client: Client) -> dic
     if not going:
         if step["round"] >= _MAX_ROUNDS:
             app.raise_processing_crashed(instance)
-        await start_once(client, names.PROCESS_EXPORT, instance, processing_input(export_id, attempt))
+        payload = processing_input(export_id, attempt, "run")
+        await start_once(client, names.PROCESS_EXPORT, instance, payload)
     return {"done": False}
 
 
@@ -69,7 +71,7 @@ def _log_failure(row: ExportRow, error: Mapping[str, Any]) -> None:
     from mobexport.redact import redact
 
     if str(row.state) in ("Failed", "TimedOut"):
-        logging.getLogger(__name__).error(
+        _log.error(
             "%s %s attempt %d %s: %s: %s",
             *(FAILED_EXPORT, row.id, row.attempt, row.state, error["code"], redact(error["message"])),
         )
@@ -79,10 +81,18 @@ async def start_deliveries(client: Client, row: ExportRow) -> None:
     """Starts `deliver_notification` for every notification that is owed, unless it is going."""
     for attempt, target in row.owed:
         instance = names.notify_instance(row.id, attempt, target)
-        payload = {"version": 1, "exportId": row.id, "attempt": attempt, "target": target}
+        payload = {"version": 1, "exportId": row.id, "attempt": attempt, "target": target, "trace": row.trace}
         await start_once(client, names.DELIVER_NOTIFICATION, instance, payload)
 
 
-def processing_input(export_id: str, attempt: int) -> dict[str, Any]:
-    """Input of `process_export`, the same whoever starts it."""
-    return {"version": 1, "exportId": export_id, "attempt": attempt}
+def processing_input(
+    export_id: str, attempt: int, started_by: str, trace: str | None = None
+) -> dict[str, Any]:
+    """Input of `process_export`; `started_by` is for people, and says whether the blob trigger works."""
+    return {
+        "version": 1,
+        "exportId": export_id,
+        "attempt": attempt,
+        "startedBy": started_by,
+        "trace": trace,
+    }

@@ -28,10 +28,10 @@ def convert_file(step: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.activity
 def commit_export(step: dict[str, Any]) -> dict[str, Any]:
-    """`{exportId, attempt}` → `{records, rows, rejected}` of the whole export."""
+    """`{exportId, attempt, startedBy?}` → `{records, rows, rejected}` of the whole export."""
     from mobexport import app
 
-    return app.processor().commit(step["exportId"], step["attempt"])
+    return app.processor().commit(step["exportId"], step["attempt"], step.get("startedBy"))
 
 
 @blueprint.client_activity

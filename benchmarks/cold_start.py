@@ -4,6 +4,7 @@ Each row is the median of several new processes; run by `make bench-cold-start`.
 """
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -19,13 +20,33 @@ ROWS = {
     "… + pydantic, pydantic_settings": "import function_app, pydantic_settings",
     "… + mobexport.app (first request)": "import function_app, mobexport.app",
     "… + duckdb (first step)": "import function_app, mobexport.app, duckdb",
+    "function_app + OpenTelemetry SDK": (
+        "import function_app, opentelemetry.sdk.trace, opentelemetry.sdk.metrics"
+    ),
+    "function_app + exporter set up (first function)": (
+        "import function_app; from mobexport.telemetry import exporting; exporting.check()"
+    ),
+    "mobexport.app + exporter set up": (
+        "import function_app, mobexport.app; from mobexport.telemetry import exporting; exporting.check()"
+    ),
 }
+# Nothing listens there, and nothing is sent before a process ends.
+EXPORTER = {
+    "TELEMETRY_EXPORTER": "azure_monitor_opentelemetry_exporter",
+    "APPLICATIONINSIGHTS_CONNECTION_STRING": (
+        "InstrumentationKey=00000000-0000-0000-0000-000000000000;IngestionEndpoint=http://127.0.0.1:9/"
+    ),
+    "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
+}
+# `ru_maxrss` of a child begins with its parent's; VmHWM is the process's own.
 PROBE = """
-import time, resource
+import os, time
 began = time.perf_counter()
 {code}
 took = time.perf_counter() - began
-print(took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]
+print(took, peak, flush=True)
+os._exit(0)
 """
 
 
@@ -43,7 +64,12 @@ def main() -> None:
 
 def _run(code: str) -> tuple[float, float]:
     done = subprocess.run(
-        [sys.executable, "-c", PROBE.format(code=code)], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", PROBE.format(code=code)],
+        cwd=ROOT,
+        env={**os.environ, **EXPORTER},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     seconds, kibibytes = done.stdout.split()
     return float(seconds), float(kibibytes)

@@ -31,6 +31,9 @@ param deployerPrincipalType string
 @allowed(['3.11', '3.12'])
 param pythonVersion string
 
+@description('OpenTelemetry exporter of the app\'s own spans and metrics; empty: the host\'s telemetry alone.')
+param telemetryExporter string
+
 @description('What differs between development and production; main.bicepparam has both.')
 param tier {
   storageSku: 'Standard_LRS' | 'Standard_ZRS'
@@ -182,6 +185,7 @@ module functionApp 'modules/functionapp.bicep' = {
     identityClientId: identity.outputs.clientId
     appInsightsConnectionString: monitoring.outputs.connectionString
     pythonVersion: pythonVersion
+    telemetryExporter: telemetryExporter
     instanceMemoryMB: tier.instanceMemoryMB
     maximumInstanceCount: tier.maximumInstanceCount
     alwaysReadyDurable: tier.alwaysReadyDurable

@@ -153,6 +153,7 @@ def run_input(row: ExportRow) -> dict[str, Any]:
         "attempt": row.attempt,
         "policy": policy.to_json(),
         "graceSeconds": settings.trigger_grace_seconds,
+        "trace": row.trace,
     }
 
 

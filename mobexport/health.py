@@ -17,6 +17,7 @@ from mobexport.pipeline.export_api_client import ExportApiClient
 from mobexport.redact import redact
 from mobexport.settings import get_settings
 from mobexport.storage import EXPORTS_TABLE, get_storage
+from mobexport.telemetry import exporting
 
 _CACHE_SECONDS = 10.0
 _TIMEOUT = (3.0, 5.0)
@@ -43,6 +44,7 @@ def _check(indexing: Callable[[], Any]) -> dict[str, Any]:
         "configuration": get_config,
         "storage": lambda: get_storage().table(EXPORTS_TABLE),
         "exportApi": _export_api,
+        "telemetry": exporting.check,
     }
     results = {name: _outcome(check) for name, check in checks.items()}
     good = all(result == "ok" for result in results.values())

@@ -132,6 +132,9 @@ class Settings(BaseSettings):
     export_lanes: int = Field(4, ge=1, le=64)
     """How many steps of one large export run side by side at most."""
 
+    telemetry_exporter: str = ""
+    """Exporter of spans and metrics, by its OpenTelemetry entry point; empty: none are recorded."""
+
     website_hostname: str = "localhost:7071"
     """Set by the platform: this app's own host name."""
     website_instance_id: str = ""

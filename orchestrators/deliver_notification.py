@@ -17,6 +17,6 @@ DELIVERY: Final = RetryPolicy(first=5, most=3600, attempts=15)
 
 @blueprint.orchestrator
 def deliver_notification(context: Context) -> Steps:
-    """Input: `{version, exportId, attempt, target}`; the registry keeps what became of it."""
+    """Input: `{version, exportId, attempt, target, trace?}`; the registry keeps what became of it."""
     given = context.get_input()
     return (yield from call(context, names.SEND_NOTIFICATION, {**given, "of": DELIVERY.attempts}, DELIVERY))

@@ -12,7 +12,7 @@ blueprint = Blueprint()
 
 @blueprint.orchestrator
 def poll_export_job(context: Context) -> Steps:
-    """Input: `{version, exportId, attempt, policy, progress}`; returns an Outcome.
+    """Input: `{version, exportId, attempt, policy, progress, trace?}`; returns an Outcome.
 
     Continues as new after `polls_per_generation` polls, which keeps the history small.
     """

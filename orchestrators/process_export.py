@@ -14,7 +14,7 @@ blueprint = Blueprint()
 
 @blueprint.orchestrator
 def process_export(context: Context) -> Steps:
-    """Input: `{version, exportId, attempt}`; returns the last Outcome.
+    """Input: `{version, exportId, attempt, startedBy?, trace?}`; returns the last Outcome.
 
     Three may start it, also again after it finished: its first step leaves when the work is done.
     """
@@ -23,12 +23,14 @@ def process_export(context: Context) -> Steps:
     begun = yield from call(context, names.BEGIN_PROCESSING, step)
     if begun.get("ok", {}).get("done"):
         return begun
-    outcome = yield from _convert_and_commit(context, step, begun)
+    outcome = yield from _convert_and_commit(context, step, begun, given.get("startedBy"))
     yield from call(context, names.ANNOUNCE_PROCESSED, {**step, "outcome": outcome}, MUST_HAPPEN)
     return outcome
 
 
-def _convert_and_commit(context: Context, step: dict[str, Any], begun: dict[str, Any]) -> Steps:
+def _convert_and_commit(
+    context: Context, step: dict[str, Any], begun: dict[str, Any], started_by: str | None
+) -> Steps:
     if "error" in begun:
         return begun
     # One after the other: an instance has one core, and a conversion uses all of it.
@@ -36,4 +38,5 @@ def _convert_and_commit(context: Context, step: dict[str, Any], begun: dict[str,
         converted = yield from call(context, names.CONVERT_FILE, {**step, "index": index})
         if "error" in converted:
             return converted
-    return (yield from call(context, names.COMMIT_EXPORT, step))
+    started = {"startedBy": started_by} if started_by else {}
+    return (yield from call(context, names.COMMIT_EXPORT, {**step, **started}))

@@ -16,7 +16,7 @@ _MOST_SECONDS = 30.0
 
 @blueprint.orchestrator
 def run_batch(context: Context) -> Steps:
-    """Input: `{version, batchId, idle}`; returns the batch's counts.
+    """Input: `{version, batchId, idle, trace?}`; returns the batch's counts.
 
     Exports are started by a client and waited for by timer, never as sub-orchestrations: their ids are shared
     with other starters. `idle` counts rounds in which nothing ended, and makes them rarer.

@@ -10,7 +10,7 @@ from mobexport import durable_names as names
 from mobexport.pipeline.poll_policy import PollProgress, failure
 from mobexport.pipeline.states import State
 from mobexport.retry_policy import MUST_HAPPEN, backoff
-from orchestrators.steps import call, pause
+from orchestrators.steps import call, pause, trace_of
 
 blueprint = Blueprint()
 
@@ -22,7 +22,7 @@ _PROCESSING_LIMIT = timedelta(hours=6)
 
 @blueprint.orchestrator
 def run_export(context: Context) -> Steps:
-    """Input: `{version, exportId, attempt, policy, graceSeconds}`; returns the summary.
+    """Input: `{version, exportId, attempt, policy, graceSeconds, trace?}`; returns the summary.
 
     A run that was lost can be started again: its first step says in which phase it goes on.
     """
@@ -69,7 +69,13 @@ def _poll(context: Context, run: dict[str, Any], step: dict[str, Any], began: st
     try:
         polled: Outcome = yield context.call_sub_orchestrator(
             names.POLL_EXPORT_JOB,
-            {"version": 1, **step, "policy": run["policy"], "progress": progress.to_json()},
+            {
+                "version": 1,
+                **step,
+                "policy": run["policy"],
+                "progress": progress.to_json(),
+                **trace_of(context),
+            },
             names.poll_instance(run["exportId"], run["attempt"]),
         )
     except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions

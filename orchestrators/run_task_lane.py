@@ -13,7 +13,7 @@ _GENERATION = 50
 
 @blueprint.orchestrator
 def run_task_lane(context: Context) -> Steps:
-    """Input: `{version, activity, step, next, stride, end}`; returns an Outcome, the first error there is."""
+    """Input: `{version, activity, step, next, stride, end, trace?}`; returns the first error, else `ok`."""
     given = context.get_input()
     number = given["next"]
     for _ in range(_GENERATION):

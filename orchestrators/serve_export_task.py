@@ -7,14 +7,14 @@ from typing import Any
 from durable import Blueprint, Context, Outcome, Steps
 from mobexport import durable_names as names
 from mobexport.retry_policy import MUST_HAPPEN
-from orchestrators.steps import call, step_failed
+from orchestrators.steps import call, step_failed, trace_of
 
 blueprint = Blueprint()
 
 
 @blueprint.orchestrator
 def serve_export_task(context: Context) -> Steps:
-    """Input: `{version, app, taskId}`; only references and counts travel between the steps."""
+    """Input: `{version, app, taskId, trace?}`; only references and counts travel between the steps."""
     given = context.get_input()
     step = {"app": given["app"], "taskId": given["taskId"]}
     outcome = yield from call(context, names.PLAN_EXPORT_TASK, step)
@@ -43,7 +43,15 @@ def _side_by_side(context: Context, activity: str, step: dict[str, Any], count: 
     tasks = [
         context.call_sub_orchestrator(
             names.RUN_TASK_LANE,
-            {"version": 1, "activity": activity, "step": step, "next": lane, "stride": lanes, "end": count},
+            {
+                "version": 1,
+                "activity": activity,
+                "step": step,
+                "next": lane,
+                "stride": lanes,
+                "end": count,
+                **trace_of(context),
+            },
         )
         for lane in range(lanes)
     ]

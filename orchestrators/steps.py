@@ -15,10 +15,16 @@ from mobexport.retry_policy import STEP, RetryPolicy, next_delay
 def once(context: Context, name: str, step: dict[str, Any]) -> Steps:
     """Calls an activity once; one that raised becomes a retryable error, since its worker may have died."""
     try:
-        outcome: Outcome = yield context.call_activity(name, step)
+        outcome: Outcome = yield context.call_activity(name, {**step, **trace_of(context)})
     except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
         return step_failed(error)
     return outcome
+
+
+def trace_of(context: Context) -> dict[str, Any]:
+    """`{"trace"}` as this orchestration's input has it, for the input of what it calls; else nothing."""
+    given = context.get_input()
+    return {"trace": given["trace"]} if given.get("trace") else {}
 
 
 def step_failed(error: Exception) -> Outcome:

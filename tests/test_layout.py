@@ -150,7 +150,7 @@ def test_given_devhost_when_it_imports_then_nothing_of_the_app() -> None:
 def test_given_function_app_when_imported_then_nothing_heavy_comes_with_it() -> None:
     heavy = (
         "duckdb pyarrow pydantic pydantic_settings azure.storage azure.identity azure.data requests"
-        " jwt cryptography"
+        " jwt cryptography opentelemetry.sdk opentelemetry.exporter azure.monitor"
     )
     # The Durable SDK itself imports requests when its optional telemetry is there: compare with its own.
     code = (
@@ -162,6 +162,19 @@ def test_given_function_app_when_imported_then_nothing_heavy_comes_with_it() -> 
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_given_a_module_of_the_app_when_it_logs_then_with_the_ids_of_its_export() -> None:
+    for path in [ROOT / "durable.py", *_modules("mobexport", "activities", "triggers")]:
+        if path.relative_to(ROOT).as_posix() != "mobexport/telemetry/logs.py":
+            assert "logging" not in set(_imports(path)), f"{path}: use mobexport.telemetry.logs"
+
+
+def test_given_telemetry_when_it_imports_then_nothing_of_the_domain() -> None:
+    allowed = {"mobexport.errors", "mobexport.redact", "mobexport.telemetry"}
+    for path in _modules("mobexport/telemetry"):
+        ours = {name for name in _imports(path) if name.startswith("mobexport.")}
+        assert not {name for name in ours if ".".join(name.split(".")[:2]) not in allowed}, path
 
 
 def test_given_function_app_when_read_then_it_only_registers() -> None:

@@ -1,10 +1,22 @@
-"""The runbook names every error code there is."""
+"""The runbook names every error code and every metric there is, and its queries the lines that are logged."""
 
 import ast
+import json
+import re
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
+from mobexport.pipeline.export_row import begin
+from mobexport.pipeline.finishing import report
+from mobexport.pipeline.requests import ExportRequest
+from mobexport.pipeline.states import State
+from mobexport.telemetry.logs import about_these
+
 ROOT = Path(__file__).parent.parent
+DAY = date(2025, 3, 23)
+REQUEST = ExportRequest("shop", "Event", (DAY, DAY), None, (), False, datetime(2026, 11, 24, 12, tzinfo=UTC))
 PACKAGES = ("mobexport", "orchestrators", "activities", "triggers")
 
 
@@ -32,3 +44,46 @@ def test_given_the_runbook_when_compared_then_every_error_code_stands_in_it() ->
     assert {"Configuration", "Crashed", "TimedOut", "Transient"} <= codes
     page = (ROOT / "docs" / "operations.md").read_text("utf-8")
     assert not {code for code in codes if f"`{code}`" not in page}
+
+
+def test_given_the_runbook_when_compared_then_every_metric_stands_in_its_table() -> None:
+    code = (ROOT / "mobexport" / "telemetry" / "metrics.py").read_text("utf-8")
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    made = set(re.findall(r'"(mobexport\.[a-z.]+)"', code))
+    assert len(made) == 7
+    assert set(re.findall(r"^\| `(mobexport\.[a-z.]+)` \|", page, re.MULTILINE)) == made
+
+
+def test_given_the_query_for_ended_exports_when_applied_to_a_line_then_its_measures(caplog) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    (start,) = set(re.findall(r'startswith "(export ended:)"', page))
+    (pattern,) = re.findall(r'extract\(@"(.+)", 1, Message\)', page)
+    row = begin(REQUEST, 1, "2026-11-24T12:00:00.000Z")
+    ended = replace(
+        row,
+        state=State.FAILED,
+        phases={**row.phases, "poll": "2026-11-24T12:00:01.500Z", "done": "2026-11-24T12:01:00.000Z"},
+        error={"code": "TimedOut", "kind": "deadline", "message": "a {brace} {"},
+    )
+    with caplog.at_level("INFO"), about_these({"exportId": row.id, "attempt": 1}):
+        report(ended)
+    (line,) = caplog.messages
+    assert line.startswith(start)
+    found = re.match(pattern, line)
+    assert found
+    measures = json.loads(found[1])
+    assert set(re.findall(r"Ended\.(\w+)", page)) <= set(measures)
+    assert measures["seconds"] == {"create": 1.5, "poll": 58.5}
+    assert (measures["state"], measures["error"], measures["rows"]) == ("Failed", "TimedOut", 0)
+
+
+def test_given_the_host_when_it_samples_then_never_the_lines_that_alerts_and_queries_look_for() -> None:
+    host = json.loads((ROOT / "host.json").read_text("utf-8"))
+    sampling = host["logging"]["applicationInsights"]["samplingSettings"]
+    assert "Trace" in sampling["excludedTypes"].split(";")
+    assert host["extensions"]["durableTask"]["tracing"] == {
+        "distributedTracingEnabled": True,
+        "version": "V2",
+    }
+    # It would move all logs to where no alert looks (docs/adr/0011-telemetry.md).
+    assert "telemetryMode" not in host

@@ -9,13 +9,16 @@ import azure.functions as func
 
 from durable import Blueprint, Client, start_once
 from mobexport import durable_names as names
+from mobexport.telemetry.logs import note
 from triggers.http import as_known, base_url, check_signed, problem, read_json, respond
+from triggers.tracing import traced
 
 blueprint = Blueprint()
 
 
 @blueprint.http("batches", "POST")
 @blueprint.with_client
+@traced
 async def request_batch(req: func.HttpRequest, client: Any) -> func.HttpResponse:
     """202 when this call began the batch, 200 with the batch as it is otherwise."""
     from mobexport import app
@@ -24,6 +27,7 @@ async def request_batch(req: func.HttpRequest, client: Any) -> func.HttpResponse
     try:
         check_signed(req)
         batch, began = await asyncio.to_thread(app.request_batch, read_json(req))
+        note(batchId=batch.id)
         if batch.ended_at is None:
             # Also for a request that found it: the call that made the row may have died before this line.
             await start_batch(client, batch.id)
@@ -35,6 +39,7 @@ async def request_batch(req: func.HttpRequest, client: Any) -> func.HttpResponse
 
 
 @blueprint.http("batches/{batchId}", "GET")
+@traced
 def get_batch(req: func.HttpRequest) -> func.HttpResponse:
     """200 with the batch and the outcome of each export, 404."""
     from mobexport import app

@@ -15,7 +15,9 @@ import azure.functions as func
 
 from durable import Blueprint, Client, start_once
 from mobexport import durable_names as names
+from mobexport.telemetry.logs import note
 from triggers.http import as_known, base_url, headers_of, read_json, respond, status_of
+from triggers.tracing import traced
 
 blueprint = Blueprint()
 
@@ -28,6 +30,7 @@ _STALE_SECONDS: Final = 30
 
 
 @blueprint.http(_ROUTE, "GET", anonymous=True)
+@traced
 def list_export_tasks(req: func.HttpRequest) -> func.HttpResponse:
     """200 `{value, nextLink?}`."""
     from mobexport import app, contract
@@ -47,6 +50,7 @@ def list_export_tasks(req: func.HttpRequest) -> func.HttpResponse:
 
 @blueprint.http(_ROUTE + "/{taskId}", "GET", anonymous=True)
 @blueprint.with_client
+@traced
 async def get_export_task(req: func.HttpRequest, client: Any) -> func.HttpResponse:
     """200 with the task, 404. Starts a task that a crash left Queued."""
     from mobexport import app
@@ -70,6 +74,7 @@ async def get_export_task(req: func.HttpRequest, client: Any) -> func.HttpRespon
 
 @blueprint.http(_ROUTE + "/{taskType}", "POST", anonymous=True)
 @blueprint.with_client
+@traced
 async def create_export_task(req: func.HttpRequest, client: Any) -> func.HttpResponse:
     """202 with Location and the task, Queued."""
     from mobexport import app
@@ -81,6 +86,7 @@ async def create_export_task(req: func.HttpRequest, client: Any) -> func.HttpRes
 
     try:
         task = await asyncio.to_thread(create)
+        note(taskId=task.id)
         await _start(client, task.app, task.id)
         location = _link(f"{base_url(req, 'exportTasks')}/exportTasks/{task.id}")
         return respond(202, task.to_result().to_json(), {"Location": location})

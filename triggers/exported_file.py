@@ -7,7 +7,6 @@ hint: it may come twice, late, or never.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from typing import Any, Final
 
@@ -16,8 +15,11 @@ import azure.functions as func
 from activities.collecting import processing_input
 from durable import Blueprint, start_once
 from mobexport import durable_names as names
+from mobexport.telemetry.entry import entered
+from mobexport.telemetry.logs import get_logger
 
 blueprint = Blueprint()
+_log = get_logger(__name__)
 
 # Container and file name stand in mobexport.storage and mobexport.pipeline.collecting too, whose imports
 # cold start cannot afford; a test compares them.
@@ -43,8 +45,10 @@ async def exported_file(blob: func.InputStream, client: Any) -> None:
     try:
         row = await asyncio.to_thread(app.registry().attempt, export_id, attempt)
     except (NotFound, Conflict) as error:
-        logging.getLogger(__name__).info("not processed: %s", error.message)
+        _log.info("not processed: %s", error.message)
         return
     if row.manifest is None and row.processing_error is None and not row.state.terminal:
         instance = names.process_instance(export_id, attempt)
-        await start_once(client, names.PROCESS_EXPORT, instance, processing_input(export_id, attempt))
+        payload = processing_input(export_id, attempt, "blob trigger", row.trace)
+        with entered("exported_file", payload, carried=row.trace):
+            await start_once(client, names.PROCESS_EXPORT, instance, payload)

@@ -11,13 +11,16 @@ import azure.functions as func
 from durable import Blueprint, Client, start_once, wake
 from durable import registered as registered_names
 from mobexport import durable_names as names
+from mobexport.telemetry.logs import note
 from triggers.http import as_known, base_url, check_signed, problem, read_json, respond
+from triggers.tracing import traced
 
 blueprint = Blueprint()
 
 
 @blueprint.http("exports", "POST")
 @blueprint.with_client
+@traced
 async def request_export(req: func.HttpRequest, client: Any) -> func.HttpResponse:
     """202 when this call began an attempt, 200 with the export as it is otherwise."""
     try:
@@ -33,6 +36,7 @@ async def _request(req: func.HttpRequest, client: Client) -> func.HttpResponse:
 
     check_signed(req)
     row, began = await asyncio.to_thread(app.request_export, read_json(req))
+    note(exportId=row.id, attempt=row.attempt)
     if row.state is State.REQUESTED:
         # Also for a request that found it: the call that made the row may have died before this line.
         instance = names.run_instance(row.id, row.attempt)
@@ -65,6 +69,7 @@ def list_exports(req: func.HttpRequest) -> func.HttpResponse:
 
 
 @blueprint.http("exports/{exportId}", "GET")
+@traced
 def get_export(req: func.HttpRequest) -> func.HttpResponse:
     """200 with the export, 404."""
     from mobexport import app
@@ -79,6 +84,7 @@ def get_export(req: func.HttpRequest) -> func.HttpResponse:
 
 @blueprint.http("exports/{exportId}/cancel", "POST")
 @blueprint.with_client
+@traced
 async def cancel_export(req: func.HttpRequest, client: Any) -> func.HttpResponse:
     """202 once the flag is set; 409 when it is too late. The events only wake the wait up."""
     from mobexport import app

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import time
 import traceback
@@ -13,8 +12,9 @@ import azure.functions as func
 
 from mobexport.errors import MobexportError, RemoteError, RequestError, Unavailable
 from mobexport.redact import redact
+from mobexport.telemetry.logs import get_logger
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 MAX_BODY = 1024 * 1024
 # Seconds to wait where a failure that may pass does not say how long.

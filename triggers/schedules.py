@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from datetime import timedelta
 from typing import Any, Final
 
@@ -13,10 +12,11 @@ from azure.durable_functions import OrchestrationRuntimeStatus
 from activities.collecting import start_deliveries
 from durable import Blueprint, Client, is_going, start_once
 from mobexport import durable_names as names
+from mobexport.telemetry.logs import about_these, get_logger
 from triggers.batches import start_batch
 
 blueprint = Blueprint()
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # Only what has ended: without a status, or with one that is not terminal, the host deletes running instances.
 _ENDED: Final = [
@@ -56,7 +56,8 @@ async def reconcile(timer: func.TimerRequest, client: Any) -> None:
     for row in quiet:
         instance = names.run_instance(row.id, row.attempt)
         if not await is_going(client, instance):
-            _log.warning("export %s was left in state %s; it goes on", row.id, row.state)
+            with about_these({"exportId": row.id, "attempt": row.attempt}):
+                _log.warning("export %s was left in state %s; it goes on", row.id, row.state)
             await start_once(client, names.RUN_EXPORT, instance, app.run_input(row))
     for row in owing:
         await start_deliveries(client, row)

@@ -18,6 +18,8 @@ param appInsightsConnectionString string
 @allowed(['3.11', '3.12'])
 param pythonVersion string
 
+param telemetryExporter string
+
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int
 
@@ -51,6 +53,7 @@ var settings = {
   DATA_STORAGE__clientId: identityClientId
   APPLICATIONINSIGHTS_CONNECTION_STRING: appInsightsConnectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
+  TELEMETRY_EXPORTER: telemetryExporter
   AZURE_CLIENT_ID: identityClientId // which identity DefaultAzureCredential means
   RAW_CONTAINER: rawContainer
   EXPORT_API_TENANT_ID: tenant().tenantId

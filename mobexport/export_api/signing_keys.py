@@ -7,7 +7,6 @@ after a rotation; never more than once a minute, so that made-up tokens cannot m
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,8 +19,9 @@ from jwt.exceptions import PyJWTError
 
 from mobexport.errors import Transient
 from mobexport.settings import is_loopback
+from mobexport.telemetry.logs import get_logger
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 KEEP_SECONDS: Final = 24 * 3600.0
 PAUSE_SECONDS: Final = 60.0

@@ -158,9 +158,8 @@ class Collector:
             self._take_files(row)
             done = self._complete(row, found, folder)
         files = len(done["files"])
-        self.registry.change(
-            export_id, attempt, lambda now: replace(now, files=files, progress={"files": files})
-        )
+        progress = {"files": files, "bytes": sum(file["size"] for file in done["files"])}
+        self.registry.change(export_id, attempt, lambda now: replace(now, files=files, progress=progress))
         return {"files": files}
 
     def _take_files(self, row: ExportRow) -> None:

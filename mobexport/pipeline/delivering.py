@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from mobexport.pipeline.export_row import PENDING
 from mobexport.pipeline.registry import Registry
 from mobexport.redact import redact
 from mobexport.storage import DataStorage, as_remote_error
+from mobexport.telemetry import metrics
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,11 @@ class Deliverer:
                 error = MobexportError(f"sending failed ({type(raised).__name__}); the log has the details")
             last = tries >= of or not error.retryable
             delivery |= {"state": "Failed" if last else "Retrying", "error": redact(error.message)}
-            self.registry.record_delivery(export_id, attempt, target, delivery)
+            self._record(export_id, attempt, target, delivery)
             raise
-        self.registry.record_delivery(export_id, attempt, target, delivery)
+        self._record(export_id, attempt, target, delivery)
         return {"state": "Delivered"}
+
+    def _record(self, export_id: str, attempt: int, target: str, delivery: Mapping[str, Any]) -> None:
+        self.registry.record_delivery(export_id, attempt, target, delivery)
+        metrics.notification_tried(str(delivery["state"]))

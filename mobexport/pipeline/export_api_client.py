@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import requests
+from opentelemetry.trace import SpanKind
 
 from mobexport.config import Endpoint
 from mobexport.contract import API_VERSION, MAX_TOP
@@ -22,6 +23,7 @@ from mobexport.pipeline.tokens import forget_tokens, get_token
 from mobexport.redact import redact
 from mobexport.retry_table import Decision, Speaker, as_error, on_exception, on_status
 from mobexport.settings import is_loopback
+from mobexport.telemetry import metrics, tracing
 
 _TIMEOUT: Final = (5, 30)
 # A crash between create and registry is found again among the newest tasks; more pages only cost.
@@ -116,20 +118,29 @@ class ExportApiClient:
         if self._endpoint.scope:
             token = get_token(self._endpoint.scope, self._endpoint.scope_setting)
             headers["Authorization"] = f"Bearer {token}"
-        try:
-            return self._session.request(
-                method,
-                url,
-                params={"api-version": API_VERSION, **(query or {})},
-                json=body,
-                headers=headers,
-                timeout=self._timeout,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            # The exception's own text holds the URL and more; its class says what is needed.
-            message = f"the Export API cannot be reached: {what}: {type(error).__name__}"
-            raise as_error(on_exception(error) or Decision.RETRY, message) from None
+        about: dict[str, str | int] = {"http.request.method": method, "url.full": tracing.bare(url)}
+        with tracing.span(f"{method} exportTasks", kind=SpanKind.CLIENT, attributes=about) as span:
+            try:
+                response = self._session.request(
+                    method,
+                    url,
+                    params={"api-version": API_VERSION, **(query or {})},
+                    json=body,
+                    headers={**headers, **tracing.headers()},
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                )
+            except requests.RequestException as error:
+                # The exception's own text holds the URL and more; its class says what is needed.
+                name = type(error).__name__
+                metrics.api_called(method, name)
+                message = f"the Export API cannot be reached: {what}: {name}"
+                raise as_error(on_exception(error) or Decision.RETRY, message) from None
+            metrics.api_called(method, str(response.status_code))
+            span.set_attribute("http.response.status_code", response.status_code)
+            if response.status_code >= 400:
+                tracing.fail(str(response.status_code))
+            return response
 
 
 def classify(status: int, what: str, detail: str, retry_after: float | None) -> MobexportError:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Final
 
 from mobexport.pipeline.requests import ExportRequest
@@ -45,6 +47,12 @@ class ExportRow:
     counts: Mapping[str, Any] | None = None
     processing_error: Mapping[str, Any] | None = None
     """Why processing gave up; the run turns it into the attempt's end."""
+    processing_started_by: str | None = None
+    """Who was first to start the processing that committed: `blob trigger`, or `run` after its grace time."""
+    phases: Mapping[str, str] = field(default_factory=dict)
+    """When the attempt entered each phase (`create`, `poll`, …, `done`)."""
+    trace: str | None = None
+    """Trace of the request that began the attempt, as a W3C traceparent; all its steps are in it."""
     deliveries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Notifications owed and made by `{attempt}/{target}`: event, state, tries, at, error."""
     events: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -71,11 +79,18 @@ class ExportRow:
         """Whether anything is left to do for this export; what the reconcile timer looks for."""
         return not self.state.terminal or bool(self.owed) or self.landing is not None
 
-    def next_attempt(self, request: ExportRequest, at: str) -> ExportRow:
+    @property
+    def seconds(self) -> dict[str, float]:
+        """How long the attempt was in each phase that it has left."""
+        entered = sorted((datetime.fromisoformat(at), phase) for phase, at in self.phases.items())
+        pairs = itertools.pairwise(entered)
+        return {phase: (until - since).total_seconds() for (since, phase), (until, _) in pairs}
+
+    def next_attempt(self, request: ExportRequest, at: str, trace: str | None = None) -> ExportRow:
         """The row as its next attempt begins; what is owed of earlier attempts stays owed."""
         owed = {f"{attempt}/{target}" for attempt, target in self.owed}
         return replace(
-            begin(request, self.attempt + 1, at),
+            begin(request, self.attempt + 1, at, trace),
             created_at=self.created_at,
             orphans=self.orphans,
             deliveries={key: value for key, value in self.deliveries.items() if key in owed},
@@ -91,16 +106,26 @@ class ExportRow:
         return replace(changed, events={key: event for key, event in self.events.items() if key in still})
 
 
-def begin(request: ExportRequest, attempt: int, at: str) -> ExportRow:
+def begin(request: ExportRequest, attempt: int, at: str, trace: str | None = None) -> ExportRow:
     """A row whose attempt has just begun."""
-    return ExportRow(request.id, request, State.REQUESTED, attempt, created_at=at, updated_at=at, began_at=at)
+    return ExportRow(
+        id=request.id,
+        request=request,
+        state=State.REQUESTED,
+        attempt=attempt,
+        created_at=at,
+        updated_at=at,
+        began_at=at,
+        phases={State.REQUESTED.phase: at},
+        trace=trace,
+    )
 
 
-_MAPPINGS: Final = ("progress", "counts", "processing_error", "deliveries", "events", "error")
+_MAPPINGS: Final = ("progress", "counts", "processing_error", "deliveries", "events", "error", "phases")
 _LISTS: Final = ("orphans", "late_files")
 _PLAIN: Final = (
     "attempt", "created_at", "updated_at", "began_at", "ended_at", "cancel_requested", "job_id", "landing",
-    "files", "committing", "manifest",
+    "files", "committing", "manifest", "processing_started_by", "trace",
 )  # fmt: skip
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from mobexport.clock import stamp
 from mobexport.errors import Transient
@@ -16,6 +17,13 @@ from mobexport.pipeline.registry import Registry
 from mobexport.pipeline.states import State, end_state
 from mobexport.redact import redact
 from mobexport.storage import DataStorage
+from mobexport.telemetry import metrics
+from mobexport.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
+
+# How the line begins from which docs/operations.md makes metrics without any exporter; a test compares them.
+ENDED_EXPORT: Final = "export ended:"
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,17 @@ class Finisher:
         row = self.registry.attempt(export_id, attempt)
         if row.committing and row.manifest is None and not row.state.terminal:
             self.processor.commit(export_id, attempt)
-        row = self.registry.change(export_id, attempt, lambda now: _end(now, outcome.get("error")))
+        found = row.state
+
+        def end(now: ExportRow) -> ExportRow:
+            nonlocal found
+            found = now.state
+            return _end(now, outcome.get("error"))
+
+        row = self.registry.change(export_id, attempt, end)
+        if row.state.terminal and not found.terminal:
+            # This very write ended the attempt; whoever repeats the step finds it ended.
+            report(row)
         if row.request.destination is not None:
             Destinations(self.storage).delete(export_id, attempt)
         if row.manifest is None and row.landing is not None:
@@ -50,6 +68,23 @@ class Finisher:
         self.registry.amend(
             row.id, lambda now: replace(now, landing=None) if now.landing == row.landing else None
         )
+
+
+def report(row: ExportRow) -> None:
+    """Counts an attempt that has ended, and logs its measures in one line."""
+    counts = row.counts or {}
+    measures = {
+        "state": str(row.state),
+        "exportType": row.request.export_type,
+        "app": row.request.app,
+        "error": row.error["code"] if row.error else None,
+        "seconds": row.seconds,
+        "rows": counts.get("rows", 0),
+        "rejected": counts.get("rejected", 0),
+        "bytes": row.progress.get("bytes", 0),
+    }
+    metrics.attempt_ended(measures)
+    _log.info("%s %s", ENDED_EXPORT, json.dumps(measures))
 
 
 def _end(row: ExportRow, error: Mapping[str, Any] | None) -> ExportRow:

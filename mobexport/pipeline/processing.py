@@ -27,6 +27,7 @@ from mobexport.storage import (
     DataStorage,
     RawBlob,
 )
+from mobexport.telemetry.tracing import span
 
 _PARQUET = "application/vnd.apache.parquet"
 
@@ -66,7 +67,7 @@ class Processor:
 
     def _convert(self, row: ExportRow, blob: RawBlob, index: int) -> dict[str, Any]:
         request = row.request
-        with heavy_step() as folder:
+        with heavy_step() as folder, span("convert", attributes={"mobexport.file": index}) as opened:
             out_dir, workdir = folder / "out", folder / "work"
             workdir.mkdir()
             conversion = convert_file(
@@ -80,6 +81,14 @@ class Processor:
                 out_dir=out_dir,
                 workdir=workdir,
                 limits=self.settings.duck_limits,
+            )
+            opened.set_attributes(
+                {
+                    "mobexport.bytes": conversion.input_bytes,
+                    "mobexport.records": conversion.records,
+                    "mobexport.rows": conversion.rows,
+                    "mobexport.rejected": conversion.rejected,
+                }
             )
             return self._store(row, blob, index, conversion)
 
@@ -117,7 +126,7 @@ class Processor:
             "lenient": dict(conversion.lenient),
         }
 
-    def commit(self, export_id: str, attempt: int) -> dict[str, Any]:
+    def commit(self, export_id: str, attempt: int, started_by: str | None = None) -> dict[str, Any]:
         """Writes the manifest, then the pointers, then says so in the registry; the counts.
 
         Between manifest and pointers the registry is told that the attempt will succeed: from there on
@@ -137,7 +146,13 @@ class Processor:
             raise DataError(
                 f"{counts['records']} records became {counts['rows']} rows and {counts['rejected']} rejects"
             )
-        row = self.registry.change(export_id, attempt, lambda now: replace(now, committing=True))
+
+        def begin(now: ExportRow) -> ExportRow:
+            return replace(
+                now, committing=True, processing_started_by=now.processing_started_by or started_by
+            )
+
+        row = self.registry.change(export_id, attempt, begin)
         if not row.committing:
             raise DataError(f"export {export_id!r} ended as {row.state} before its commit", code="Ended")
         swap_pointers(self.storage, row, manifest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,8 +15,9 @@ from mobexport.pipeline.finishing import Finisher
 from mobexport.pipeline.registry import Registry
 from mobexport.pipeline.source import JobSource
 from mobexport.storage import EXPORTS_CONTAINER, DataStorage
+from mobexport.telemetry.logs import about_these, get_logger
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 QUIET: Final = timedelta(minutes=10)
 """An attempt whose row was written within this time is left to its run."""
@@ -46,7 +46,8 @@ class Reconciler:
             if row.owed:
                 owing.append(row)
             if row.state.terminal and row.landing is not None:
-                self._clear(row, now)
+                with about_these({"exportId": row.id, "attempt": row.attempt}):
+                    self._clear(row, now)
         return quiet, owing
 
     def _clear(self, row: ExportRow, now: datetime) -> None:

@@ -20,6 +20,7 @@ from mobexport.pipeline.export_row import PARTITION, ExportRow, begin, from_enti
 from mobexport.pipeline.requests import ExportRequest
 from mobexport.pipeline.states import can_move
 from mobexport.storage import CURATED_CONTAINER, EXPORTS_TABLE, DataStorage, replace_row
+from mobexport.telemetry.tracing import current
 
 _Change = Callable[[ExportRow], ExportRow | None]
 
@@ -58,7 +59,7 @@ class Registry:
         while True:
             row = self.find(request.id)
             if row is None:
-                fresh = begin(request, 1 + self._last_committed(request), stamp())
+                fresh = begin(request, 1 + self._last_committed(request), stamp(), current())
                 try:
                     self._table.create_entity(to_entity(fresh))
                 except ResourceExistsError:
@@ -71,7 +72,7 @@ class Registry:
                         code="StillRunning",
                     )
                 return row, False
-            if replace_row(self._table, to_entity(row.next_attempt(request, stamp())), row.etag):
+            if replace_row(self._table, to_entity(row.next_attempt(request, stamp(), current())), row.etag):
                 return self.get(request.id), True
 
     def _last_committed(self, request: ExportRequest) -> int:
@@ -92,7 +93,11 @@ class Registry:
 
         def allowed(row: ExportRow) -> ExportRow | None:
             changed = change(_checked(row, attempt))
-            return changed if changed is not None and can_move(row.state, changed.state) else None
+            if changed is None or not can_move(row.state, changed.state):
+                return None
+            if changed.state.phase == row.state.phase:
+                return changed
+            return replace(changed, phases={**changed.phases, changed.state.phase: stamp()})
 
         return self.amend(export_id, allowed)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,8 +17,9 @@ from mobexport.pipeline.batches import Batch, Batches, new_batch
 from mobexport.schedule import Schedule
 from mobexport.settings import Settings
 from mobexport.storage import EXPORTS_TABLE, DataStorage
+from mobexport.telemetry.logs import get_logger
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 _PARTITION: Final = "schedules"
 
 

@@ -48,6 +48,8 @@ def show_export(row: ExportRow, base_url: str) -> dict[str, Any]:
         "files": row.files,
         "counts": dict(row.counts) if row.counts else None,
         "manifest": row.manifest,
+        "processingStartedBy": row.processing_started_by,
+        "phases": dict(row.phases),
         "deliveries": {
             key.partition("/")[2]: dict(delivery)
             for key, delivery in row.deliveries.items()

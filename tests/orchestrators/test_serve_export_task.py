@@ -107,3 +107,12 @@ def test_given_a_lane_of_many_steps_when_it_runs_then_all_of_them_and_a_short_hi
     assert done == list(range(1, 400, 3))
     assert pipeline.h.status("lane").output == {"ok": {}}
     assert len(pipeline.h.history("lane")) < 300
+
+
+def test_given_a_trace_when_a_large_task_is_served_then_every_step_of_every_lane_carries_it(pipeline) -> None:
+    pipeline.overrides[names.PLAN_EXPORT_TASK] = lambda _: LARGE
+    given = {"version": 1, "app": "a", "taskId": "t", "trace": "00-trace-span-01"}
+    pipeline.h.start(names.SERVE_EXPORT_TASK, given, "task-t")
+    pipeline.h.run()
+    assert len(pipeline.h.activity_calls) == 1 + 5 + 3 + 2
+    assert {step["trace"] for _, _, step in pipeline.h.activity_calls} == {"00-trace-span-01"}

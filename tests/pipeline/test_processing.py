@@ -14,10 +14,12 @@ from mobexport.pipeline.collecting import COMPLETE, export_folder
 from mobexport.pipeline.finishing import Finisher
 from mobexport.pipeline.manifests import CURRENT, day_folder, manifest_path
 from mobexport.pipeline.processing import Processor
+from mobexport.pipeline.registry import Registry
 from mobexport.pipeline.states import State
 from mobexport.settings import read_settings
 from mobexport.standard_webhooks import sign
 from mobexport.storage import CURATED_CONTAINER, EXPORTS_CONTAINER, REJECTS_CONTAINER
+from mobexport.telemetry import metrics
 from samples.webhook_receiver import Receiver, new_secret
 
 DAY = date(2025, 3, 23)
@@ -179,3 +181,42 @@ def test_given_a_commit_that_crashed_half_way_when_the_attempt_is_ended_then_it_
     ended = Finisher(registry, storage, processor).finish(row.id, row.attempt, late)
     assert (ended.state, ended.error) == (State.SUCCEEDED, None)
     assert pointer(storage, row)["rows"] == 1
+
+
+def test_given_a_finish_that_is_repeated_when_the_attempt_ends_then_it_is_counted_once_with_its_measures(
+    processor, registry, storage, collected, monkeypatch
+) -> None:
+    counted: list = []
+    monkeypatch.setattr(metrics, "attempt_ended", counted.append)
+    row = collected(FILE)
+    processor.convert(row.id, row.attempt, 0)
+    processor.commit(row.id, row.attempt, "blob trigger")
+    finisher = Finisher(registry, storage, processor)
+    ended = finisher.finish(row.id, row.attempt, {"ok": {}})
+    assert finisher.finish(row.id, row.attempt, {"ok": {}}).state is State.SUCCEEDED
+    assert ended.processing_started_by == "blob trigger"
+    (measures,) = counted
+    assert (measures["state"], measures["rows"], measures["rejected"]) == ("Succeeded", 1, 1)
+    assert set(measures["seconds"]) == {"create", "poll", "collect", "process"}
+    assert set(ended.phases) == {*measures["seconds"], "done"}
+
+
+def test_given_two_that_end_an_attempt_at_once_when_one_loses_then_it_does_not_count(
+    processor, registry, storage, collected, monkeypatch
+) -> None:
+    counted: list = []
+    monkeypatch.setattr(metrics, "attempt_ended", counted.append)
+    row = collected()
+    finisher = Finisher(registry, storage, processor)
+    change = Registry.change
+    failed = {"error": {"code": "TimedOut", "kind": "deadline", "message": "x", "retryable": False}}
+
+    def beaten(self, export_id, attempt, how):
+        # Somebody else ends the attempt after this call has looked at it and before it writes.
+        monkeypatch.setattr(Registry, "change", change)
+        finisher.finish(export_id, attempt, failed)
+        return change(self, export_id, attempt, how)
+
+    monkeypatch.setattr(Registry, "change", beaten)
+    assert finisher.finish(row.id, row.attempt, failed).state is State.TIMED_OUT
+    assert [one["state"] for one in counted] == ["TimedOut"]

@@ -7,8 +7,10 @@ import json
 import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
+from opentelemetry.trace import SpanKind
 
 from mobexport.config import WebhookTarget
 from mobexport.errors import ConfigError
@@ -16,6 +18,7 @@ from mobexport.retry_table import Decision, Speaker, as_error, on_exception, on_
 from mobexport.settings import is_loopback
 from mobexport.standard_webhooks import sign
 from mobexport.storage import DataStorage
+from mobexport.telemetry import tracing
 
 _TIMEOUT = (5, 20)
 
@@ -37,16 +40,23 @@ def send(
         "webhook-signature": signature,
     }
     url = str(target.url)
-    with requests.Session() as session:
+    # Host alone: many a webhook has its secret in the path.
+    about: dict[str, str | int] = {"server.address": urlsplit(url).hostname or ""}
+    with (
+        tracing.span("POST webhook", kind=SpanKind.CLIENT, attributes=about) as span,
+        requests.Session() as session,
+    ):
         session.trust_env = not is_loopback(url)
+        headers |= tracing.headers()
         try:
             # A redirect would carry the signed body to a host that nobody configured.
             answer = session.post(url, data=body, headers=headers, timeout=_TIMEOUT, allow_redirects=False)
         except requests.RequestException as error:
             message = f"the webhook cannot be reached: {type(error).__name__}"
             raise as_error(on_exception(error) or Decision.RETRY, message) from None
-    status = answer.status_code
-    if not 200 <= status < 300:
-        raise as_error(
-            on_status(status, Speaker.WEBHOOK), f"the webhook answered HTTP {status}", status=status
-        )
+        status = answer.status_code
+        span.set_attribute("http.response.status_code", status)
+        if not 200 <= status < 300:
+            raise as_error(
+                on_status(status, Speaker.WEBHOOK), f"the webhook answered HTTP {status}", status=status
+            )
