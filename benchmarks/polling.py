@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -96,9 +97,16 @@ def our_input(now: Any) -> dict[str, Any]:
     return {**step, "policy": POLICY.to_json(), "progress": progress.to_json()}
 
 
-def storage_calls() -> Counter[str]:
-    """Calls that one small export makes to the data account, both halves, by service and method."""
-    line = re.compile(r'"(GET|PUT|POST|DELETE|HEAD|MERGE|PATCH) (\S+) HTTP')
+@dataclass(frozen=True)
+class Calls:
+    """What one small export, both halves, did to the data account."""
+
+    by_service: Counter[str]
+    polls: int
+
+
+def storage_calls() -> tuple[Calls, Calls, dict[str, int]]:
+    """Calls of an export that is polled as usual, of one polled all the time, of one run of each timer."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Azurite(log=Path(folder) / "azurite.log", access_log=True) as azurite,
@@ -106,21 +114,71 @@ def storage_calls() -> Counter[str]:
         settings = read_settings(
             {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
         )
-        DataStorage(settings).container("raw").upload_blob("shop/events/2025-03-23/a.ndjson", EVENT)
-        config = str(Path(folder) / "none.toml")
-        with App(azurite, Path(folder), free_ports(1)[0], host="devhost", EXPORTS_CONFIG=config) as app:
-            body = {"exportType": "Event", "app": "shop", "endDate": "2025-03-23"}
-            # The first export also makes containers and tables; the second is what each further one costs.
-            _run(app, {**body, "startDate": "2025-03-22"})
-            before = len(azurite.log.read_text().splitlines())
-            _run(app, {**body, "startDate": "2025-03-23"})
-            calls = azurite.log.read_text().splitlines()[before:]
-    found: Counter[str] = Counter()
-    for method, url in (match.groups() for call in calls if (match := line.search(call))):
-        # The host's own scan for the blob trigger lists `exports` once a second, whatever the app does.
-        scan = "comp=list" in url and "/exports?" in url and "prefix" not in url
-        found["host: blob trigger scan" if scan else f"{_service(url)} {method}"] += 1
+        for day in (21, 22, 23, 24):
+            DataStorage(settings).container("raw").upload_blob(f"shop/events/2025-03-{day}/a.ndjson", EVENT)
+        usual = _two_exports(azurite, Path(folder) / "usual", (21, 22), {})
+        always = {"POLL_FIRST_SECONDS": "0.05", "POLL_MAX_SECONDS": "0.05"}
+        often = _two_exports(azurite, Path(folder) / "often", (23, 24), always)
+        timers = _timers(azurite, Path(folder) / "timers")
+    return usual, often, timers
+
+
+def _two_exports(azurite: Azurite, state: Path, days: tuple[int, int], settings: dict[str, str]) -> Calls:
+    """The second of two: the first also makes containers and tables."""
+    with _app(azurite, state, settings) as app:
+        _run(app, days[0])
+        calls, polls = len(_lines(azurite)), _polls(app)
+        asked = _run(app, days[1])
+        found = _count(_lines(azurite)[calls:])
+        # Each look at the export, ours, is one read of its row.
+        found["table GET"] -= asked
+        return Calls(found, _polls(app) - polls)
+
+
+def _timers(azurite: Azurite, state: Path) -> dict[str, int]:
+    """Calls of each timer when there is nothing to do."""
+    found = {}
+    with _app(azurite, state, {}) as app:
+        for name in ("request_due_exports", "reconcile", "purge"):
+            # The first run also makes tables and asks for what exists.
+            for _ in range(2):
+                before, ran = len(_lines(azurite)), app.log.read_text().count(f"Executed 'Functions.{name}'")
+                assert app.post(f"/admin/functions/{name}", {})[0] == 202
+                while app.log.read_text().count(f"Executed 'Functions.{name}'") == ran:
+                    time.sleep(0.05)
+            found[name] = sum(_count(_lines(azurite)[before:]).values())
     return found
+
+
+def _app(azurite: Azurite, state: Path, settings: dict[str, str]) -> App:
+    state.mkdir()
+    config = state / "exports.toml"
+    config.write_text("[apps.shop]\n")
+    # An app in Azure is told of blobs: here the trigger would look into `exports` once a second.
+    off = {"AzureWebJobs.exported_file.Disabled": "true", "TRIGGER_GRACE_SECONDS": "0.5"}
+    return App(
+        azurite,
+        state,
+        free_ports(1)[0],
+        host="devhost",
+        EXPORTS_CONFIG=str(config),
+        **off,
+        **settings,
+    )
+
+
+def _lines(azurite: Azurite) -> list[str]:
+    return azurite.log.read_text().splitlines()
+
+
+def _polls(app: App) -> int:
+    return app.log.read_text().count("Executed 'Functions.check_export_job' (Succeeded")
+
+
+def _count(lines: list[str]) -> Counter[str]:
+    line = re.compile(r'"(GET|PUT|POST|DELETE|HEAD|MERGE|PATCH) (\S+) HTTP')
+    found = (match.groups() for text in lines if (match := line.search(text)))
+    return Counter(f"{_service(url)} {method}" for method, url in found)
 
 
 def _service(url: str) -> str:
@@ -129,11 +187,15 @@ def _service(url: str) -> str:
     return "blob"
 
 
-def _run(app: App, body: dict[str, Any]) -> None:
+def _run(app: App, day: int) -> int:
+    """One export; how often it was looked at."""
+    body = {"exportType": "Event", "app": "shop", "startDate": f"2025-03-{day}", "endDate": f"2025-03-{day}"}
     _, made = app.post("/api/exports", body)
+    asked = 1
     while app.get(f"/api/exports/{made['id']}")[1]["phase"] != "done":
-        # Asking costs a table read as well; once a second is few enough to be told apart.
+        asked += 1
         time.sleep(1)
+    return asked
 
 
 def main() -> None:
@@ -142,7 +204,7 @@ def main() -> None:
     hours = parser.parse_args().hours
     ours = poll(poll_export_job, names.POLL_EXPORT_JOB, hours, our_input)
     fixed = poll(fixed_loop, "fixed_loop", hours, lambda _: {"exportId": "e"})
-    calls = storage_calls()
+    usual, often, timers = storage_calls()
     print(f"A job of {hours:g} hours, polled:\n")
     print(f"{'':34}" + "".join(f"{name:>14}" for name in ours))
     for label, row in (("poll_export_job", ours), ("every 30 s, no continue_as_new", fixed)):
@@ -150,14 +212,25 @@ def main() -> None:
     cpu = fixed["replay CPU s"] / ours["replay CPU s"]
     shipped = fixed["shipped MB"] / ours["shipped MB"]
     print(f"\n{cpu:,.0f} times less replay CPU, {shipped:,.0f} times less history shipped\n")
-    print(
-        "Calls to the data account of one small export, both halves. Durable's own come on top: on the real"
-    )
-    print("host 27 for an orchestration of two activities.")
-    for name, number in sorted(calls.items()):
+    print("Calls to the data account of one small export, both halves. Durable's own go to the host account:")
+    print("on the real host 27 for an orchestration of two activities.\n")
+    for name, number in sorted(usual.by_service.items()):
+        print(f"  {number:4}  {name}")
+    total, more = (sum(calls.by_service.values()) for calls in (usual, often))
+    each = (more - total) / (often.polls - usual.polls)
+    print(f"  {total:4}  in all, with {usual.polls} polls; {more} with {often.polls}: {each:.1f} each\n")
+    print("Calls of one run of each timer, with nothing to do:")
+    for name, number in timers.items():
         print(f"  {number:4}  {name}")
     result = {"hours": hours, "ours": ours, "fixed": fixed, "cpu": round(cpu), "shipped": round(shipped)}
-    print(json.dumps({**result, "storageCalls": dict(sorted(calls.items()))}))
+    calls = {
+        "export": total,
+        "polls": usual.polls,
+        "eachPoll": round(each, 1),
+        "byService": dict(sorted(usual.by_service.items())),
+        "timers": timers,
+    }
+    print(json.dumps({**result, "storageCalls": calls}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,90 @@
+"""The arithmetic of the page on costs agrees with the figures in it."""
+
+import ast
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "costs.md").read_text("utf-8")
+ONE_LINE = " ".join(PAGE.split())
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def _formula(text: str) -> Callable[..., int]:
+    """`9 (10 + p + f)` as a function of its letters."""
+    made = re.sub(r"(\d) \(", r"\1 * (", text)
+    tree = ast.parse(made, mode="eval")
+    allowed = (ast.Expression, ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Name, ast.Load, ast.Constant)
+    assert all(isinstance(node, allowed) for node in ast.walk(tree)), text
+    return lambda **values: eval(compile(tree, "costs.md", "eval"), {}, values)
+
+
+def test_given_the_table_of_steps_when_added_up_then_the_formula_and_its_examples() -> None:
+    (text,) = re.findall(r"^transactions\(p, f, n\) = (.+)$", PAGE, re.MULTILINE)
+    transactions = _formula(text)
+    rows = re.findall(r"^(?:activities|timers|orchestrations) +(\S.*?) {2,}(\d) ", PAGE, re.MULTILINE)
+    assert len(rows) == 3
+    for p, f, n in ((0, 0, 0), (5, 1, 1), (78, 3, 2)):
+        added = sum(_formula(count)(p=p, f=f, n=n) * int(each) for count, each in rows) + 6 * (1 + n)
+        assert transactions(p=p, f=f, n=n) == added
+    (first, further, many, long) = re.findall(
+        r"5 polls \(.+?\): (\d+)\. Each further poll: (\d+)\..+?about (\d+) of them: ([\d,]+)\.", ONE_LINE
+    )[0]
+    assert transactions(p=5, f=1, n=1) == int(first)
+    assert transactions(p=6, f=1, n=1) - transactions(p=5, f=1, n=1) == int(further)
+    assert transactions(p=int(many), f=1, n=1) == _number(long)
+
+
+def test_given_the_calls_to_the_data_account_when_added_up_then_the_page_says_so() -> None:
+    (polls, export, tables, blobs) = map(
+        int, re.findall(r"(\d+) polls, nobody notified \| (\d+): (\d+) table, (\d+) blob", PAGE)[0]
+    )
+    assert tables + blobs == export
+    (each,) = map(int, re.findall(r"\| each further poll \| (\d+) \|", PAGE))
+    (text, five, many, long) = re.findall(
+        r"`p` times makes (.+?): (\d+) with 5 polls, (\d+) with (\d+)\.", ONE_LINE
+    )[0]
+    calls = _formula(text)
+    assert calls(p=polls) == export
+    assert calls(p=polls + 1) - export == each
+    assert (calls(p=5), calls(p=int(long))) == (int(five), int(many))
+
+
+def test_given_the_timers_when_added_up_then_the_page_says_so() -> None:
+    timers = {
+        name: (_number(times), int(calls))
+        for name, times, calls in re.findall(
+            r"\| timer `(\w+)`, .+?, ([\d,]+) times a month \| (\d+) \|", PAGE
+        )
+    }
+    code = (ROOT / "triggers" / "schedules.py").read_text("utf-8")
+    schedules = {
+        name: schedule for schedule, name in re.findall(r'timer\("(.+?)"\)\n.+\nasync def (\w+)', code)
+    }
+    a_month = {"0 */5 * * * *": 12 * 24 * 30, "30 */10 * * * *": 6 * 24 * 30, "0 20 2 * * *": 30}
+    assert {name: a_month[schedule] for name, schedule in schedules.items()} == {
+        name: times for name, (times, _) in timers.items()
+    }
+    calls = sum(times * each for times, each in timers.values())
+    assert f"= {calls:,} calls a month" in ONE_LINE
+    executions = sum(times for times, _ in timers.values())
+    assert f"{executions:,} executions a month, each billed for a second at least, are" in ONE_LINE
+    assert f"{2 * executions:,} GB-seconds at 2 GB" in ONE_LINE
+    formula = [2 * executions, executions, calls]
+    (line,) = re.findall(r"^timers\(month\) +=(.+)$", PAGE, re.MULTILINE)
+    assert [_number(found) for found in re.findall(r"\d+,\d{3}", line)] == formula
+
+
+def test_given_the_idle_figures_when_added_up_then_about_the_sum() -> None:
+    (total, *parts) = re.findall(
+        r"about ([\d.]+) million transactions a month: ([\d.]+) M .+?, ([\d.]+) M .+?, ([\d.]+) M leases,"
+        r" ([\d.]+) M",
+        ONE_LINE,
+    )[0]
+    assert sum(map(float, parts)) == pytest.approx(float(total), abs=0.05)
