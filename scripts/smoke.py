@@ -8,6 +8,7 @@ Exit code 0: all is well, 1: it is not, and the last line says why, 2: wrong arg
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 import time
@@ -21,6 +22,10 @@ import requests
 KEY: Final = "SMOKE_FUNCTION_KEY"
 _LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
 _TIMEOUT: Final = (10, 60)
+_STARTED_BY: Final = {
+    "blob trigger": "started by the blob trigger",
+    "run": "started by the run after its grace time: the blob trigger was not heard, see docs/operations.md",
+}
 _GOOD_ENDS: Final = {"Succeeded", "Empty"}
 _TASKS: Final = (
     "/api/subscriptions/smoke/resourceGroups/smoke/providers/Microsoft.MobileEngagement"
@@ -135,6 +140,9 @@ class Smoke:
             "result", f"{counts['records']} records = {counts['rows']} rows + {counts['rejected']} rejects"
         )
         self._step("manifest", str(export["manifest"]))
+        self._step("phases", _phases(export.get("phases") or {}))
+        by = str(export.get("processingStartedBy"))
+        self._step("processing", _STARTED_BY.get(by, "the app does not say who started it"))
 
     def _call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, key: bool = True
@@ -153,6 +161,13 @@ class Smoke:
 
     def _step(self, what: str, found: str) -> None:
         self._say(f"{time.monotonic() - self._began:7.1f} s  {what:<11} {found}")
+
+
+def _phases(entered: Mapping[str, str]) -> str:
+    """`create 0.1 s, poll 5.2 s, …`."""
+    times = sorted((datetime.fromisoformat(at), phase) for phase, at in entered.items())
+    pairs = itertools.pairwise(times)
+    return ", ".join(f"{phase} {(end - at).total_seconds():.1f} s" for (at, phase), (end, _) in pairs)
 
 
 def _failing(status: int, body: Any) -> str:

@@ -1,6 +1,7 @@
 """The smoke test: passes against the running app, fails with the reason against one that misbehaves."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +40,22 @@ def smoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     return run
 
 
+def test_given_an_app_whose_blob_trigger_is_deaf_when_smoked_then_well_and_it_says_who_started_the_processing(
+    azurite, smoke: Smoked, tmp_path: Path
+) -> None:
+    deaf = {"AzureWebJobs.exported_file.Disabled": "true", "TRIGGER_GRACE_SECONDS": "0.5"}
+    quick = {"POLL_FIRST_SECONDS": "0.5", "POLL_MAX_SECONDS": "1", "EXPORTS_CONFIG": str(tmp_path / "none")}
+    settings = read_settings(
+        {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+    )
+    raw = DataStorage(settings).container("raw")
+    raw.upload_blob("deaf/events/2025-03-23/a.ndjson", EVENT, overwrite=True)
+    with App(azurite, tmp_path, free_ports(1)[0], host="devhost", **quick, **deaf) as app:
+        code, out, err = smoke(app.url, "--app", "deaf", "--day", "2025-03-23")
+    assert code == 0, out + err
+    assert "started by the run after its grace time: the blob trigger was not heard" in out
+
+
 def test_given_the_running_app_when_smoked_twice_then_each_time_a_whole_export(
     azurite, smoke: Smoked, tmp_path: Path
 ) -> None:
@@ -55,6 +72,8 @@ def test_given_the_running_app_when_smoked_twice_then_each_time_a_whole_export(
             assert f"attempt {attempt} " in out
             assert "1 records = 1 rows + 0 rejects" in out
             assert "Succeeded" in out
+            assert "started by the blob trigger" in out
+            assert re.search(r"phases +create \d+\.\d s, poll \d+\.\d s, collect \d+\.\d s, process \d+", out)
         code, out, _ = smoke(app.url, "--app", "smoked", "--day", "2024-01-01")
         assert (code, "Empty" in out) == (0, True)
         code, _, err = smoke(app.url, "--app", "smoked", "--type", "Fax")
