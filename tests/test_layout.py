@@ -150,7 +150,7 @@ def test_given_devhost_when_it_imports_then_nothing_of_the_app() -> None:
 def test_given_function_app_when_imported_then_nothing_heavy_comes_with_it() -> None:
     heavy = (
         "duckdb pyarrow pydantic pydantic_settings azure.storage azure.identity azure.data requests"
-        " jwt cryptography opentelemetry.sdk opentelemetry.exporter azure.monitor"
+        " jwt cryptography opentelemetry.sdk opentelemetry.exporter azure.monitor importlib.metadata"
     )
     # The Durable SDK itself imports requests when its optional telemetry is there: compare with its own.
     code = (

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import threading
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mobexport.errors import ConfigError
 from mobexport.redact import redact
 from mobexport.telemetry.logs import get_logger
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 SETTING: Final = "TELEMETRY_EXPORTER"
 _GROUPS: Final = ("opentelemetry_traces_exporter", "opentelemetry_metrics_exporter")
@@ -55,6 +57,8 @@ def check() -> None:
 
 
 def _find(group: str, name: str) -> EntryPoint:
+    from importlib.metadata import entry_points
+
     installed = {point.name: point for point in entry_points(group=group)}
     if name not in installed:
         raise ConfigError(

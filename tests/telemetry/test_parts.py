@@ -283,7 +283,7 @@ def test_given_an_exporter_that_cannot_start_when_set_up_then_the_setting_is_nam
 
     monkeypatch.setenv("TELEMETRY_EXPORTER", "broken")
     point = SimpleNamespace(name="broken", load=lambda: broken)
-    monkeypatch.setattr(exporting, "entry_points", lambda group: [point])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point])
     with pytest.raises(ConfigError, match="TELEMETRY_EXPORTER: 'broken' cannot start") as error:
         exporting.check()
     assert "SECRET" not in error.value.message
