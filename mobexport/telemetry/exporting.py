@@ -80,7 +80,7 @@ def _install(spans: EntryPoint, measures: EntryPoint) -> None:
     # What the host calls itself in its own telemetry; where it is not set, OTEL_SERVICE_NAME counts.
     name = os.environ.get("WEBSITE_SITE_NAME", "").lower()
     resource = Resource.create({"service.name": name} if name else {})
-    # The host marks most of its own spans as not sampled, and a child would follow; an export has few spans.
+    # Where the host does not sample, a child would follow; but an export has few spans.
     sampler: Any = None if os.environ.get("OTEL_TRACES_SAMPLER") else ALWAYS_ON
     tracers = TracerProvider(sampler=sampler, resource=resource)
     tracers.add_span_processor(BatchSpanProcessor(spans.load()()))

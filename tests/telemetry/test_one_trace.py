@@ -19,6 +19,8 @@ from samples.azurite import PUBLIC_KEY, Azurite, missing
 from samples.processes import free_ports
 from samples.webhook_receiver import Receiver, new_secret
 
+pytestmark = pytest.mark.azurite
+
 TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 RAW = b'{"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00Z"}\n'
 BODY = {"exportType": "Event", "app": "shop", "startDate": "2025-03-23", "endDate": "2025-03-23"}
