@@ -205,9 +205,9 @@ def work(task: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def high_water() -> float:
-    """MiB this process had at most. Not ru_maxrss: a new process starts with that of the one that forked it."""
-    with open("/proc/self/status", encoding="ascii") as lines:
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    """MiB this process had at most. Not ru_maxrss: that of the process that forked it counts there too."""
+    lines = Path("/proc/self/status").read_text("ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def compute(task: dict[str, Any], files: list[Path], target: Path, folder: Path) -> dict[str, Any]:
