@@ -225,6 +225,8 @@ class Endpoint:
     scope_setting: str
     """Where the scope stands, for messages."""
     source: Source
+    url_setting: str = "EXPORT_API_URL"
+    """Where the URL stands, for messages."""
 
     def tasks_url(self, app: str) -> str:
         """URL of the app's export tasks."""
@@ -243,7 +245,7 @@ def find_endpoint(config: ExportsConfig, settings: Settings, app: str) -> Endpoi
     own = config.apps[app].source if app in config.apps else None
     source = own or config.source
     if source.url:
-        place = f'apps."{app}".source.scope' if own else "source.scope"
-        return Endpoint(source.url.rstrip("/"), source.scope, place, source)
+        place = f'apps."{app}".source' if own else "source"
+        return Endpoint(source.url.rstrip("/"), source.scope, f"{place}.scope", source, f"{place}.url")
     scope = source.scope or settings.export_api_scope
     return Endpoint(settings.api_url, scope, "EXPORT_API_SCOPE", source)

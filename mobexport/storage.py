@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
@@ -146,6 +147,13 @@ class DataStorage:
             self._tables.create_table_if_not_exists(name)
             self._made.add(key)
         return self._tables.get_table_client(name)
+
+    def ping(self, seconds: float) -> None:
+        """Asks blobs and tables once for something small; raises whatever is wrong with them."""
+        once: dict[str, Any] = {"retry_total": 0, "connection_timeout": seconds, "read_timeout": seconds}
+        self.blobs.get_container_client(EXPORTS_CONTAINER).exists(**once)
+        with suppress(ResourceNotFoundError):
+            self._tables.get_table_client(EXPORTS_TABLE).get_entity("none", "none", **once)
 
     def queue(self, name: str) -> QueueClient:
         """A queue of the data account, created at its first use in this process."""
@@ -338,7 +346,7 @@ def as_remote_error(error: Exception) -> MobexportError | None:
         decision = on_status(status, Speaker.STORAGE)
         message = f"storage answered HTTP {status}"
     elif isinstance(error, AzureError) and (found := on_exception(error)) is not None:
-        decision, message = found, f"storage cannot be reached ({type(error).__name__})"
+        decision, message = found, f"DATA_STORAGE: storage cannot be reached ({type(error).__name__})"
     else:
         return None
     if decision is Decision.CONFIGURE:

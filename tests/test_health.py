@@ -1,15 +1,34 @@
-"""Health: the failing part is named, and asking often costs nothing."""
+"""Health: the failing part is named, also when the other side hangs, and asking often costs nothing."""
+
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from mobexport import health
+from mobexport.config import ExportsConfig
 from mobexport.errors import ConfigError, Transient
+from mobexport.settings import read_settings
+from mobexport.storage import DataStorage
+from samples.processes import LOOPBACK, free_ports
+from samples.scripted_export_api import GARBAGE, Fault, ScriptedExportApi
+
+LOCAL = {
+    "DATA_STORAGE": "UseDevelopmentStorage=true",
+    "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
+    "EXPORT_API_AUTH": "none",
+}
 
 
 @pytest.fixture(autouse=True)
 def parts(monkeypatch):
     """All is well until a test says otherwise."""
     monkeypatch.setattr(health, "_last", None)
+    monkeypatch.setattr(health, "_going", {})
     found = {"settings": 0}
 
     def settings():
@@ -17,9 +36,17 @@ def parts(monkeypatch):
 
     monkeypatch.setattr(health, "get_settings", settings)
     monkeypatch.setattr(health, "get_config", lambda: None)
-    monkeypatch.setattr(health, "get_storage", lambda: type("Storage", (), {"table": lambda *_: None})())
+    monkeypatch.setattr(health, "get_storage", lambda: type("Storage", (), {"ping": lambda *_: None})())
     monkeypatch.setattr(health, "_export_api", lambda: None)
     return found
+
+
+def failing() -> dict[str, str]:
+    """The parts that are not well, by name."""
+    found = health.check_health(lambda: None)
+    wrong = {name: result for name, result in found["checks"].items() if result != "ok"}
+    assert found["status"] == ("failing" if wrong else "ok")
+    return wrong
 
 
 def test_given_many_who_ask_when_checked_then_looked_at_once_in_ten_seconds(parts, monkeypatch) -> None:
@@ -44,9 +71,8 @@ def test_given_a_part_that_fails_when_checked_then_it_is_named_without_secrets(
         raise Transient("cannot reach https://a/c?sig=SECRET")
 
     monkeypatch.setattr(health, check, fails)
-    found = health.check_health(lambda: None)
-    assert found["status"] == "failing"
-    assert {name for name, result in found["checks"].items() if result != "ok"} == {part}
+    found = failing()
+    assert set(found) == {part}
     assert "SECRET" not in str(found)
 
 
@@ -55,3 +81,153 @@ def test_given_a_function_that_is_not_indexed_when_checked_then_failing() -> Non
         raise ConfigError("not indexed: run_export")
 
     assert health.check_health(missing)["checks"]["indexing"] == "not indexed: run_export"
+
+
+def test_given_a_part_that_hangs_when_checked_then_an_answer_all_the_same_and_no_second_try(
+    monkeypatch,
+) -> None:
+    started, released = [], threading.Event()
+
+    def hangs() -> None:
+        started.append(1)
+        released.wait(30)
+
+    monkeypatch.setattr(health, "_ALL_SECONDS", 0.2)
+    monkeypatch.setattr(health, "_CACHE_SECONDS", 0.0)
+    monkeypatch.setattr(health, "_export_api", hangs)
+    for _ in range(3):
+        assert failing() == {"exportApi": "no answer within 0 seconds"}
+    assert len(started) == 1
+    released.set()
+
+
+# --- the Export APIs of the apps, over real HTTP ------------------------------------------------------------
+
+
+@pytest.fixture
+def configured(monkeypatch) -> Callable[..., None]:
+    """Two apps: `good` with a well-behaved Export API, and `bad` with that one."""
+    monkeypatch.undo()
+    monkeypatch.setattr(health, "_last", None)
+    monkeypatch.setattr(health, "_going", {})
+    monkeypatch.setattr(health, "get_storage", lambda: type("Storage", (), {"ping": lambda *_: None})())
+
+    def configure(good: str, bad: str, **settings: str) -> None:
+        apps = {"good": {"source": {"url": good}}, "bad": {"source": {"url": bad}}}
+        config = ExportsConfig.model_validate({"apps": apps})
+        read = read_settings({**LOCAL, **settings})
+        monkeypatch.setattr(health, "get_config", lambda: config)
+        monkeypatch.setattr(health, "get_settings", lambda: read)
+
+    return configure
+
+
+@contextmanager
+def _refusing() -> Iterator[str]:
+    yield f"http://{LOOPBACK}:{free_ports(1)[0]}"
+
+
+@contextmanager
+def _silent() -> Iterator[str]:
+    """Accepts, and never answers."""
+    with socket.create_server((LOOPBACK, 0)) as server:
+        yield f"http://{LOOPBACK}:{server.getsockname()[1]}"
+
+
+@contextmanager
+def _no_tls() -> Iterator[str]:
+    """Answers a TLS handshake with something else."""
+    with ScriptedExportApi() as api:
+        yield api.url.replace("http://", "https://")
+
+
+@contextmanager
+def _faulty(fault: Fault) -> Iterator[str]:
+    with ScriptedExportApi() as api:
+        # A refused token is asked with once more where there is one: the fault stays.
+        api.faults = [fault] * 10
+        yield api.url
+
+
+SECRET_BODY = b'{"error": {"code": "No", "message": "https://a/c?sig=TOPSECRET Bearer TOPSECRET"}}'
+
+
+@pytest.mark.parametrize(
+    ("server", "says"),
+    [
+        (_refusing, "ConnectionError"),
+        (_silent, "ReadTimeout"),
+        (_no_tls, "SSLError"),
+        (lambda: _faulty(Fault(401, SECRET_BODY)), 'HTTP 401: No: .*; check apps."bad".source.scope'),
+        (lambda: _faulty(Fault(403, SECRET_BODY)), 'HTTP 403: No: .*; check apps."bad".source.scope'),
+        (lambda: _faulty(Fault(500, SECRET_BODY)), "HTTP 500"),
+        (lambda: _faulty(Fault(302, b"", {"Location": "http://127.0.0.1:1/"})), "HTTP 302"),
+        (lambda: _faulty(GARBAGE), "no JSON object"),
+    ],
+    ids=["refused", "silent", "no TLS", "401", "403", "500", "302", "garbage"],
+)
+def test_given_two_export_apis_of_which_one_fails_when_checked_then_app_and_setting_are_named(
+    configured, monkeypatch, server: Callable[[], Any], says: str
+) -> None:
+    monkeypatch.setattr(health, "_TIMEOUT", (1.0, 0.5))
+    with ScriptedExportApi() as good, server() as bad:
+        configured(good.url, bad)
+        found = failing()
+        assert set(found) == {"exportApi"}
+        assert found["exportApi"].startswith("apps.\"bad\".source.url (app 'bad'): the Export API ")
+        assert "good" not in found["exportApi"]
+        assert re.search(says, found["exportApi"])
+        assert "TOPSECRET" not in str(found)
+        assert len(good.calls) == 1
+        # Asked again at once it is the same answer, and nobody is called.
+        assert failing() == found
+        assert len(good.calls) == 1
+
+
+def test_given_an_export_api_that_trickles_when_checked_then_the_answer_does_not_wait_for_its_end(
+    configured, monkeypatch
+) -> None:
+    over = threading.Event()
+
+    def trickle(server: socket.socket) -> None:
+        with server.accept()[0] as client:
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            while not over.wait(0.1):
+                client.sendall(b" ")
+
+    monkeypatch.setattr(health, "_API_SECONDS", 1.0)
+    with ScriptedExportApi() as good, socket.create_server((LOOPBACK, 0)) as server:
+        threading.Thread(target=trickle, args=(server,), daemon=True).start()
+        configured(good.url, f"http://{LOOPBACK}:{server.getsockname()[1]}")
+        try:
+            assert failing() == {
+                "exportApi": "apps.\"bad\".source.url (app 'bad'): no answer within 1 seconds"
+            }
+        finally:
+            over.set()
+
+
+def test_given_an_app_that_only_runs_the_pipeline_when_its_export_api_is_its_own_then_failing(
+    configured,
+) -> None:
+    with ScriptedExportApi() as good:
+        own = read_settings(LOCAL).own_api_url
+        configured(good.url, own, ROLE="pipeline")
+        assert "ROLE is 'pipeline'" in failing()["exportApi"]
+        assert good.calls == ["GET exportTasks"]
+
+
+def test_given_storage_that_goes_away_when_checked_again_then_failing_naming_the_setting(
+    parts, monkeypatch, azurite
+) -> None:
+    port = free_ports(1)[0]
+    there = DataStorage(read_settings({**LOCAL, "DATA_STORAGE": azurite.connection_string}))
+    there.table("exports")
+    monkeypatch.setattr(health, "get_storage", lambda: there)
+    assert failing() == {}
+    monkeypatch.setattr(health, "_last", None)
+    gone = azurite.connection_string.replace(azurite.table_endpoint, f"http://{LOOPBACK}:{port}/x")
+    away = DataStorage(read_settings({**LOCAL, "DATA_STORAGE": gone}))
+    away._made.add("table:exports")  # as in a process that used the table before
+    monkeypatch.setattr(health, "get_storage", lambda: away)
+    assert failing() == {"storage": "DATA_STORAGE: storage cannot be reached (ServiceRequestError)"}

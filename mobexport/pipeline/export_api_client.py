@@ -97,7 +97,9 @@ class ExportApiClient:
             response = self._send(method, url, what, query, body)
         retry_after = _seconds(response.headers.get("Retry-After"))
         if response.status_code not in (200, 202):
-            raise classify(response.status_code, what, _error_text(response), retry_after)
+            raise classify(
+                response.status_code, what, _error_text(response), retry_after, self._endpoint.scope_setting
+            )
         try:
             answer = response.json() if len(response.content) <= _MAX_ANSWER else None
         except requests.JSONDecodeError:
@@ -143,12 +145,14 @@ class ExportApiClient:
             return response
 
 
-def classify(status: int, what: str, detail: str, retry_after: float | None) -> MobexportError:
-    """The error that an HTTP status of the Export API stands for."""
+def classify(
+    status: int, what: str, detail: str, retry_after: float | None, scope_setting: str
+) -> MobexportError:
+    """The error that an HTTP status of the Export API stands for; `scope_setting` is the one to look at."""
     message = f"the Export API answered {what} with HTTP {status}{': ' if detail else ''}{detail}"
     decision = on_status(status, Speaker.EXPORT_API)
     if decision in (Decision.CONFIGURE, Decision.REFRESH_TOKEN):
-        message += "; check EXPORT_API_SCOPE and who may call that API"
+        message += f"; check {scope_setting} and who may call that API"
     return as_error(decision, message, status=status, retry_after=retry_after)
 
 

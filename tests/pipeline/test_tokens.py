@@ -171,7 +171,7 @@ def test_given_an_api_that_refuses_every_token_when_called_then_configuration_an
     servers, client, make_request
 ) -> None:
     servers.refused = {"token-1", "token-2", "token-3"}
-    with pytest.raises(ConfigError, match="EXPORT_API_SCOPE") as raised:
+    with pytest.raises(ConfigError, match=r"source\.scope") as raised:
         client.status(make_request(), "t1")
     assert servers.seen == ["token-1", "token-2"]
     assert not raised.value.retryable
