@@ -6,7 +6,7 @@ import functools
 import traceback
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from datetime import datetime
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import azure.durable_functions as df
 import azure.functions as func
@@ -19,6 +19,9 @@ from mobexport.telemetry.logs import get_logger, quiet_sdks
 
 _log = get_logger(__name__)
 quiet_sdks()
+
+# Characters of a failure's text: the host repeats a text of an exception four times in the history.
+_MAX_TEXT: Final = 1000
 
 Outcome = dict[str, Any]
 """`{"ok": value}` or `{"error": {code, kind, message, retryable, …}}`: what an activity returns."""
@@ -177,10 +180,10 @@ def _outcome(name: str, error: Exception) -> Outcome:
     if known is not None:
         tracing.fail(known.own_code)
         _log.warning("%s: %s: %s", name, known.own_code, redact(known.message))
-        return {"error": {**known.to_json(), "message": redact(known.message)}}
+        return {"error": {**known.to_json(), "message": redact(known.message)[:_MAX_TEXT]}}
     tracing.fail(type(error).__name__)
     _log.error("%s failed\n%s", name, redact("".join(traceback.format_exception(error))))
-    raise RuntimeError(redact(f"{type(error).__name__}: {error}")) from None
+    raise RuntimeError(redact(f"{type(error).__name__}: {error}")[:_MAX_TEXT]) from None
 
 
 async def start_once(client: Client, name: str, instance_id: str, payload: Mapping[str, Any]) -> None:
@@ -207,9 +210,12 @@ async def is_going(client: Client, instance_id: str) -> bool:
     return state in ("Running", "Pending", "ContinuedAsNew", "Suspended")
 
 
-async def wake(client: Client, instance_id: str, event: str, data: Any = None) -> None:
-    """Raises an event as a hint: an instance that is not there, or has ended, needs none."""
+async def wake(client: Client, instance_id: str, event: str) -> None:
+    """Raises an event as a hint: an instance that is not there, or has ended, needs none.
+
+    It carries nothing: data would arrive as text from this client, and as an object from Durable's HTTP API.
+    """
     try:
-        await client.raise_event(instance_id, event, data)
+        await client.raise_event(instance_id, event, None)
     except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
         _log.info("no instance %s to wake (%s)", instance_id, type(error).__name__)

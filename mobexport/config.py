@@ -43,6 +43,10 @@ ClientId = Annotated[
 """Client id of an Entra application or managed identity: a GUID, compared in any case."""
 
 
+TargetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$")]
+"""Names of targets are part of instance ids: Durable's client cuts one off at `#`, and loses one with `/`."""
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -131,7 +135,7 @@ class ExportsConfig(_Table):
     callers: dict[ClientId, Literal["*"] | tuple[str, ...]] = {}
     """Who may call the Export API: client id of an Entra application → the apps it may export, or all."""
     apps: dict[str, App] = {}
-    targets: dict[str, Target] = {}
+    targets: dict[TargetName, Target] = {}
 
     @model_validator(mode="after")
     def _names(self) -> ExportsConfig:

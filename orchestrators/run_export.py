@@ -10,7 +10,7 @@ from mobexport import durable_names as names
 from mobexport.pipeline.poll_policy import PollProgress, failure
 from mobexport.pipeline.states import State
 from mobexport.retry_policy import MUST_HAPPEN, backoff
-from orchestrators.steps import call, pause, trace_of
+from orchestrators.steps import call, pause, reason, trace_of
 
 blueprint = Blueprint()
 
@@ -79,7 +79,7 @@ def _poll(context: Context, run: dict[str, Any], step: dict[str, Any], began: st
             names.poll_instance(run["exportId"], run["attempt"]),
         )
     except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
-        return failure("PollingFailed", str(error).splitlines()[0][:500], kind="bug")
+        return failure("PollingFailed", reason(error), kind="bug")
     return polled
 
 

@@ -29,9 +29,12 @@ def trace_of(context: Context) -> dict[str, Any]:
 
 def step_failed(error: Exception) -> Outcome:
     """The outcome of a step that raised."""
-    # The text has the host's details behind the first line; only the first is for people.
-    message = str(error).splitlines()[0][:500] if str(error) else "no reason given"
-    return {"error": {"code": "StepFailed", "kind": "bug", "message": message, "retryable": True}}
+    return {"error": {"code": "StepFailed", "kind": "bug", "message": reason(error), "retryable": True}}
+
+
+def reason(error: Exception) -> str:
+    """What a task that failed says: its first line, since behind it stand the host's details."""
+    return next(iter(str(error).splitlines()), "")[:500] or "no reason given"
 
 
 def call(

@@ -26,6 +26,9 @@ def read_json(req: func.HttpRequest) -> Any:
     body = req.get_body()
     if len(body) > MAX_BODY:
         raise RequestError("the body is larger than 1 MiB")
+    if not body:
+        # The host hands on an empty body where it came in chunks.
+        raise RequestError("the body is empty: send JSON, with a Content-Length")
     try:
         return json.loads(body)
     except ValueError:

@@ -6,6 +6,7 @@ Messages name the call and the answer, never the body or the token: the body hol
 from __future__ import annotations
 
 import email.utils
+import math
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -172,11 +173,12 @@ def _seconds(value: str | None) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        parsed = email.utils.parsedate_tz(value)
-        if parsed is None:
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, OverflowError):
             return None
-        seconds = email.utils.mktime_tz(parsed) - time.time()
-    return min(max(seconds, 0.0), 86400.0)
+    # What is no number (`nan`) is no JSON either.
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), 86400.0)
 
 
 def _job(answer: Any, retry_after: float | None) -> Job:
