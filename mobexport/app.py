@@ -114,6 +114,11 @@ def runs_pipeline() -> bool:
     return get_settings().role != "export-api"
 
 
+def serves_export_api() -> bool:
+    """Whether this app serves the Export API."""
+    return get_settings().role != "pipeline"
+
+
 def history_days() -> int:
     """Days for which Durable's history is kept."""
     return get_settings().history_days

@@ -6,6 +6,7 @@ They are ANONYMOUS to the host, since official clients send no function key: cal
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
@@ -13,20 +14,21 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import azure.functions as func
 
-from durable import Blueprint, Client, start_once
+from durable import Blueprint, Client, is_going, start_once
 from mobexport import durable_names as names
 from mobexport.telemetry.logs import note
 from triggers.http import as_known, base_url, headers_of, read_json, respond, status_of
 from triggers.tracing import traced
 
 blueprint = Blueprint()
+_log = logging.getLogger(__name__)
 
 _ROUTE: Final = (
     "subscriptions/{subscriptionId}/resourceGroups/{resourceGroup}/providers/Microsoft.MobileEngagement"
     "/appcollections/{appCollection}/apps/{app}/devices/exportTasks"
 )
 # A task that is still Queued after this long was left behind by a crash between its row and its start.
-_STALE_SECONDS: Final = 30
+_STALE: Final = timedelta(seconds=30)
 
 
 @blueprint.http(_ROUTE, "GET", anonymous=True)
@@ -63,9 +65,7 @@ async def get_export_task(req: func.HttpRequest, client: Any) -> func.HttpRespon
 
     try:
         task = await asyncio.to_thread(find)
-        if task.state is TaskState.QUEUED and task.date_created < stamp(
-            now() - timedelta(seconds=_STALE_SECONDS)
-        ):
+        if task.state is TaskState.QUEUED and task.date_created < stamp(now() - _STALE):
             await _start(client, task.app, task.id)
         return respond(200, task.to_result().to_json())
     except Exception as error:  # noqa: BLE001 - every failure becomes an answer
@@ -92,6 +92,17 @@ async def create_export_task(req: func.HttpRequest, client: Any) -> func.HttpRes
         return respond(202, task.to_result().to_json(), {"Location": location})
     except Exception as error:  # noqa: BLE001 - every failure becomes an answer
         return _error(error)
+
+
+async def start_left_tasks(client: Client) -> None:
+    """Starts every task again whose instance was never started, or is gone without having ended it."""
+    from mobexport import app
+    from mobexport.clock import now
+
+    for task in await asyncio.to_thread(lambda: list(app.export_tasks().registry.unended(now() - _STALE))):
+        if not await is_going(client, names.task_instance(task.id)):
+            _log.warning("export task %s was left in state %s; it goes on", task.id, task.state)
+            await _start(client, task.app, task.id)
 
 
 async def _start(client: Client, app_name: str, task_id: str) -> None:

@@ -14,6 +14,7 @@ from durable import Blueprint, Client, is_going, start_once
 from mobexport import durable_names as names
 from mobexport.telemetry.logs import about_these, get_logger
 from triggers.batches import start_batch
+from triggers.export_tasks import start_left_tasks
 
 blueprint = Blueprint()
 _log = get_logger(__name__)
@@ -50,6 +51,8 @@ async def reconcile(timer: func.TimerRequest, client: Any) -> None:
     from mobexport import app
     from mobexport.clock import now
 
+    if app.serves_export_api():
+        await start_left_tasks(client)
     if not app.runs_pipeline():
         return
     quiet, owing = await asyncio.to_thread(app.reconciler().look, now())

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -168,6 +169,17 @@ class TaskRegistry:
             if found >= limit:
                 break
         return found
+
+    def unended(self, before: datetime) -> Iterator[ExportTask]:
+        """Tasks of every app that were created before that time and have not ended."""
+        # Each of them, and hardly anything else, has a secret.
+        for row in self._secrets.list_entities(select=["PartitionKey", "RowKey"]):
+            task_id = str(row["RowKey"])
+            if is_task_id(task_id) and created_at(task_id) < before:
+                with suppress(NotFound):
+                    task = self.get(str(row["PartitionKey"]), task_id)
+                    if _NEXT[task.state]:
+                        yield task
 
     def _exists(self, app: str, task_id: str) -> bool:
         try:

@@ -21,7 +21,7 @@ class DestinationGone(MobexportError):
 
 
 class Destinations:
-    """Rows of the table `secrets`, which is never listed; one an attempt."""
+    """Rows of the table `secrets`, of which no secret is ever listed; one an attempt."""
 
     def __init__(self, storage: DataStorage) -> None:
         self._table = storage.table(SECRETS_TABLE)

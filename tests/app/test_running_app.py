@@ -144,7 +144,7 @@ def test_given_a_container_of_the_users_own_when_exported_then_delivered_there_a
     (blob,) = storage.list_blobs("theirs")
     assert blob.name.startswith("Event-")
     assert list(storage.list_blobs("exports", f"shop/Event/{export['id']}/")) == []
-    rows = storage.table("secrets").query_entities("PartitionKey eq 'destinations'")
+    rows = storage.table("secrets").query_entities("PartitionKey eq '~destinations'")
     assert list(rows) == []
 
 

@@ -213,3 +213,18 @@ def test_given_a_sas_that_expires_before_the_file_is_written_when_served_then_fa
         "containerUrl has a SAS that expired; make a new one",
     )
     assert list(storage.list_blobs(f"landing-{app}")) == []
+
+
+def test_given_tasks_in_every_state_when_those_left_behind_are_listed_then_the_old_ones_that_have_not_ended(
+    tasks, app, put_raw, landing
+) -> None:
+    put_raw("events/2025-03-23/a.ndjson", EVENTS)
+    queued, started, ended = (tasks.create(app, "events", body(landing)).id for _ in range(3))
+    tasks.plan(app, started)
+    run(tasks, app, ended)
+
+    def left(before) -> list[str]:
+        return [task.id for task in tasks.registry.unended(before) if task.app == app]
+
+    assert sorted(left(now() + timedelta(seconds=1))) == [queued, started]
+    assert left(now() - timedelta(seconds=30)) == []

@@ -1,0 +1,108 @@
+"""HTTP functions against the real host: an exception would be an empty 500, a doubled option is one text."""
+
+import asyncio
+import inspect
+import json
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+from mobexport import app as wiring
+from mobexport import config as config_module
+from mobexport import settings as settings_module
+from mobexport.config import ExportsConfig
+from mobexport.contract import parse_list_options
+from mobexport.errors import RequestError
+from mobexport.pipeline.export_list import parse_list_query
+from mobexport.pipeline.states import State
+from mobexport.settings import read_settings
+from triggers import batches, export_tasks, exports
+from triggers.http import read_json
+
+LOCAL = {
+    "DATA_STORAGE": "UseDevelopmentStorage=true",
+    "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
+    "EXPORT_API_AUTH": "none",
+}
+CLIENT = json.dumps(
+    {
+        "taskHubName": "x",
+        "creationUrls": {},
+        "managementUrls": {"id": "x"},
+        "baseUrl": "",
+        "requiredQueryStringParameters": "",
+        "rpcBaseUrl": "http://127.0.0.1:1/",
+    }
+)
+FUNCTIONS = {
+    built.get_function_name(): built.get_user_function()
+    for module in (exports, batches, export_tasks)
+    for built in (builder.build() for builder in module.blueprint.sdk._function_builders)
+}
+BODIES = {
+    "request_export": {"exportType": "Tag", "app": "a"},
+    "request_batch": {"exportTypes": ["Tag"], "app": "a"},
+}
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """An app whose storage client has a bug."""
+
+    def bug() -> Any:
+        raise KeyError("https://a/c?sig=SECRET")
+
+    read = read_settings(LOCAL)
+    for module in (wiring, settings_module):
+        monkeypatch.setattr(module, "get_settings", lambda: read)
+    for module in (wiring, config_module):
+        monkeypatch.setattr(module, "get_config", ExportsConfig)
+    monkeypatch.setattr(wiring, "get_storage", bug)
+    for cached in (wiring.registry, wiring.export_tasks):
+        cached.cache_clear()
+
+
+def answer(name: str) -> func.HttpResponse:
+    params = {"exportId": "e", "batchId": "b", "app": "a", "taskId": "t", "taskType": "events"}
+    request = func.HttpRequest(
+        "POST",
+        "http://localhost/api/exports/batches/exportTasks",
+        headers={},
+        params={} if "export_task" not in name else {"api-version": "2014-12-01"},
+        route_params=params,
+        body=json.dumps(BODIES.get(name, {})).encode(),
+    )
+    function = FUNCTIONS[name]
+    if inspect.iscoroutinefunction(function):
+        return asyncio.run(function(req=request, client=CLIENT))
+    return function(req=request)
+
+
+@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"health"}))
+def test_given_a_bug_when_a_function_is_called_then_a_500_with_a_body_and_no_secret(
+    broken, caplog, name: str
+) -> None:
+    found = answer(name)
+    assert found.status_code == 500
+    body = json.loads(found.get_body())
+    assert "unexpected failure" in (body.get("detail") or body["error"]["message"])
+    assert "SECRET" not in found.get_body().decode() + caplog.text
+    assert "KeyError" in caplog.text
+
+
+def test_given_a_body_in_chunks_when_read_then_the_caller_learns_what_the_host_does_to_it() -> None:
+    empty = func.HttpRequest("POST", "http://localhost/api/exports", body=b"")
+    with pytest.raises(RequestError, match="Content-Length"):
+        read_json(empty)
+
+
+def test_given_an_option_twice_when_read_then_refused_or_a_list_never_the_last_one() -> None:
+    # The host makes `?limit=1&LIMIT=2` one option `1,2`, under the first spelling.
+    assert parse_list_query({"STATE": "failed,Empty"}).states == (State.FAILED, State.EMPTY)
+    for query in ({"limit": "1,2"}, {"createdFrom": "2025-01-01,2025-01-02"}, {"exportType": "Tag,Event"}):
+        with pytest.raises(RequestError):
+            parse_list_query(query)
+    for query in ({"$top": "1,2"}, {"$SKIP": "0,1"}, {"$orderby": "taskId,state"}):
+        with pytest.raises(RequestError):
+            parse_list_options(query)

@@ -1,0 +1,213 @@
+"""The timers, fired by hand in a running app: what was missed is asked for, goes on, or goes."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mobexport import ids
+from mobexport.clock import stamp
+from mobexport.config import ExportsConfig
+from mobexport.contract import TaskState
+from mobexport.export_api.task_registry import TaskRegistry
+from mobexport.export_api.tasks import ExportTasks
+from mobexport.settings import read_settings
+from mobexport.storage import EXPORTS_TABLE, DataStorage
+from samples.app import App
+from samples.processes import free_ports
+from samples.scripted_export_api import ScriptedExportApi
+
+EVENT = b'{"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00Z"}\n'
+ONE_DAY = {"exportType": "Event", "startDate": "2025-03-23", "endDate": "2025-03-23"}
+# Run at the start of the app's process: its own clock is days ahead, the host's is not.
+SHIFTED = """
+import datetime, os
+from mobexport import clock
+real = clock.now
+clock.now = lambda: real() + datetime.timedelta(days=float(os.environ["SHIFT_DAYS"]))
+"""
+
+
+@pytest.fixture
+def settings(azurite) -> dict[str, str]:
+    return {
+        "DATA_STORAGE": azurite.connection_string,
+        "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
+        "EXPORT_API_AUTH": "none",
+    }
+
+
+@pytest.fixture
+def storage(settings) -> DataStorage:
+    return DataStorage(read_settings(settings))
+
+
+@contextmanager
+def running(azurite, folder: Path, config: str, **extra: str) -> Iterator[App]:
+    (folder / "sitecustomize.py").write_text(SHIFTED)
+    (folder / "exports.toml").write_text(config)
+    quick = {"POLL_FIRST_SECONDS": "0.5", "POLL_MAX_SECONDS": "1", "SHIFT_DAYS": "0"}
+    places = {"EXPORTS_CONFIG": str(folder / "exports.toml"), "PYTHONPATH": str(folder)}
+    with App(azurite, folder, free_ports(1)[0], host="devhost", **{**quick, **places, **extra}) as app:
+        yield app
+
+
+def restarted(app: App, **settings: str) -> None:
+    app.kill()
+    app._env |= settings
+    app.restart()
+
+
+def fire(app: App, timer: str) -> None:
+    assert app.post(f"/admin/functions/{timer}", {})[0] == 202
+
+
+def until(app: App, found: Callable[[], Any]) -> Any:
+    """The first answer that says yes."""
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline:
+        if answer := found():
+            return answer
+        time.sleep(0.2)
+    raise AssertionError(f"nothing after 40 s: {app.log.read_text()[-3000:]}")
+
+
+def state(app: App, export_id: str) -> str:
+    return str(app.get(f"/api/exports/{export_id}")[1]["state"])
+
+
+def instance(app: App, name: str) -> str | None:
+    """State of an orchestration; None if there is none."""
+    status, found = app.get(f"/runtime/webhooks/durabletask/instances/{name}")
+    return None if status == 404 else str(found["runtimeStatus"])
+
+
+def age(storage: DataStorage, row: str) -> None:
+    """An export's row, as if nobody had written it for an hour."""
+    table = storage.table(EXPORTS_TABLE)
+    table.update_entity(
+        {
+            "PartitionKey": "exports",
+            "RowKey": row,
+            "updated_at": stamp(datetime.now(UTC) - timedelta(hours=1)),
+        }
+    )
+
+
+def test_given_days_of_downtime_when_the_schedule_fires_then_each_missed_day_is_exported(
+    azurite, storage, tmp_path
+) -> None:
+    config = '[apps.timed]\nschedule = {at = "00:00", types = ["Event", "Tag"], late_days = 1}\n'
+    # Midnight may come while this runs.
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    through = {"PartitionKey": "schedules", "RowKey": "timed", "through": str(yesterday - timedelta(days=3))}
+    storage.table(EXPORTS_TABLE).upsert_entity(through)
+
+    def noted() -> date:
+        row = storage.table(EXPORTS_TABLE).get_entity("schedules", "timed")
+        return date.fromisoformat(row["through"])
+
+    with running(azurite, tmp_path, config) as app:
+        fire(app, "request_due_exports")
+        until(app, lambda: noted() >= yesterday)
+        missed = [str(yesterday - timedelta(days=n)) for n in (2, 1, 0)]
+
+        def ended() -> list[dict[str, Any]]:
+            exports = app.get("/api/exports?app=timed")[1]["exports"]
+            return exports if all(one["phase"] == "done" for one in exports) and len(exports) >= 4 else []
+
+        found = until(app, ended)
+        assert {one["state"] for one in found} == {"Empty"}
+        windows = [one["window"] for one in found if one["exportType"] == "Event"]
+        assert [window for window in windows if window[0] in missed] == [[day, day] for day in missed]
+        assert [one["exportType"] for one in found].count(
+            "Tag"
+        ) == noted().toordinal() - yesterday.toordinal() + 1
+        # Fired again, nothing is due.
+        count = len(found)
+        fire(app, "request_due_exports")
+        time.sleep(0.5)
+        assert len(app.get("/api/exports?app=timed")[1]["exports"]) == count or noted() > yesterday
+
+
+def left_task(settings: dict[str, str], storage: DataStorage) -> str:
+    """Id of a task of the Export API that is kept, and not started."""
+    config = ExportsConfig.model_validate({"apps": {"left": {}}})
+    storage.container("landing-left")
+    body = {
+        "containerUrl": storage.container_write_url("landing-left", timedelta(hours=1)),
+        "exportFormat": "JsonBlob",
+        "startDate": "2025-03-23",
+        "endDate": "2025-03-23",
+    }
+    return ExportTasks(read_settings(settings), config, storage).create("left", "events", body).id
+
+
+def test_given_what_crashes_left_undone_when_reconciled_then_it_goes_on_to_its_end(
+    azurite, settings, storage, tmp_path, monkeypatch
+) -> None:
+    raw = storage.container("raw")
+    for name in ("undone", "left"):
+        raw.upload_blob(f"{name}/events/2025-03-23/a.ndjson", EVENT, overwrite=True)
+    asleep = {"TRIGGER_GRACE_SECONDS": "3600", "AzureWebJobs.exported_file.Disabled": "true"}
+    with running(azurite, tmp_path, "[apps.undone]\n[apps.left]\n", **asleep) as app:
+        # Collected, and neither trigger nor run is there to process it.
+        export = app.post("/api/exports", {**ONE_DAY, "app": "undone"})[1]["id"]
+        until(app, lambda: state(app, export) == "Processing")
+        run = f"run-{export}-1"
+        app.post(f"/runtime/webhooks/durabletask/instances/{run}/terminate?reason=lost", {})
+        until(app, lambda: instance(app, run) == "Terminated")
+        # A task of the Export API whose row was kept an hour ago, and the call died before its start.
+        with monkeypatch.context() as patch:
+            patch.setattr(ids, "_last", 0)
+            patch.setattr(ids.time, "time_ns", lambda: int((time.time() - 3600) * 1e9))
+            left = left_task(settings, storage)
+        restarted(app, TRIGGER_GRACE_SECONDS="0.5")
+        fire(app, "reconcile")
+        time.sleep(0.5)
+        assert state(app, export) == "Processing"  # its row is young: it may be going
+        age(storage, export)
+        fire(app, "reconcile")
+        until(app, lambda: state(app, export) == "Succeeded")
+        task = until(app, lambda: (one := TaskRegistry(storage).get("left", left)).date_completed and one)
+        assert task.state is TaskState.SUCCEEDED
+        log = app.log.read_text()
+        assert f"export {export} was left in state Processing; it goes on" in log
+
+
+def test_given_what_is_past_its_time_when_purged_then_it_is_gone_and_what_runs_stays(
+    azurite, storage, tmp_path
+) -> None:
+    storage.container("raw").upload_blob("aged/events/2025-03-23/a.ndjson", EVENT, overwrite=True)
+    with ScriptedExportApi() as api:
+        api.states = ("Queued",)
+        config = f'[apps.aged]\n[apps.stuck]\nsource = {{url = "{api.url}"}}\n'
+        with running(azurite, tmp_path, config) as app:
+            done = app.post("/api/exports", {**ONE_DAY, "app": "aged"})[1]["id"]
+            stuck = app.post("/api/exports", {**ONE_DAY, "app": "stuck"})[1]["id"]
+            until(app, lambda: (state(app, done), state(app, stuck)) == ("Succeeded", "Queued"))
+            until(app, lambda: instance(app, f"run-{done}-1") == "Completed")
+            left = "landing-0123456789abcdef0123"
+            storage.container(left)
+            collects = api.jobs[0].description.rpartition("/")[2]
+            ended = {f"run-{done}-1", f"poll-{done}-1", f"process-{done}-1"}
+
+            fire(app, "purge")
+            time.sleep(1)
+            assert all(instance(app, name) for name in ended)
+            assert storage.container(left, create=False).exists()
+
+            restarted(app, SHIFT_DAYS="20")
+            assert instance(app, f"run-{done}-1") == "Completed"
+            fire(app, "purge")
+            until(app, lambda: not storage.container(left, create=False).exists())
+            until(app, lambda: "purged: " in app.log.read_text())
+            assert {name for name in ended if instance(app, name)} == set()
+            # By filter without an ended state the host would have deleted these.
+            assert instance(app, f"run-{stuck}-1") == instance(app, f"poll-{stuck}-1") == "Running"
+            assert storage.container(collects, create=False).exists()
+            assert (state(app, done), state(app, stuck)) == ("Succeeded", "Queued")

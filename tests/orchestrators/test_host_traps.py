@@ -1,0 +1,150 @@
+"""What the recordings of the real host warn of, met by the orchestrators in virtual time."""
+
+import importlib
+import inspect
+import json
+import math
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mobexport import durable_names as names
+from mobexport.errors import Rejected
+from mobexport.pipeline.export_api_client import _seconds
+from mobexport.pipeline.poll_policy import PollPolicy, PollProgress, delay
+from mobexport.pipeline.states import State
+from mobexport.retry_policy import MUST_HAPPEN, STEP, next_delay
+from mobexport.settings import Settings
+from orchestrators.deliver_notification import DELIVERY
+from orchestrators.steps import reason, step_failed
+
+# `maximumShortTimerDuration`: a longer timer becomes several, which a race cannot cancel as one.
+SHORT_TIMER = timedelta(days=6)
+
+
+def longest(name: str) -> float:
+    """The upper bound of a numeric setting."""
+    return next(one.le for one in Settings.model_fields[name].metadata if hasattr(one, "le"))
+
+
+@given(st.one_of(st.text(max_size=30), st.floats().map(str), st.integers().map(str), st.datetimes().map(str)))
+def test_given_any_retry_after_when_read_then_a_number_of_seconds_within_a_day_or_nothing(text: str) -> None:
+    found = _seconds(text)
+    assert found is None or (math.isfinite(found) and 0 <= found <= 86_400)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("120", 120), ("-5", 0), ("1e9", 86_400), ("inf", 86_400), ("nan", None), ("soon", None),
+     ("Wed, 21 Oct 2015 07:28:00 GMT", 0), ("Wed, 21 Oct 9999 07:28:00 GMT", 86_400),
+     ("Wed, 99 Oct 2015 07:28:00 GMT", None)],
+)  # fmt: skip
+def test_given_a_retry_after_when_read_then_as_seconds(text: str, seconds: float | None) -> None:
+    assert _seconds(text) == seconds
+
+
+def test_given_the_longest_waits_there_are_when_made_timers_then_all_are_short_ones() -> None:
+    most = longest("poll_max_seconds")
+    policy = PollPolicy(first=most, most=most, queue_deadline=1, run_deadline=1, total_deadline=1)
+    progress = PollProgress(99, 0, None, State.QUEUED, None)
+    throttled = {"retryable": True, "retryAfter": _seconds("1e99")}
+    waits = [delay(policy, progress, token, _seconds("1e99")) for token in "abcdefgh"]
+    waits += [next_delay(one, 9, "t", throttled) or 0 for one in (STEP, MUST_HAPPEN, DELIVERY)]
+    waits += [longest("trigger_grace_seconds") * 1.2]
+    assert max(waits) >= 86_400
+    assert timedelta(seconds=max(waits)) < SHORT_TIMER
+
+
+@pytest.mark.parametrize("event", ["processed", "cancel"])
+def test_given_an_event_that_wins_when_the_run_ends_then_it_does_not_wait_for_the_timer(
+    make_pipeline, event: str
+) -> None:
+    pipeline = make_pipeline()
+    began = pipeline.h.now
+    if event == "cancel":
+        pipeline.states = ["Queued"]
+        pipeline.policy = PollPolicy(
+            first=3000, most=3000, queue_deadline=9999, run_deadline=9999, total_deadline=9999
+        )
+        pipeline.h.schedule(5, pipeline.cancel)
+    run = pipeline.start()
+    pipeline.h.run()
+    assert pipeline.h.status(run).runtime_status == "Completed"
+    # 60 seconds of grace for the trigger, 3,000 for the next poll: none of them was sat out.
+    assert pipeline.h.status(run).updated - began < timedelta(seconds=40)
+
+
+# As recorded: the host's reason, then its details; a child that was terminated; an exception without a text.
+FAILED = [
+    (
+        'Activity function \'flaky\' failed:  ValueError: flaky attempt 1 \n {"$type":"System.Exception"}',
+        "Activity function 'flaky' failed:  ValueError: flaky attempt 1 ",
+    ),
+    ("kid2 \n None", "kid2 "),
+    ("Activity function 'k' failed:  KeyError: ", "Activity function 'k' failed:  KeyError: "),
+    ("", "no reason given"),
+    ("\n", "no reason given"),
+    ("x" * 90_000, "x" * 500),
+]
+
+
+@pytest.mark.parametrize(("text", "first"), FAILED, ids=range(len(FAILED)))
+def test_given_a_failure_as_the_host_words_it_when_kept_then_its_first_line_alone(
+    text: str, first: str
+) -> None:
+    assert reason(Exception(text)) == first
+    assert step_failed(Exception(text))["error"]["retryable"]
+
+
+def test_given_a_poll_that_dies_as_an_instance_when_run_then_the_attempt_ends_and_says_so(pipeline) -> None:
+    run = pipeline.start()
+    pipeline.states = ["Queued"]
+    pipeline.h.schedule(9, lambda: pipeline.h.terminate(names.poll_instance("e", 1), "by hand"))
+    pipeline.h.run()
+    assert pipeline.h.status(run).runtime_status == "Completed"
+    (ended,) = pipeline.ends
+    assert (ended["state"], ended["error"]["code"]) == ("Failed", "PollingFailed")
+    assert "by hand" in ended["error"]["message"]
+
+
+def test_given_an_instance_that_is_suspended_when_hints_come_then_it_goes_on_alone_when_resumed(
+    memory_app,
+) -> None:
+    app = memory_app()
+    process = names.process_instance(app.row.id, 1)
+    with app.wired():
+        app.blob_event()
+        app.h.suspend(process, "an operator looks")
+        app.start()
+        app.h.run(until=app.h.now + timedelta(minutes=5))
+        assert app.h.status(process).runtime_status == "Suspended"
+        assert app.registry.get(app.row.id).state is State.PROCESSING
+        app.h.resume(process, "done")
+        app.h.run()
+    assert app.registry.get(app.row.id).state is State.SUCCEEDED
+    assert len(app.app.called(names.COMMIT_EXPORT)) == 1
+
+
+def test_given_large_texts_from_outside_when_run_then_nothing_large_is_on_the_wire(memory_app) -> None:
+    app = memory_app()
+    app.api.failures = [Rejected("x" * 100_000)]
+    app.answers = [Rejected("y" * 100_000)] * 9
+    with app.wired():
+        app.start()
+        app.h.run()
+    assert app.registry.get(app.row.id).state is State.FAILED
+    sizes = {
+        f"{instance} {event['EventType']}": len(json.dumps(event))
+        for instance in app.h.instances()
+        for event in app.h.history(instance)
+    }
+    # Beyond 45 KB the host moves a text to a blob of its own, read again in every episode.
+    assert max(sizes.values()) < 16_000, max(sizes, key=sizes.__getitem__)
+
+
+def test_given_the_orchestrators_when_looked_at_then_all_are_generators() -> None:
+    for name in names.ORCHESTRATORS:
+        module = importlib.import_module(f"orchestrators.{name}")
+        assert inspect.isgeneratorfunction(getattr(module, name)), name
