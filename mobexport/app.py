@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from mobexport.clock import now
-from mobexport.config import find_endpoint, get_config
+from mobexport.config import App, find_endpoint, get_config
 from mobexport.errors import DataError, Unavailable
 from mobexport.export_api.authentication import check_caller
 from mobexport.export_api.tasks import ExportTasks
@@ -144,13 +144,13 @@ def purger() -> Purger:
 
 def run_input(row: ExportRow) -> dict[str, Any]:
     """Input of `run_export`: a snapshot of the settings, so that a running export never sees a change."""
-    settings = get_settings()
+    settings, own = get_settings(), get_config().apps.get(row.request.app, App())
     policy = PollPolicy(
         first=settings.poll_first_seconds,
         most=settings.poll_max_seconds,
-        queue_deadline=settings.queue_deadline.total_seconds(),
-        run_deadline=settings.run_deadline.total_seconds(),
-        total_deadline=settings.total_deadline.total_seconds(),
+        queue_deadline=(own.queue_deadline or settings.queue_deadline).total_seconds(),
+        run_deadline=(own.run_deadline or settings.run_deadline).total_seconds(),
+        total_deadline=(own.total_deadline or settings.total_deadline).total_seconds(),
     )
     return {
         "version": 1,

@@ -30,7 +30,7 @@ from pydantic import (
 from mobexport import export_types
 from mobexport.errors import ConfigError, NotFound, UnknownExportType
 from mobexport.schedule import Schedule
-from mobexport.settings import GUID, Settings, get_settings, is_loopback
+from mobexport.settings import GUID, Duration, Settings, check_total_deadline, get_settings, is_loopback
 
 APP_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 """Names of apps are folder names, table keys and URL segments at once."""
@@ -82,10 +82,20 @@ class App(_Table):
     """Names of the targets that hear of this app's exports when a request names none."""
     parallel: int = Field(4, ge=1, le=32)
     """How many exports of a batch, or of the schedule, run at once."""
+    queue_deadline: Duration | None = None
+    run_deadline: Duration | None = None
+    total_deadline: Duration | None = None
+    """Instead of QUEUE_DEADLINE, RUN_DEADLINE and TOTAL_DEADLINE."""
     source: Source | None = None
     """An Export API of this app's own; none: `[source]`."""
     schedule: Schedule | None = None
     """What is exported every day; none: nothing."""
+
+    @model_validator(mode="after")
+    def _sas(self) -> App:
+        if self.total_deadline is not None:
+            check_total_deadline("total_deadline", self.total_deadline)
+        return self
 
 
 class WebhookTarget(_Table):

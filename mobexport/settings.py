@@ -152,12 +152,7 @@ class Settings(BaseSettings):
             )
         if self.poll_max_seconds < self.poll_first_seconds:
             raise ValueError("POLL_MAX_SECONDS: must not be smaller than POLL_FIRST_SECONDS")
-        if self.total_deadline + SAS_MARGIN > MAX_SAS_LIFETIME:
-            longest = MAX_SAS_LIFETIME - SAS_MARGIN
-            raise ValueError(
-                f"TOTAL_DEADLINE: must not exceed {longest} ([d.]hh:mm:ss), since the container's SAS"
-                " cannot live longer than 6.5 days"
-            )
+        check_total_deadline("TOTAL_DEADLINE", self.total_deadline)
         if not self.export_api_authority.startswith("https://") and not (
             self.is_local and is_loopback(self.export_api_authority)
         ):
@@ -208,6 +203,16 @@ class Settings(BaseSettings):
             self.azure_functions_environment == "Development"
             and not self.website_instance_id
             and is_loopback(f"http://{self.website_hostname}")
+        )
+
+
+def check_total_deadline(name: str, value: timedelta) -> None:
+    """Raises ValueError, naming the setting, if no SAS could live as long as an attempt."""
+    longest = MAX_SAS_LIFETIME - SAS_MARGIN
+    if value > longest:
+        raise ValueError(
+            f"{name}: must not exceed {longest} ([d.]hh:mm:ss), since the container's SAS"
+            " cannot live longer than 6.5 days"
         )
 
 

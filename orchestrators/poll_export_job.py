@@ -23,11 +23,13 @@ def poll_export_job(context: Context) -> Steps:
     cancel = context.wait_for_external_event(names.CANCEL)
     for _ in range(policy.polls_per_generation):
         outcome = yield from once(context, names.CHECK_EXPORT_JOB, {**step, "polls": progress.polls})
-        progress, end = observe(policy, progress, outcome, context.current_utc_datetime)
+        now = context.current_utc_datetime
+        progress, end = observe(policy, progress, outcome, now)
         if end is not None:
             return end
         error = outcome.get("error") or outcome["ok"]
-        yield from pause(context, delay(policy, progress, given["exportId"], error.get("retryAfter")), cancel)
+        wait = delay(policy, progress, given["exportId"], error.get("retryAfter"), now)
+        yield from pause(context, wait, cancel)
     # No cancel is lost here: the next generation begins with a poll, and a poll looks at the flag.
     context.continue_as_new({**given, "progress": progress.to_json()})
     return None

@@ -68,6 +68,12 @@ class ScriptedExportApi:
         self.error: str | None = None
         self.jobs: list[Job] = []
         self.calls: list[str] = []
+        self.callers: set[str] = set()
+        """What stood in `Authorization`."""
+        self.apps: set[str] = set()
+        """The paths of the apps that were asked for, up to `/devices`."""
+        self.most_open = 0
+        """So many jobs at most had not ended when another one was created, that one included."""
         self.faults: list[Fault | None] = []
         self.create_faults: list[Fault | None] = []
         self.hide_newest = 0
@@ -117,6 +123,7 @@ class ScriptedExportApi:
                 self.error,
             )
             self.jobs.append(job)
+            self.most_open = max(self.most_open, sum(not one.written for one in self.jobs))
         return self._shown(job, "Queued")
 
     def _status(self, job: Job) -> dict[str, Any]:
@@ -160,7 +167,10 @@ class ScriptedExportApi:
         class Handler(BaseHTTPRequestHandler):
             def _serve(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                api.calls.append(f"{self.command} {urlsplit(self.path).path.rsplit('/', 1)[-1]}")
+                path = urlsplit(self.path).path
+                api.calls.append(f"{self.command} {path.rsplit('/', 1)[-1]}")
+                api.callers.add(self.headers.get("Authorization", ""))
+                api.apps.add(path.partition("/devices/")[0])
                 fault = api._take(api.create_faults) if self.command == "POST" else None
                 fault = fault or api._take(api.faults) or Fault()
                 if fault.drop == "before":

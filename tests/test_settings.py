@@ -79,6 +79,8 @@ def test_given_the_samples_when_read_then_they_are_valid() -> None:
         ('[apps."x"]\nchecks = "loose"', "apps.x.checks"),
         ('[apps."x"]\nnotify = ["gone"]', "there is no [targets.gone]"),
         ('[apps."../x"]', "use 1-64"),
+        ('[apps.x]\ntotal_deadline = "6.12:00:00"', "total_deadline: must not exceed"),
+        ('[apps.x]\nqueue_deadline = "soon"', "apps.x.queue_deadline"),
         ('[targets.t]\nkind = "fax"', "targets.t"),
         ('[targets.t]\nkind = "webhook"\nurl = "http://example.com"\nsecret_setting = "S"', "https"),
         ("[appz]", "appz"),

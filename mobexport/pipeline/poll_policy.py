@@ -56,10 +56,23 @@ class PollProgress:
         return cls(**{**value, **times})
 
 
-def delay(policy: PollPolicy, progress: PollProgress, token: str, retry_after: float | None) -> float:
-    """Seconds until the next poll: doubling, with jitter, `Retry-After` as a lower bound."""
+def delay(
+    policy: PollPolicy, progress: PollProgress, token: str, retry_after: float | None, now: datetime
+) -> float:
+    """Seconds until the next poll: doubling, with jitter, and not before `Retry-After` or the deadline."""
     number = progress.polls + progress.errors - 1
-    return max(backoff(policy.first, policy.most, max(number, 0), token), retry_after or 0.0)
+    wanted = min(retry_after or 0.0, _time_left(policy, progress, now))
+    return max(backoff(policy.first, policy.most, max(number, 0), token), wanted)
+
+
+def _time_left(policy: PollPolicy, progress: PollProgress, now: datetime) -> float:
+    limits = {State.QUEUED: policy.queue_deadline, State.RUNNING: policy.run_deadline}
+    here = limits.get(State(progress.state), policy.total_deadline)
+    ends = (
+        progress.began + timedelta(seconds=policy.total_deadline),
+        progress.since + timedelta(seconds=here),
+    )
+    return (min(ends) - now).total_seconds()
 
 
 def passed_deadline(policy: PollPolicy, progress: PollProgress, now: datetime) -> str | None:

@@ -4,7 +4,7 @@ import importlib
 import inspect
 import json
 import math
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -22,6 +22,7 @@ from orchestrators.steps import reason, step_failed
 
 # `maximumShortTimerDuration`: a longer timer becomes several, which a race cannot cancel as one.
 SHORT_TIMER = timedelta(days=6)
+START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def longest(name: str) -> float:
@@ -47,10 +48,10 @@ def test_given_a_retry_after_when_read_then_as_seconds(text: str, seconds: float
 
 def test_given_the_longest_waits_there_are_when_made_timers_then_all_are_short_ones() -> None:
     most = longest("poll_max_seconds")
-    policy = PollPolicy(first=most, most=most, queue_deadline=1, run_deadline=1, total_deadline=1)
-    progress = PollProgress(99, 0, None, State.QUEUED, None)
+    policy = PollPolicy(first=most, most=most, queue_deadline=9e5, run_deadline=9e5, total_deadline=9e5)
+    progress = PollProgress(99, 0, START, State.QUEUED, START)
     throttled = {"retryable": True, "retryAfter": _seconds("1e99")}
-    waits = [delay(policy, progress, token, _seconds("1e99")) for token in "abcdefgh"]
+    waits = [delay(policy, progress, token, _seconds("1e99"), START) for token in "abcdefgh"]
     waits += [next_delay(one, 9, "t", throttled) or 0 for one in (STEP, MUST_HAPPEN, DELIVERY)]
     waits += [longest("trigger_grace_seconds") * 1.2]
     assert max(waits) >= 86_400

@@ -47,10 +47,25 @@ def test_given_retry_after_when_delayed_then_not_before() -> None:
 
 
 def test_given_polls_when_delayed_then_doubling_to_the_cap() -> None:
-    delays = [delay(POLICY, PollProgress(n, 0, NOW, State.RUNNING, NOW), "t", None) for n in range(1, 12)]
+    delays = [
+        delay(POLICY, PollProgress(n, 0, NOW, State.RUNNING, NOW), "t", None, NOW) for n in range(1, 12)
+    ]
     assert 4 <= delays[0] <= 6
     assert 240 <= delays[-1] <= 360
-    assert delay(POLICY, BEGAN, "t", 999) == 999
+    assert delay(POLICY, BEGAN, "t", 999, NOW) == 999
+
+
+@pytest.mark.parametrize(("state", "seconds"), [("Queued", 3600), ("Running", 7200), ("Submitted", 10_000)])
+def test_given_a_server_that_asks_to_wait_for_a_day_when_delayed_then_no_longer_than_the_deadline(
+    state: str, seconds: int
+) -> None:
+    since = NOW + timedelta(seconds=100)
+    progress = PollProgress(1, 0, NOW, state, since)
+    waited = delay(POLICY, progress, "t", 86_400, since + timedelta(seconds=50))
+    assert waited == min(seconds - 50, 10_000 - 150)
+    # And then the limit is over.
+    end = since + timedelta(seconds=50 + waited)
+    assert observe(POLICY, progress, {"ok": {"state": state}}, end)[1] is not None
 
 
 @pytest.mark.parametrize(
