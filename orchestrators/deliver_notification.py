@@ -12,7 +12,7 @@ from orchestrators.steps import call
 blueprint = Blueprint()
 
 DELIVERY: Final = RetryPolicy(first=5, most=3600, attempts=15)
-"""About seven hours in all."""
+"""About five and a half hours in all."""
 
 
 @blueprint.orchestrator

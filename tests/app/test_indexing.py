@@ -14,6 +14,7 @@ CODE = """
 import inspect, json, function_app
 print(json.dumps([
     {"name": f.get_function_name(), "bindings": [json.loads(b) for b in f.get_raw_bindings()],
+     "async": inspect.iscoroutinefunction(f.get_user_function()),
      "parameters": list(inspect.signature(f.get_user_function()).parameters)}
     for f in function_app.app.get_functions()
 ]))
@@ -47,6 +48,21 @@ def test_given_the_app_when_indexed_then_arguments_and_bindings_agree() -> None:
 def test_given_the_app_when_indexed_then_only_health_and_the_export_api_are_anonymous() -> None:
     anonymous = {f["name"] for f in _functions() for b in f["bindings"] if b.get("authLevel") == "ANONYMOUS"}
     assert anonymous == {"health", "list_export_tasks", "get_export_task", "create_export_task"}
+
+
+def test_given_the_app_when_indexed_then_each_route_has_one_method() -> None:
+    # Without one HEAD, OPTIONS and everything else would reach it.
+    triggers = [b for f in _functions() for b in f["bindings"] if b["type"] == "httpTrigger"]
+    assert len(triggers) >= 10
+    for trigger in triggers:
+        assert len(trigger["methods"]) == 1, trigger["route"]
+
+
+def test_given_the_app_when_indexed_then_whatever_has_a_durable_client_is_async() -> None:
+    # A sync function with a client fails on the real host at its first call.
+    with_client = [f for f in _functions() if any(b["type"] == "durableClient" for b in f["bindings"])]
+    assert len(with_client) >= 10
+    assert [f["name"] for f in with_client if not f["async"]] == []
 
 
 def test_given_the_blob_trigger_when_compared_then_it_matches_what_collecting_writes() -> None:

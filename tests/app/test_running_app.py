@@ -79,6 +79,27 @@ def test_given_an_unknown_export_when_asked_for_then_404(running) -> None:
     assert running.post("/api/exports/none/cancel", {})[0] == 404
 
 
+ODD = ("a%2Fb", "a%5Cb", "a%23b", "a%3Fb", "%25", "a%20b", "%C3%A9", "'", "a%27b", "%00", "%7F", "x" * 2000)
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_given_an_id_that_is_none_when_asked_for_then_404_never_a_failure(running, odd: str) -> None:
+    for path in ("exports", "batches"):
+        assert running.get(f"/api/{path}/{odd}")[0] == 404
+    assert running.post(f"/api/exports/{odd}/cancel", {})[0] == 404
+    tasks = TASKS.format(app="shop")
+    assert running.get(f"{tasks}/{odd}?api-version=2014-12-01")[0] == 404
+    assert running.get(f"{TASKS.format(app=odd)}?api-version=2014-12-01")[0] == 404
+
+
+def test_given_the_app_when_indexed_by_the_host_then_no_function_has_an_error(running) -> None:
+    # A schedule, path or connection that is wrong takes its function away, and only this says so.
+    functions = [one["name"] for one in running.get("/admin/functions")[1]]
+    assert len(functions) > 30
+    for name in functions:
+        assert running.get(f"/admin/functions/{name}/status") == (200, {}), name
+
+
 def test_given_a_cancel_when_in_time_then_cancelled_and_the_next_request_is_a_new_attempt(running) -> None:
     _, first = running.post("/api/exports", {**ONE_DAY, "app": "slow"})
     status, _ = running.post(f"/api/exports/{first['id']}/cancel", {})

@@ -50,6 +50,12 @@ def test_given_any_cuts_when_ranges_are_read_then_each_line_once_and_whole(
         at += len(part)
 
 
+def test_given_no_raw_data_when_planned_then_there_is_a_bucket_all_the_same(tmp_path) -> None:
+    spec = scale_out.Spec("Event", ExportFormat.JSON, Selection((DAY, DAY)), ())
+    planned = scale_out.plan(spec, None, workdir=tmp_path, limits=DuckLimits(64, 64))
+    assert (planned.slices, planned.buckets) == ((), 1)
+
+
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(
     files=st.lists(
