@@ -21,7 +21,9 @@ def create_export_job(step: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.activity
 def check_export_job(step: dict[str, Any]) -> dict[str, Any]:
-    """`{exportId, attempt, polls}` → `{state, error, retryAfter}`."""
+    """`{exportId, attempt, policy, progress}` → `{state, error, retryAfter}`."""
     from mobexport import app
+    from mobexport.pipeline.poll_policy import PollPolicy, PollProgress
 
-    return app.collector(step["exportId"]).check_job(step["exportId"], step["attempt"], step["polls"])
+    policy, progress = PollPolicy(**step["policy"]), PollProgress.from_json(step["progress"])
+    return app.collector(step["exportId"]).check_job(step["exportId"], step["attempt"], policy, progress)

@@ -22,7 +22,8 @@ def poll_export_job(context: Context) -> Steps:
     step = {"exportId": given["exportId"], "attempt": given["attempt"]}
     cancel = context.wait_for_external_event(names.CANCEL)
     for _ in range(policy.polls_per_generation):
-        outcome = yield from once(context, names.CHECK_EXPORT_JOB, {**step, "polls": progress.polls})
+        asked = {**step, "policy": given["policy"], "progress": progress.to_json()}
+        outcome = yield from once(context, names.CHECK_EXPORT_JOB, asked)
         now = context.current_utc_datetime
         progress, end = observe(policy, progress, outcome, now)
         if end is not None:

@@ -18,6 +18,7 @@ from mobexport.errors import MobexportError, Rejected, Transient
 from mobexport.ids import new_container_suffix
 from mobexport.pipeline.destinations import Destinations
 from mobexport.pipeline.export_row import ExportRow
+from mobexport.pipeline.poll_policy import PollPolicy, PollProgress, delay, observe
 from mobexport.pipeline.registry import Registry
 from mobexport.pipeline.source import Job, JobSource
 from mobexport.pipeline.states import JOB_STATES, State
@@ -105,10 +106,13 @@ class Collector:
                 self.storage.delete_container(landing)
         return self._checked(row)
 
-    def check_job(self, export_id: str, attempt: int, polls: int) -> dict[str, Any]:
+    def check_job(
+        self, export_id: str, attempt: int, policy: PollPolicy, progress: PollProgress
+    ) -> dict[str, Any]:
         """The job's state in our words: `{"state", "error", "retryAfter"}`.
 
-        Raises Rejected for a state that the contract does not know: never "still running".
+        The row shows how far the polling is, and when it goes on by that policy. Raises Rejected for a state
+        that the contract does not know: never "still running".
         """
         row = self._row(export_id, attempt)
         assert row.job_id is not None
@@ -125,14 +129,20 @@ class Collector:
                 f"the Export API showed job {row.job_id} in unknown state {job.state[:40]!r}",
                 code="UnknownState",
             )
-        progress = {"polls": polls + 1, "polledAt": stamp()}
+        answer = {"state": str(state), "error": job.error, "retryAfter": job.retry_after}
+        at = clock.now()
+        after, end = observe(policy, progress, {"ok": answer}, at)
+        shown = {"polls": after.polls, "polledAt": stamp(at)}
+        if end is None:
+            wait = delay(policy, after, export_id, job.retry_after, at)
+            shown["nextPollAt"] = stamp(at + timedelta(seconds=wait))
         self.registry.change(
             export_id,
             attempt,
             # A job that failed ends the attempt; that move is the run's alone.
-            lambda now: replace(now, state=now.state if state.terminal else state, progress=progress),
+            lambda now: replace(now, state=now.state if state.terminal else state, progress=shown),
         )
-        return {"state": str(state), "error": job.error, "retryAfter": job.retry_after}
+        return answer
 
     def collect(self, export_id: str, attempt: int, *, accept_none: bool) -> dict[str, Any]:
         """Copies the landing container's files and writes `_complete.json` last.

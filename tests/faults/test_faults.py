@@ -195,6 +195,11 @@ def test_given_a_fault_when_an_export_runs_then_the_right_end_nothing_lost_nothi
         run.play()
         after = wiring.registry().get(run.row.id)
         assert (str(after.state), (after.error or {}).get("code")) == (case.state, case.code)
+        if case.code == "Configuration":
+            # It names the setting, and nobody asks again before it is changed.
+            assert "EXPORT_API_SCOPE" in after.error["message"]
+            assert api.faults == api.create_faults == []
+            assert sum(call.startswith("POST") for call in api.calls) <= 1
         assert len(api.jobs) == case.jobs
         assert run.curated() == [f"e{number}" for number in case.records]
         event = "completed" if case.code is None else "failed"

@@ -1,6 +1,8 @@
 """Create, check and collect against a real account and a scripted Export API."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -14,9 +16,14 @@ from mobexport.pipeline.collecting import (
     job_token,
     landing_of,
 )
+from mobexport.pipeline.poll_policy import PollPolicy, PollProgress
 from mobexport.pipeline.source import Job
 from mobexport.pipeline.states import State
+from mobexport.settings import SAS_MARGIN
 from mobexport.storage import EXPORTS_CONTAINER, DataStorage
+
+POLICY = PollPolicy(first=5, most=300, queue_deadline=3600, run_deadline=7200, total_deadline=10_000)
+BEGAN = PollProgress(0, 0, datetime.now(UTC), State.QUEUED, datetime.now(UTC))
 
 
 @pytest.fixture
@@ -75,7 +82,24 @@ def test_given_an_unknown_state_when_checked_then_an_error_never_running(
     job = create(collector, registry, row)
     source.jobs[job] = Job(job, "Paused")
     with pytest.raises(Rejected, match="unknown state 'Paused'"):
-        collector.check_job(row.id, 1, 0)
+        collector.check_job(row.id, 1, POLICY, BEGAN)
+
+
+def test_given_a_job_under_way_when_checked_then_the_export_shows_when_the_next_poll_is(
+    collector, registry, source, row
+) -> None:
+    create(collector, registry, row)
+    source.jobs["job-1"] = replace(source.jobs["job-1"], state="Started", retry_after=120.0)
+    later = PollProgress(6, 0, BEGAN.began, State.RUNNING, BEGAN.since)
+    for progress, low, high in ((BEGAN, 120, 120), (later, 240, 360)):
+        collector.check_job(row.id, 1, POLICY, progress)
+        shown = registry.get(row.id).progress
+        assert shown["polls"] == progress.polls + 1
+        at, then = (datetime.fromisoformat(shown[name]) for name in ("polledAt", "nextPollAt"))
+        assert low <= round((then - at).total_seconds()) <= high
+    source.jobs["job-1"] = replace(source.jobs["job-1"], state="Succeeded")
+    collector.check_job(row.id, 1, POLICY, later)
+    assert "nextPollAt" not in registry.get(row.id).progress
 
 
 def test_given_files_when_collected_then_copied_and_listed_last(
@@ -83,7 +107,7 @@ def test_given_files_when_collected_then_copied_and_listed_last(
 ) -> None:
     job = create(collector, registry, row)
     source.jobs[job] = Job(job, "Succeeded")
-    assert collector.check_job(row.id, 1, 0)["state"] == State.COLLECTING
+    assert collector.check_job(row.id, 1, POLICY, BEGAN)["state"] == State.COLLECTING
     landing = storage.container(registry.get(row.id).landing, create=False)
     landing.upload_blob("Event-1.json", b"[]")
     assert collector.collect(row.id, 1, accept_none=False) == {"files": 1}
@@ -97,7 +121,7 @@ def test_given_files_when_collected_then_copied_and_listed_last(
 def test_given_no_files_when_collected_then_none_until_accepted(collector, registry, source, row) -> None:
     job = create(collector, registry, row)
     source.jobs[job] = Job(job, "Succeeded")
-    collector.check_job(row.id, 1, 0)
+    collector.check_job(row.id, 1, POLICY, BEGAN)
     assert collector.collect(row.id, 1, accept_none=False) == {"none": True}
     assert collector.collect(row.id, 1, accept_none=True) == {"files": 0}
 
@@ -110,6 +134,11 @@ def test_given_the_sas_of_a_job_when_used_then_it_writes_and_cannot_read(
 
     job = create(collector, registry, row)
     client = ContainerClient.from_container_url(source.urls[job])
+    query = parse_qs(urlsplit(source.urls[job]).query)
+    assert query["sp"] == ["cw"]
+    # It outlives the deadline, counted from the attempt's begin, by the margin and no more.
+    ends = datetime.fromisoformat(row.began_at) + timedelta(seconds=3600) + SAS_MARGIN
+    assert abs(datetime.fromisoformat(query["se"][0]) - ends) < timedelta(minutes=2)
     client.upload_blob("x.json", b"[]")
     with pytest.raises(HttpResponseError):
         client.download_blob("x.json").readall()
@@ -156,7 +185,7 @@ def test_given_a_cancel_between_the_copy_and_the_end_of_collecting_when_collecte
 ) -> None:
     job = create(collector, registry, row)
     source.jobs[job] = replace(source.jobs[job], state="Succeeded")
-    collector.check_job(row.id, 1, 0)
+    collector.check_job(row.id, 1, POLICY, BEGAN)
     storage.container(registry.get(row.id).landing, create=False).upload_blob("Event-1.json", b"[]")
     copy = DataStorage.copy_blob
 
@@ -183,12 +212,12 @@ def test_given_a_task_that_shows_late_when_checked_then_tried_again_but_not_once
 
     source.status = gone
     with pytest.raises(Transient):
-        collector.check_job(row.id, 1, 0)
+        collector.check_job(row.id, 1, POLICY, BEGAN)
     source.jobs[job] = shown
-    collector.check_job(row.id, 1, 0)
+    collector.check_job(row.id, 1, POLICY, BEGAN)
     del source.jobs[job]
     with pytest.raises(Rejected):
-        collector.check_job(row.id, 1, 1)
+        collector.check_job(row.id, 1, POLICY, BEGAN)
 
 
 def test_given_an_attempt_that_ended_when_a_step_comes_again_then_it_does_nothing(
