@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import azure.functions as func
@@ -26,6 +26,7 @@ _ENDED: Final = [
     OrchestrationRuntimeStatus.Terminated,
 ]
 _SLICES: Final = 30
+_LONG_AGO: Final = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @blueprint.timer("0 */5 * * * *")
@@ -76,14 +77,16 @@ async def purge(timer: func.TimerRequest, client: Any) -> None:
     from mobexport import app
     from mobexport.clock import now
 
-    await purge_history(client, now() - timedelta(days=app.history_days()))
     if app.runs_pipeline():
         _log.info("purged: %s", await asyncio.to_thread(app.purger().purge, now()))
+    await purge_history(client, now() - timedelta(days=app.history_days()))
 
 
-async def purge_history(client: Client, before: Any) -> None:
-    """Purges Durable's history of what ended before that time, a day at a time: one large purge would run for
-    longer than its request may."""
+async def purge_history(client: Client, before: datetime) -> None:
+    """Purges Durable's history of what began before that time and has ended, a day at a time: one large purge
+    would run for longer than its request may. What is older still, after a long downtime, goes last."""
     for number in range(_SLICES):
         end = before - timedelta(days=number)
         await client.purge_instance_history_by(end - timedelta(days=1), end, _ENDED)
+    oldest = before - timedelta(days=_SLICES)
+    await client.purge_instance_history_by(_LONG_AGO, oldest, _ENDED)

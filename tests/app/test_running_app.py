@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def running(azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
     )
     raw = DataStorage(settings).container("raw")
-    for app in ("shop", "slow", "restarted", "listed", "batched"):
+    for app in ("shop", "slow", "restarted", "listed", "batched", "crowd", "rerun"):
         raw.upload_blob(f"{app}/events/2025-03-23/a.ndjson", EVENT, overwrite=True)
     state: Path = tmp_path_factory.mktemp("app")
     quick = {"POLL_FIRST_SECONDS": "0.5", "POLL_MAX_SECONDS": "1", "EXPORTS_CONFIG": str(state / "none.toml")}
@@ -55,6 +56,37 @@ def test_given_a_request_when_made_then_an_export_and_the_same_one_again(running
     assert (status, again["id"], again["state"]) == (200, first["id"], "Succeeded")
     status, problem = running.post(f"/api/exports/{first['id']}/cancel", {})
     assert (status, problem["title"]) == (409, "TooLate")
+
+
+def test_given_fifty_identical_requests_at_once_when_made_then_one_export_and_one_job(
+    running, azurite
+) -> None:
+    body = {**ONE_DAY, "app": "crowd"}
+    with ThreadPoolExecutor(25) as pool:
+        answers = list(
+            pool.map(lambda _: requests.post(f"{running.url}/api/exports", json=body, timeout=60), range(50))
+        )
+    assert sorted(answer.status_code for answer in answers) == [200] * 49 + [202]
+    (export,) = {answer.json()["id"] for answer in answers}
+    assert wait(running, export)["attempt"] == 1
+    _, tasks = running.get(f"{TASKS.format(app='crowd')}?api-version=2014-12-01")
+    assert len(tasks["value"]) == 1
+    instances = running.get("/runtime/webhooks/durabletask/instances?top=1000")[1]
+    mine = [one["instanceId"] for one in instances if export in one["instanceId"]]
+    assert sorted(mine) == [f"{kind}-{export}-1" for kind in ("poll", "process", "run")]
+
+
+def test_given_a_succeeded_export_when_rerun_then_the_next_attempt_replaces_it(running) -> None:
+    body = {**ONE_DAY, "app": "rerun"}
+    _, first = running.post("/api/exports", body)
+    status, problem = running.post("/api/exports", {**body, "rerun": True})
+    if status == 409:  # else it had ended before
+        assert problem["title"] == "StillRunning"
+        wait(running, first["id"])
+        status, again = running.post("/api/exports", {**body, "rerun": True})
+        assert (status, again["id"], again["attempt"]) == (202, first["id"], 2)
+    done = wait(running, first["id"])
+    assert (done["state"], done["attempt"], done["manifest"][-7:]) == ("Succeeded", 2, "-2.json")
 
 
 def test_given_days_without_data_when_exported_then_empty_is_a_success(running) -> None:

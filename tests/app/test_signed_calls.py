@@ -1,16 +1,20 @@
 """Inbound calls when REQUEST_SIGNING_SECRET is set: every call that changes something must be signed."""
 
 import asyncio
+import base64
 import json
 import time
 from typing import Any
 
 import azure.functions as func
 import pytest
+import requests
 
 from mobexport import settings as settings_module
 from mobexport.settings import read_settings
 from mobexport.standard_webhooks import sign
+from samples.app import App
+from samples.processes import free_ports
 from triggers import batches, exports
 from triggers.http import check_signed
 
@@ -74,3 +78,37 @@ def test_given_an_unsigned_call_when_made_then_401_before_anything_is_done(secre
     status, problem = answer(functions[name])
     assert status == 401
     assert "signed" in problem["detail"]
+
+
+def signed_post(app: App, path: str, body: bytes, *, seconds_ago: int = 0, secret: str = SECRET) -> int:
+    """Status of a call signed as standardwebhooks.com says."""
+    now = int(time.time()) - seconds_ago
+    headers = {
+        "webhook-id": "m",
+        "webhook-timestamp": str(now),
+        "webhook-signature": sign(secret, "m", now, body),
+        "Content-Type": "application/json",
+    }
+    return requests.post(app.url + path, data=body, headers=headers, timeout=30).status_code
+
+
+def test_given_a_running_app_with_a_secret_when_called_then_only_signed_calls_change_anything(
+    azurite, tmp_path
+) -> None:
+    settings = {"REQUEST_SIGNING_SECRET": SECRET, "EXPORTS_CONFIG": str(tmp_path / "none.toml")}
+    body = b'{"exportType": "Tag", "app": "signed"}'
+    batch = b'{"exportTypes": ["Tag"], "app": "signed"}'
+    other = "whsec_" + base64.b64encode(b"x" * 24).decode()
+    with App(azurite, tmp_path, free_ports(1)[0], host="devhost", **settings) as app:
+        assert app.post("/api/exports", {"exportType": "Tag", "app": "signed"})[0] == 401
+        assert app.post("/api/batches", {"exportTypes": ["Tag"], "app": "signed"})[0] == 401
+        assert signed_post(app, "/api/exports", body, seconds_ago=3600) == 401
+        assert signed_post(app, "/api/exports", body, secret=other) == 401
+        assert app.get("/api/exports?app=signed")[1]["exports"] == []
+        assert signed_post(app, "/api/exports", body) == 202
+        (export,) = app.get("/api/exports?app=signed")[1]["exports"]
+        cancel = f"/api/exports/{export['id']}/cancel"
+        assert app.post(cancel, {})[0] == 401
+        assert signed_post(app, cancel, b"") in (202, 409)
+        assert signed_post(app, "/api/batches", batch) == 202
+        assert app.get("/api/health")[0] == 200

@@ -1,9 +1,11 @@
 """The timers, fired by hand in a running app: what was missed is asked for, goes on, or goes."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from mobexport.storage import EXPORTS_TABLE, DataStorage
 from samples.app import App
 from samples.processes import free_ports
 from samples.scripted_export_api import ScriptedExportApi
+from triggers.schedules import purge_history
 
 EVENT = b'{"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00Z"}\n'
 ONE_DAY = {"exportType": "Event", "startDate": "2025-03-23", "endDate": "2025-03-23"}
@@ -204,10 +207,29 @@ def test_given_what_is_past_its_time_when_purged_then_it_is_gone_and_what_runs_s
             restarted(app, SHIFT_DAYS="20")
             assert instance(app, f"run-{done}-1") == "Completed"
             fire(app, "purge")
-            until(app, lambda: not storage.container(left, create=False).exists())
-            until(app, lambda: "purged: " in app.log.read_text())
-            assert {name for name in ended if instance(app, name)} == set()
+            until(app, lambda: not any(instance(app, name) for name in ended))
+            assert not storage.container(left, create=False).exists()
             # By filter without an ended state the host would have deleted these.
             assert instance(app, f"run-{stuck}-1") == instance(app, f"poll-{stuck}-1") == "Running"
             assert storage.container(collects, create=False).exists()
             assert (state(app, done), state(app, stuck)) == ("Succeeded", "Queued")
+
+
+def test_given_a_history_of_any_age_when_purged_then_day_by_day_up_to_the_beginning_and_only_what_ended() -> (
+    None
+):
+    asked: list[tuple[datetime, datetime, list[Any]]] = []
+
+    class Host:
+        async def purge_instance_history_by(self, *given: Any) -> None:
+            asked.append(given)
+
+    before = datetime(2026, 11, 24, tzinfo=UTC)
+    asyncio.run(purge_history(Host(), before))
+    assert asked[0][1] == before
+    # Without gaps, each a day at most but for the one that is there for long downtimes only.
+    assert all(newer[0] == older[1] for newer, older in pairwise(asked))
+    assert {end - begin for begin, end, _ in asked[:-1]} == {timedelta(days=1)}
+    assert asked[-1][0] < datetime(2025, 1, 1, tzinfo=UTC)
+    for _, _, states in asked:
+        assert {state.name for state in states} == {"Completed", "Failed", "Terminated"}
