@@ -171,15 +171,15 @@ class TaskRegistry:
         return found
 
     def unended(self, before: datetime) -> Iterator[ExportTask]:
-        """Tasks of every app that were created before that time and have not ended."""
-        # Each of them, and hardly anything else, has a secret.
+        """Tasks of every app that were created before that time and have not ended, or not to the last step.
+
+        Their container URL is still there.
+        """
         for row in self._secrets.list_entities(select=["PartitionKey", "RowKey"]):
             task_id = str(row["RowKey"])
             if is_task_id(task_id) and created_at(task_id) < before:
                 with suppress(NotFound):
-                    task = self.get(str(row["PartitionKey"]), task_id)
-                    if _NEXT[task.state]:
-                        yield task
+                    yield self.get(str(row["PartitionKey"]), task_id)
 
     def _exists(self, app: str, task_id: str) -> bool:
         try:

@@ -215,16 +215,23 @@ def test_given_a_sas_that_expires_before_the_file_is_written_when_served_then_fa
     assert list(storage.list_blobs(f"landing-{app}")) == []
 
 
-def test_given_tasks_in_every_state_when_those_left_behind_are_listed_then_the_old_ones_that_have_not_ended(
-    tasks, app, put_raw, landing
+def test_given_tasks_in_every_state_when_those_left_behind_are_listed_then_old_ones_with_a_secret(
+    tasks, app, storage, put_raw, landing
 ) -> None:
     put_raw("events/2025-03-23/a.ndjson", EVENTS)
-    queued, started, ended = (tasks.create(app, "events", body(landing)).id for _ in range(3))
+    queued, started, ended, cut = (tasks.create(app, "events", body(landing)).id for _ in range(4))
     tasks.plan(app, started)
     run(tasks, app, ended)
+    # Its last step was killed between the row and the secret.
+    url = storage.table("secrets").get_entity(app, cut)
+    run(tasks, app, cut)
+    storage.table("secrets").create_entity(url)
 
     def left(before) -> list[str]:
         return [task.id for task in tasks.registry.unended(before) if task.app == app]
 
-    assert sorted(left(now() + timedelta(seconds=1))) == [queued, started]
+    assert sorted(left(now() + timedelta(seconds=1))) == [queued, started, cut]
     assert left(now() - timedelta(seconds=30)) == []
+    run(tasks, app, cut)
+    assert sorted(left(now() + timedelta(seconds=1))) == [queued, started]
+    assert tasks.registry.get(app, cut).state is TaskState.SUCCEEDED
