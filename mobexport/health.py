@@ -26,7 +26,7 @@ _TIMEOUT: Final = (3.0, 5.0)
 # A little longer than one call may take; what trickles in, or retries inside an SDK, is not waited for.
 _API_SECONDS = 9.0
 _ALL_SECONDS = 10.0
-_STORAGE_SECONDS: Final = 4.0
+_STORAGE_SECONDS = 4.0
 
 Check = Callable[[], Any]
 _lock = threading.Lock()

@@ -231,3 +231,17 @@ def test_given_storage_that_goes_away_when_checked_again_then_failing_naming_the
     away._made.add("table:exports")  # as in a process that used the table before
     monkeypatch.setattr(health, "get_storage", lambda: away)
     assert failing() == {"storage": "DATA_STORAGE: storage cannot be reached (ServiceRequestError)"}
+
+
+@pytest.mark.parametrize("server", [_refusing, _silent])
+def test_given_storage_that_is_down_or_silent_when_checked_then_named_at_once_and_no_key_shown(
+    parts, monkeypatch, server
+) -> None:
+    with server() as url:
+        text = f"DefaultEndpointsProtocol=http;AccountName=a;AccountKey=VE9QU0VDUkVU;BlobEndpoint={url}/a;"
+        broken = DataStorage(read_settings({**LOCAL, "DATA_STORAGE": text}))
+        monkeypatch.setattr(health, "get_storage", lambda: broken)
+        monkeypatch.setattr(health, "_STORAGE_SECONDS", 0.3)
+        found = failing()
+    assert set(found) == {"storage"}
+    assert re.fullmatch(r"DATA_STORAGE: storage cannot be reached \(Service\w+Error\)", found["storage"])
