@@ -41,7 +41,7 @@ check: setup ## lint, types, unit and replay tests; under 30 s
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -q -n $(WORKERS) -m "not azurite and not node and not browser and not slow"
+	@$(BIN)/pytest -q -n $(WORKERS) -m "not azurite and not node and not browser and not slow and not long"
 
 test: setup ## everything that needs no network, storage emulator included; under 5 minutes
 	@$(BIN)/pytest -q -n $(WORKERS) -m "not slow and not browser"

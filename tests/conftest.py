@@ -122,9 +122,44 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
         yield running
 
 
+# What starts programs or takes a second or more, by module or test: `make check` leaves it to `make test`.
+LONG = frozenset(
+    {
+        "test_both_halves",
+        "test_chaos",
+        "test_determinism_process",
+        "test_generate",
+        "test_golden_calls",
+        "test_process",
+        "test_slices",
+        "test_smoke",
+        "test_supervisor",
+        "test_given_a_large_element_with_a_long_text_when_converted_then_little_memory_does",
+        "test_given_a_small_file_that_unpacks_to_much_when_read_then_in_small_chunks",
+        "test_given_an_accepted_cancel_at_every_single_operation_when_run_then_never_lost",
+        "test_given_an_oauth_server_that_is_down_when_called_then_tried_again_since_it_may_come_back",
+        "test_given_an_oauth_server_that_is_not_trusted_when_called_then_no_secret_is_sent_to_it",
+        "test_given_any_file_when_converted_then_as_plain_python_says",
+        "test_given_any_files_and_sizes_when_read_then_each_line_once_at_its_place",
+        "test_given_every_cut_of_a_file_when_converted_then_never_a_row_less_in_silence",
+        "test_given_many_blocks_when_files_are_listed_and_cut_otherwise_then_the_same_bytes",
+        "test_given_one_device_with_all_records_when_taken_apart_then_memory_stays_flat",
+        "test_given_one_file_when_cut_and_formatted_otherwise_then_the_same_bytes",
+        "test_given_real_data_when_written_then_all_of_it_in_the_contracts_shape",
+        "test_given_rows_in_many_parts_when_converted_then_a_file_a_day_in_the_files_order",
+        "test_given_some_cuts_when_scaled_out_then_the_bytes_counts_and_rejects_of_the_rules",
+        "test_given_some_raw_lines_when_written_then_the_bytes_and_counts_of_the_rules",
+        "test_given_the_switch_when_the_host_runs_then_it_prints_its_seed_and_is_harsh",
+        "test_given_work_of_a_dead_host_when_harsh_then_it_comes_back_late",
+    }
+)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark whatever uses the emulator; first, so that `-m "not azurite"` sees the marks."""
+    """Mark whatever uses the emulator, or is long; first, so that `-m "not azurite"` sees the marks."""
     for item in items:
         if "azurite" in getattr(item, "fixturenames", ()):
             item.add_marker("azurite")
+        if LONG & {item.path.stem, getattr(item, "originalname", item.name)}:
+            item.add_marker("long")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from mobexport import durable_names, storage
@@ -21,6 +22,7 @@ print(json.dumps([
 """
 
 
+@cache
 def _functions() -> list[dict]:
     # In a process of its own: an app can be indexed once.
     done = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=True)
