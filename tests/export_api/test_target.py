@@ -50,7 +50,7 @@ def serve() -> Iterator:
 
     def start(status: int, location: str = "", fine: int = 0) -> Server:
         server = Server(status, location, fine)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
         running.append(server)
         return server
 

@@ -52,7 +52,7 @@ class Api:
 @pytest.fixture
 def api() -> Iterator[Api]:
     api = Api()
-    thread = threading.Thread(target=api.server.serve_forever, daemon=True)
+    thread = threading.Thread(target=api.server.serve_forever, args=[0.02], daemon=True)
     thread.start()
     yield api
     api.server.shutdown()
