@@ -48,7 +48,14 @@ class PollProgress:
     """When the job was first seen in that state."""
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "began": self.began.isoformat(), "since": self.since.isoformat()}
+        # Not `asdict`, which copies deeply: each replay makes this again for every poll.
+        return {
+            "polls": self.polls,
+            "errors": self.errors,
+            "began": self.began.isoformat(),
+            "state": self.state,
+            "since": self.since.isoformat(),
+        }
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> PollProgress:
