@@ -6,7 +6,6 @@ They are ANONYMOUS to the host, since official clients send no function key: cal
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
@@ -16,12 +15,12 @@ import azure.functions as func
 
 from durable import Blueprint, Client, is_going, start_once
 from mobexport import durable_names as names
-from mobexport.telemetry.logs import note
+from mobexport.telemetry.logs import get_logger, note
 from triggers.http import as_known, base_url, headers_of, read_json, respond, status_of
 from triggers.tracing import traced
 
 blueprint = Blueprint()
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _ROUTE: Final = (
     "subscriptions/{subscriptionId}/resourceGroups/{resourceGroup}/providers/Microsoft.MobileEngagement"
