@@ -404,7 +404,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=500_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--memory-mb", type=int, default=256)
+    parser.add_argument("--memory-mb", type=int, default=320)
     parser.add_argument("--large-mb", type=int, default=1024)
     parser.add_argument("--no-azurite", action="store_true")
     parser.add_argument("--work")

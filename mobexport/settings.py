@@ -121,8 +121,8 @@ class Settings(BaseSettings):
     duckdb_temp_mb: int = Field(400, ge=64)
     """Limit of DuckDB's temporary files in such a step."""
 
-    export_memory_mb: int = Field(256, ge=64)
-    """Memory limit of DuckDB in a step that writes an export file; its process takes some 140 MB more."""
+    export_memory_mb: int = Field(320, ge=64)
+    """Memory limit of DuckDB in a step that writes an export file; its process takes some 80 MB more."""
     export_small_mb: float = Field(128, ge=0)
     """Raw data up to this size is exported in one step; more of it by many instances side by side."""
     export_slice_mb: float = Field(128, gt=0, le=256)

@@ -106,7 +106,12 @@ class DataStorage:
     @cached_property
     def blobs(self) -> BlobServiceClient:
         # Retries are short: activities are retried by durable timers, not by waiting in the worker.
-        options: dict[str, Any] = {"retry_total": 2, "connection_timeout": 10, "max_chunk_get_size": CHUNK}
+        options: dict[str, Any] = {
+            "retry_total": 2,
+            "connection_timeout": 10,
+            "max_single_get_size": CHUNK,
+            "max_chunk_get_size": CHUNK,
+        }
         try:
             if self._connection:
                 return BlobServiceClient.from_connection_string(self._connection, **options)
