@@ -121,11 +121,13 @@ def render(
         _, superseded, removed, outside = _numbers(cursor, assembly.joined_counts())
         tally.add(Tally(superseded, removed, outside))
     text = Text(workdir)
-    chunked = size <= _CHUNKED
-    for batch in fetch_batches(
-        cursor.execute(assembly.texts(source, chunked=chunked)), 16 if chunked else 2048
-    ):
-        text.write(b"".join(row[0] for row in batch))
+    if size <= _CHUNKED:
+        for batch in fetch_batches(cursor.execute(assembly.texts(source, chunked=True)), 16):
+            for (chunk,) in batch:
+                text.write(chunk)
+    else:
+        for batch in fetch_batches(cursor.execute(assembly.texts(source, chunked=False)), 2048):
+            text.write(b"".join(row[0] for row in batch))
     if tally.elements:
         text.write(assembly.closing.encode())
     return Rendered(text, tally)
