@@ -309,6 +309,7 @@ def on_azurite(task: dict[str, Any], files: list[Path], target: Path, folder: Pa
     from azure.storage.blob import BlobBlock
 
     from mobexport.export_api.file_writer import RawFile
+    from mobexport.export_api.scale_out_storage import BlobTarget, BlockStream
     from mobexport.settings import read_settings
     from mobexport.storage import DataStorage
 
@@ -356,6 +357,7 @@ def on_azurite(task: dict[str, Any], files: list[Path], target: Path, folder: Pa
                 pass
         for chunk in _reader(Path(task["output"]))():
             upload.write(chunk)
+        upload.end()
     else:
         files_of = [
             RawFile(
@@ -365,8 +367,8 @@ def on_azurite(task: dict[str, Any], files: list[Path], target: Path, folder: Pa
             )
             for one in blobs
         ]
-        found = _write(task, files_of, upload, folder)
-    upload.end()
+        with BlockStream(BlobTarget(blob, "application/json")) as stream:
+            found = _write(task, files_of, stream, folder)
     spent = time.perf_counter()
     target.write_bytes(blob.download_blob().readall())
     return {"before": before + time.perf_counter() - spent, **found}

@@ -32,6 +32,7 @@ from mobexport import export_types, record_sql
 from mobexport.duck import DuckLimits, connect, fetch_batches, literal
 from mobexport.export_api import parquet_slices, rendering
 from mobexport.export_api.assembling import Assembly
+from mobexport.export_api.blocks import Blocks, BlockTarget, block_name
 from mobexport.export_api.counts import ExportCounts, Tally, ranked
 from mobexport.export_api.file_writer import BLOCK_BYTES, make_loaders, rendered_runs, sizes
 from mobexport.export_api.gunzip import gunzip
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
 SLICE_BYTES = 128 * 1024 * 1024
 BUCKET_BYTES = 64 * 1024 * 1024
 MAX_BUCKETS = 64
-TARGET_BLOCK_BYTES = 4 * 1024 * 1024
 """Bytes of a block of the target: 50,000 of them, as many as a blob may have, are 195 GiB."""
 
 
@@ -67,16 +67,6 @@ class WorkStore(Protocol):
 
     def read(self, name: str, first: int, end: int | None) -> Iterator[bytes]:
         """Bytes `first` up to before `end` (None: its end)."""
-
-
-class BlockTarget(Protocol):
-    """The export file: blocks under names of equal length, and their list that makes it appear at once."""
-
-    def stage(self, block: str, data: bytes) -> None:
-        """Keeps a block, over one of that name."""
-
-    def commit(self, blocks: Sequence[str]) -> None:
-        """Makes the file of these blocks in their order; may be repeated."""
 
 
 @dataclass(frozen=True)
@@ -227,8 +217,7 @@ def write_bucket(
                         out.writelines(store.read(f"{token}.records", place[0], place[0] + place[1]))
                     connection.execute(loader.take(f"read_parquet({literal(str(local))})"))
                     local.unlink()
-        blocks = Blocks(target, bucket)
-        with Workers(connection, limits.threads) as workers:
+        with Blocks(target, bucket) as blocks, Workers(connection, limits.threads) as workers:
             for rendered in rendered_runs(workers, connection, workdir, assembly, loaders):
                 if rendered.tally.elements:
                     if total.elements:
@@ -237,7 +226,6 @@ def write_bucket(
                         blocks.add(chunk)
                 rendered.text.close()
                 total.add(rendered.tally)
-        blocks.end()
     return {"bucket": bucket, "blocks": blocks.count, **vars(total)}
 
 
@@ -251,7 +239,7 @@ def commit(
 ) -> ExportCounts:
     """Makes the file appear, writes all rejects to `rejects` (NDJSON), gives the counts of the whole task."""
     assembly = spec.assembly
-    blocks = [_block(0, 0)]
+    blocks = [block_name(0, 0)]
     elements = sum(outcome["elements"] for outcome in written)
     target.stage(blocks[0], (assembly.opening if elements else assembly.empty).encode())
     following = False
@@ -259,12 +247,12 @@ def commit(
         if not outcome["elements"]:
             continue
         if following and assembly.separator:
-            blocks.append(_block(outcome["bucket"] + 1, 0))
+            blocks.append(block_name(outcome["bucket"] + 1, 0))
             target.stage(blocks[-1], assembly.separator.encode())
         following = True
-        blocks += [_block(outcome["bucket"] + 1, n) for n in range(1, outcome["blocks"] + 1)]
+        blocks += [block_name(outcome["bucket"] + 1, n) for n in range(1, outcome["blocks"] + 1)]
     if elements and assembly.ending:
-        blocks.append(_block(spec.buckets + 1, 0))
+        blocks.append(block_name(spec.buckets + 1, 0))
         target.stage(blocks[-1], assembly.ending.encode())
     summaries = [_summary(store, token) for token in tokens]
     _finish_rejects(spec, tokens, summaries, store, rejects)
@@ -282,40 +270,6 @@ def commit(
         elements,
         ranked(names),
     )
-
-
-class Blocks:
-    """Cuts a text (a bucket's) into blocks of one size, wherever its chunks end."""
-
-    def __init__(self, target: BlockTarget, bucket: int) -> None:
-        self._target = target
-        self._bucket = bucket
-        self._pending = bytearray()
-        self.count = 0
-
-    def add(self, data: bytes) -> None:
-        self._pending += data
-        while len(self._pending) >= TARGET_BLOCK_BYTES:
-            self._stage(TARGET_BLOCK_BYTES)
-
-    def end(self) -> None:
-        if self._pending:
-            self._stage(len(self._pending))
-
-    @property
-    def names(self) -> list[str]:
-        """The staged blocks in their order."""
-        return [_block(self._bucket + 1, number) for number in range(1, self.count + 1)]
-
-    def _stage(self, size: int) -> None:
-        self.count += 1
-        self._target.stage(_block(self._bucket + 1, self.count), bytes(self._pending[:size]))
-        del self._pending[:size]
-
-
-def _block(bucket: int, number: int) -> str:
-    """A block's name: bucket 0 has the file's beginning, number 0 of each what stands before its text."""
-    return f"{bucket:05}-{number:06}"
 
 
 class _footer:  # noqa: N801 - used as a function

@@ -13,7 +13,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobBlock, BlobClient, ContentSettings
 
 from mobexport.errors import SourceChanged
-from mobexport.export_api.scale_out import Blocks, BlockTarget
+from mobexport.export_api.blocks import Blocks, BlockTarget
 from mobexport.storage import DataStorage, RawBlob
 
 
@@ -98,11 +98,10 @@ class BlockStream:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._blocks.end()
-            if self._blocks.count:
-                self._target.commit(self._blocks.names)
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self._blocks.__exit__(kind, *rest)
+        if kind is None and self._blocks.count:
+            self._target.commit(self._blocks.names)
 
 
 def _id(block: str) -> str:

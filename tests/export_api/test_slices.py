@@ -197,7 +197,7 @@ def test_given_a_device_over_many_slices_when_scaled_out_then_merged_with_its_ta
 def test_given_blocks_of_few_bytes_when_scaled_out_then_the_same_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scale_out, "TARGET_BLOCK_BYTES", 1000)
+    monkeypatch.setattr("mobexport.export_api.blocks.TARGET_BLOCK_BYTES", 1000)
     monkeypatch.setattr("mobexport.export_api.rendering.RUN_BYTES", 700)
     large = Large(tmp_path, {"events/1.ndjson": b"".join(map(event, range(500)))})
     found = large.run(large.plan(3000, 9000))
