@@ -220,7 +220,9 @@ def _typical(export_type: ExportType, extra: Sequence[str]) -> str:
                     else f" AND {token} <> 'null'"
                 )
             case FieldKind.INTEGER:
-                found = f"strlen({token}) <= 18 AND try_cast({token} AS BIGINT)::VARCHAR = {token}"
+                found = (
+                    f"strlen({token}) <= 18 AND coalesce(try_cast({token} AS BIGINT)::VARCHAR, '') = {token}"
+                )
             case FieldKind.BOOLEAN:
                 found = f"{token} IN ('true', 'false')"
             case FieldKind.TIME:

@@ -390,6 +390,17 @@ def test_given_many_blocks_when_files_are_listed_and_cut_otherwise_then_the_same
     assert again.rejects == once.rejects
 
 
+@pytest.mark.parametrize(
+    "text", ['"5"', '"x"', "1.5", "1e3", "-0", "true", "[5]", "{}", "1" * 19, "-" + "1" * 19]
+)
+def test_given_a_number_of_another_kind_when_written_then_the_line_is_rejected(write, text: str) -> None:
+    line = '{"deviceId":"%s","timestamp":"2025-03-23T10:00:00.000Z","meta":{"firstSeen":%s}}\n'
+    raw = "".join(line % (name, value) for name, value in (("a", "5"), ("b", text), ("c", "1" * 18)))
+    written = write(raw.encode(), "Device")
+    assert written.rules == [(2, "wrong-type", "meta.firstSeen")]
+    assert [element["deviceId"] for element in written.elements] == ["a", "c"]
+
+
 @pytest.mark.parametrize("late", [3, 700])
 def test_given_fields_that_the_first_lines_lack_when_written_then_they_are_there(
     write, monkeypatch: pytest.MonkeyPatch, late: int
