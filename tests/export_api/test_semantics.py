@@ -78,8 +78,8 @@ def times(draw: st.DrawFn) -> tuple[datetime, str]:
     return at, f"{text}{sign}{abs(offset) // 60:02}:{abs(offset) % 60:02}"
 
 
-def members(draw: st.DrawFn, kind: str) -> tuple[dict[str, Any], str, list[str]]:
-    """An object of a device: its values, its text, and names in it that nobody declared."""
+def members(draw: st.DrawFn, kind: str) -> tuple[dict[str, Any], str, list[str], bool]:
+    """An object of a device: its values, its text, names in it that nobody declared, whether it is faulty."""
     choices: dict[str, list[Any]] = {
         "m": [("firstSeen", 5), ("firstSeen", 17), ("lastSeen", 3), ("lastSeen", 99), ("lastInfo", 0),
               ("nativePushEnabled", True), ("nativePushEnabled", False)],
@@ -91,8 +91,11 @@ def members(draw: st.DrawFn, kind: str) -> tuple[dict[str, Any], str, list[str]]
     unknown = draw(st.sampled_from([[], [], [], ["colour"]]))
     pairs = [f"{json.dumps(name)}:{json.dumps(value)}" for name, value in values.items()]
     pairs += [f'"{name}":[1.50]' for name in unknown]
+    if faulty := draw(st.integers(0, 20)) == 0:
+        name, type_ = {"m": ("lastLocation", "i"), "n": ("serviceVersion", "s"), "l": ("locality", "s")}[kind]
+        pairs.append(f'"{name}":{draw(st.sampled_from(WRONG[type_]))}')
     outer = {"m": "meta", "n": "info", "l": "location"}[kind]
-    return values, "{" + ",".join(pairs) + "}", [f"{outer}.{name}" for name in unknown]
+    return values, "{" + ",".join(pairs) + "}", [f"{outer}.{name}" for name in unknown], faulty
 
 
 @st.composite
@@ -127,8 +130,9 @@ def raw_lines(draw: st.DrawFn, type_: str, files: list[str]) -> Line:
             values[name] = RawText(draw(st.sampled_from(OBJECTS if kind == "o" else ANY)))
             text = str(values[name])
         elif kind in "mnl":
-            values[name], text, more = members(draw, kind)
+            values[name], text, more, faulty = members(draw, kind)
             unknown += more
+            rejected |= faulty
         else:
             values[name] = draw(st.sampled_from({
                 "s": IDS if name.endswith("Id") else TEXTS, "c": ["Poll", "DataPush"], "i": [1, 7, -3],
