@@ -186,6 +186,10 @@ def test_given_the_recorded_probe_app_when_all_of_it_runs_then_only_its_hazard_i
     for name, given in ORCHESTRATORS.items():
         body = b"" if given is None else json.dumps(json.dumps(given)).encode()
         _post(f"{api}/orchestrators/{name}/x-{name}", body)
+    # Whether it does harm depends on which of its two activities fails first, so that once is not enough.
+    hazards = [f"h{number}" for number in range(12)]
+    for instance_id in hazards:
+        _post(f"{api}/orchestrators/hazard1/{instance_id}")
     for name in WAITING:
         _post(f"{api}/orchestrators/{name}/w-{name}")
     for name, events in WAITING.items():
@@ -194,8 +198,8 @@ def test_given_the_recorded_probe_app_when_all_of_it_runs_then_only_its_hazard_i
             _post(f"{api}/instances/w-{name}/raiseEvent/{event}", json.dumps(value).encode())
     _post(f"{api}/instances/w-long_timer/suspend?reason=later")
     _post(f"{api}/instances/w-unknown_sub/terminate?reason=enough")
-    for name in ORCHESTRATORS:
-        _await_end(base, f"x-{name}")
+    for instance_id in [*hazards, *(f"x-{name}" for name in ORCHESTRATORS)]:
+        _await_end(base, instance_id)
     told = {
         line.partition("error: ")[2]
         for line in _output(process, tmp_path).splitlines()
