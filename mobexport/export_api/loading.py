@@ -113,7 +113,8 @@ class Loading:
         self._declared = declared
         self._containers = {field.name for field in export_type.fields if field.members}
         self._extra: tuple[str, ...] = ()
-        self._absent = {name for name in parsing.names(export_type) if not self._is_required(name)}
+        required = {leaf.name for leaf in export_type.leaves if leaf.required}
+        self._absent = frozenset(parsing.names(export_type)) - required
         """Names of tokens that no line was seen to have: most likely the next lines have none of them."""
         self._guarded = False
         """Whether a line was seen that is no JSON."""
@@ -135,7 +136,7 @@ class Loading:
             doubtful = [(part.part, line, text) for part in parts for line, text in part.block.long]
             self._count(len(faulty))
             load_rows(cursor, "reject", _REJECT_TYPES, faulty)
-            self._learn(parts[0].block.data)
+            absent = self._learn(parts[0].block.data)
             file = self._workdir / f"block-{worker}"
             if len(parts) == 1 and (data := _simple(parts[0].block.data)) is not None:
                 file.write_bytes(data)
@@ -143,7 +144,7 @@ class Loading:
                 place = f"{parts[0].part}::INTEGER AS part, {before} + row_number() OVER () AS line"
                 source = f"(SELECT {place}, text FROM read_csv({literal(str(file))}, {_CSV}))"
                 try:
-                    self._parse(cursor, source, [], doubtful)
+                    self._parse(cursor, source, [], doubtful, absent)
                 finally:
                     file.unlink()
             else:
@@ -156,7 +157,7 @@ class Loading:
                 source = (
                     f"(SELECT source::INTEGER AS part, number AS line, {text} FROM {numbered(len(parts))})"
                 )
-                self._parse(cursor, source, given, doubtful)
+                self._parse(cursor, source, given, doubtful, absent)
 
         return task
 
@@ -169,10 +170,9 @@ class Loading:
             import duckdb
 
             lines = rows_as_lines(cursor, path, name, self._type, rows)
-            self._absent.clear()
             source = f"(SELECT {part}::INTEGER AS part, line, text FROM ({lines}))"
             try:
-                self._parse(cursor, source, [], [])
+                self._parse(cursor, source, [], [], frozenset())
             except duckdb.OutOfMemoryException:
                 raise
             except duckdb.Error as error:
@@ -201,11 +201,11 @@ class Loading:
         source: str,
         given: list[object],
         doubtful: list[tuple[int, int, str]],
+        absent: frozenset[str],
     ) -> None:
         import duckdb
 
-        with self._lock:
-            extra, absent = self._extra, frozenset(self._absent)
+        extra = self._extra
         given_types = (self._type, self._output, self._selection)
         while True:
             guarded = self._guarded
@@ -221,7 +221,8 @@ class Loading:
         doubtful_query = "SELECT part, line, original AS text FROM parsed WHERE NOT plain"
         if unusual := self._keep(cursor, extra):
             if unusual > _MANY:
-                self._absent.clear()
+                with self._lock:
+                    self._absent = frozenset()
             cursor.execute(f"CREATE OR REPLACE TEMP TABLE unusual AS {doubtful_query}")
             tokens = parsing.plain_tokens(self._type, extra, "unusual")
             cursor.execute(f"CREATE OR REPLACE TEMP TABLE parsed AS {parsing.records(*given_types, tokens)}")
@@ -303,8 +304,11 @@ class Loading:
         with self._lock:
             self.read += read
 
-    def _learn(self, data: bytes) -> None:
-        """Names of fields in the first lines: most likely the next lines have them too, and few others."""
+    def _learn(self, data: bytes) -> frozenset[str]:
+        """Names of fields in the first lines: most likely the next lines have them too, and few others.
+
+        Returns the tokens that are not to be looked for.
+        """
         found: set[str] = set()
         for line in data.split(b"\n", _LEARNED)[:_LEARNED]:
             try:
@@ -320,9 +324,7 @@ class Loading:
         with self._lock:
             self._absent -= found
             self._add_extra(sorted(found))
-
-    def _is_required(self, name: str) -> bool:
-        return any(leaf.required for leaf in self._type.leaves if leaf.name == name)
+            return self._absent
 
     def _add_extra(self, names: Iterable[str]) -> None:
         for name in names:
