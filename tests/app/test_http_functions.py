@@ -7,6 +7,7 @@ from typing import Any
 
 import azure.functions as func
 import pytest
+from durable_client import CLIENT
 
 from mobexport import app as wiring
 from mobexport import config as config_module
@@ -25,16 +26,6 @@ LOCAL = {
     "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
     "EXPORT_API_AUTH": "none",
 }
-CLIENT = json.dumps(
-    {
-        "taskHubName": "x",
-        "creationUrls": {},
-        "managementUrls": {"id": "x"},
-        "baseUrl": "",
-        "requiredQueryStringParameters": "",
-        "rpcBaseUrl": "http://127.0.0.1:1/",
-    }
-)
 FUNCTIONS = {
     built.get_function_name(): built.get_user_function()
     for module in (exports, batches, export_tasks)

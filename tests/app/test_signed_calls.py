@@ -9,6 +9,7 @@ from typing import Any
 import azure.functions as func
 import pytest
 import requests
+from durable_client import CLIENT
 
 from mobexport import settings as settings_module
 from mobexport.settings import read_settings
@@ -19,16 +20,6 @@ from triggers import batches, exports
 from triggers.http import check_signed
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-CLIENT = json.dumps(
-    {
-        "taskHubName": "x",
-        "creationUrls": {},
-        "managementUrls": {"id": "x"},
-        "baseUrl": "",
-        "requiredQueryStringParameters": "",
-        "rpcBaseUrl": "http://127.0.0.1:1/",
-    }
-)
 BODY = b'{"exportType": "Tag"}'
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import until
 
 from mobexport import ids
 from mobexport.clock import stamp
@@ -67,16 +68,6 @@ def restarted(app: App, **settings: str) -> None:
 
 def fire(app: App, timer: str) -> None:
     assert app.post(f"/admin/functions/{timer}", {})[0] == 202
-
-
-def until(app: App, found: Callable[[], Any]) -> Any:
-    """The first answer that says yes."""
-    deadline = time.monotonic() + 40
-    while time.monotonic() < deadline:
-        if answer := found():
-            return answer
-        time.sleep(0.2)
-    raise AssertionError(f"nothing after 40 s: {app.log.read_text()[-3000:]}")
 
 
 def state(app: App, export_id: str) -> str:

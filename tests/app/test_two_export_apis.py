@@ -2,14 +2,13 @@
 
 import base64
 import json
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from oauth_server import OAuthServer
+from waiting import until
 
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
@@ -45,15 +44,6 @@ queue = "south-only"
 def file_of(app: str) -> dict[str, bytes]:
     events = [{"name": app, "timestamp": "2025-03-23T10:00:00Z"}]
     return {f"Event-{app}.json": json.dumps([{"deviceId": "d", "events": events}]).encode()}
-
-
-def until(app: App, found: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 40
-    while time.monotonic() < deadline:
-        if answer := found():
-            return answer
-        time.sleep(0.2)
-    raise AssertionError(f"nothing after 40 s: {app.log.read_text()[-3000:]}")
 
 
 def ask(app: App, name: str) -> str:

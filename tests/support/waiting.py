@@ -1,0 +1,17 @@
+"""Waiting for what a running app does in its own time."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from samples.app import App
+
+
+def until(app: App, found: Callable[[], Any]) -> Any:
+    """The first answer that says yes; fails with the end of the app's log after 40 s."""
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline:
+        if answer := found():
+            return answer
+        time.sleep(0.2)
+    raise AssertionError(f"nothing after 40 s: {app.log.read_text()[-3000:]}")
