@@ -17,7 +17,7 @@ KILLS = 25
 WORKERS ?= 2
 BICEP ?= $(firstword $(shell command -v bicep) $(wildcard $(HOME)/.azure/bin/bicep ../shared/tools/bicep))
 
-.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-paging bench-polling infra package lock smoke bench-package bench-export format clean
+.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-paging bench-polling infra package lock smoke bench-package bench-export bench-convert fuzz format clean
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value]"
@@ -58,8 +58,15 @@ bench-devhost: setup ## devhost's speed: start, orchestrations a second, idle ti
 chaos: setup ## kill devhost at every commit and at random moments, check every result; SEED= KILLS=25
 	@$(BIN)/python -m benchmarks.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
-bench-export: setup ## the Export API's writer beside plain Python and bare transfer; EVENTS=500000
+bench-export: setup ## the Export API's writer beside plain Python, its floor and bare transfer; EVENTS=500000
 	@$(BIN)/python -m benchmarks.export --events $(or $(EVENTS),500000)
+
+bench-convert: setup ## the pipeline's converter beside DuckDB, Polars, pandas and pyarrow; EVENTS=500000
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,bench]'
+	@$(BIN)/python -m benchmarks.convert --events $(or $(EVENTS),500000)
+
+fuzz: setup ## readers of lines, elements, CSV, gzip and Parquet against any bytes; EXAMPLES=3000
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),3000) $(BIN)/pytest -q -n $(WORKERS) tests/records/test_fuzz.py tests/records/test_neighbours.py
 
 bench-paging: setup ## how long a page of 10,000 export tasks takes
 	@$(BIN)/python -m benchmarks.paging

@@ -1,33 +1,48 @@
-"""How fast the Export API's writer is, beside plain Python and bare transfer, and how much memory it takes.
+"""How fast the Export API's writer is, beside plain Python and a floor, and how much memory it takes.
 
 `python -m benchmarks.export` makes raw data, runs every row in a process of its own, baselines in between,
 and prints a table and one line of JSON. `--events` and `--large-mb` make it smaller; `--no-azurite` leaves
 the rows with the storage emulator out.
+
+Plain Python is what one writes first, and checks nothing. The floor decodes every line into a struct of the
+declared fields and writes as many bytes: what any writer with msgspec has to do at least.
 """
 
-import argparse
+from __future__ import annotations
+
 import gzip
 import hashlib
+import io
 import json
-import os
-import platform
 import random
 import shutil
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-ROOT = Path(__file__).parent.parent
+from benchmarks.measuring import (
+    MIB,
+    Bench,
+    Result,
+    Task,
+    Way,
+    as_deployed,
+    azurite,
+    chunks_of,
+    storage_of,
+)
+
+if TYPE_CHECKING:
+    from mobexport.export_types import Field
+
 DAY = date(2025, 3, 23)
-CHUNK = 4 * 1024 * 1024
-ROWS = ("NDJSON", "gzip", "Device join")
+ROWS = {"NDJSON": (5, 3), "gzip": (5, 3), "Device join": (2.5, 2.5)}
+"""How many times as fast as plain Python, and how many times as slow as the floor: CPU seconds."""
 NAMES = ("memory_usage", "cpu_usage", "session_start", "lifecycle_app", "add_to_cart", "checkout")
 
 
@@ -37,18 +52,8 @@ NAMES = ("memory_usage", "cpu_usage", "session_start", "lifecycle_app", "add_to_
 def make_data(folder: Path, events: int) -> None:
     """The three inputs: events as lines and as gzip, devices with their tags; about 280 bytes a record."""
     numbers = random.Random(7)
-    devices = [str(UUID(int=numbers.getrandbits(128))) for _ in range(max(events // 50, 1))]
-    infos = [str(UUID(int=numbers.getrandbits(128))) for _ in range(200)]
-    (folder / "NDJSON" / "events").mkdir(parents=True)
     plain = folder / "NDJSON" / "events" / "a.ndjson"
-    with plain.open("w", encoding="utf-8") as out:
-        for _ in range(events):
-            record: dict[str, Any] = {"deviceId": numbers.choice(devices)}
-            if numbers.random() < 0.9:
-                record["sessionId"] = str(UUID(int=numbers.getrandbits(128)))
-            record |= {"name": numbers.choice(NAMES), "timestamp": _time(numbers)}
-            record |= {"infoId": numbers.choice(infos), "extras": _extras(numbers)}
-            out.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
+    devices = make_events(plain, events, numbers)
     (folder / "gzip" / "events").mkdir(parents=True)
     with gzip.open(folder / "gzip" / "events" / "a.ndjson.gz", "wb", compresslevel=6) as packed:
         packed.write(plain.read_bytes())
@@ -59,6 +64,22 @@ def make_data(folder: Path, events: int) -> None:
                 made = _device(numbers, n) if kind == "devices" else _tag(numbers, n)
                 record = {"deviceId": numbers.choice(devices), "timestamp": _time(numbers), **made}
                 out.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def make_events(path: Path, events: int, numbers: random.Random) -> list[str]:
+    """A file of raw events, 50 for each device, in no order; the devices."""
+    devices = [str(UUID(int=numbers.getrandbits(128))) for _ in range(max(events // 50, 1))]
+    infos = [str(UUID(int=numbers.getrandbits(128))) for _ in range(200)]
+    path.parent.mkdir(parents=True)
+    with path.open("w", encoding="utf-8") as out:
+        for _ in range(events):
+            record: dict[str, Any] = {"deviceId": numbers.choice(devices)}
+            if numbers.random() < 0.9:
+                record["sessionId"] = str(UUID(int=numbers.getrandbits(128)))
+            record |= {"name": numbers.choice(NAMES), "timestamp": _time(numbers)}
+            record |= {"infoId": numbers.choice(infos), "extras": _extras(numbers)}
+            out.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
+    return devices
 
 
 def _time(numbers: random.Random) -> str:
@@ -101,16 +122,26 @@ def _tag(numbers: random.Random, n: int) -> dict[str, Any]:
     return {"key": f"key{numbers.randrange(8)}", "value": value if n % 11 else None}
 
 
+def _kind(path: Path) -> str:
+    return path.parent.name
+
+
 # --- plain Python -------------------------------------------------------------------------------------------
 
 
-def plain_events(files: list[Path], target: Path) -> None:
+def plain(task: Task, folder: Path) -> Callable[[], Result]:
     """json.loads, group, json.dumps: what one writes first, and nothing it need not do."""
+    write = plain_devices if task["type"] == "Device" else plain_events
+    return partial(write, _files(task), folder / "target")
+
+
+def plain_events(files: list[Path], target: Path) -> Result:
+    """Events by device, in the order of their times."""
     groups: dict[str, list[tuple[str, int, dict[str, Any]]]] = {}
     number = 0
     day = str(DAY)
     for file in files:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
+        with io.BufferedReader(gzip.open(file)) if file.suffix == ".gz" else file.open("rb") as lines:
             for line in lines:
                 number += 1
                 record = json.loads(line)
@@ -121,10 +152,11 @@ def plain_events(files: list[Path], target: Path) -> None:
     _dump(
         target, groups, lambda device: {"deviceId": device, "events": [r[2] for r in _sorted(groups[device])]}
     )
+    return {"exported": number}
 
 
-def plain_devices(files: list[Path], target: Path) -> None:
-    """The same for the newest state of devices and tags."""
+def plain_devices(files: list[Path], target: Path) -> Result:
+    """The newest state of devices and tags."""
     states: dict[str, dict[str, Any]] = {}
     tags: dict[str, dict[str, tuple[str, int, Any]]] = {}
     number = 0
@@ -156,6 +188,7 @@ def plain_devices(files: list[Path], target: Path) -> None:
         return {**found, "appInfo": {key: value for _, _, key, value in shown}} if shown else found
 
     _dump(target, states, element)
+    return {"exported": len(states)}
 
 
 def _sorted(records: list[tuple[str, int, dict[str, Any]]]) -> list[tuple[str, int, dict[str, Any]]]:
@@ -171,100 +204,126 @@ def _dump(target: Path, groups: dict[str, Any], element: Callable[[str], dict[st
         out.write("\n]\n")
 
 
-# --- what a measured process does ---------------------------------------------------------------------------
+# --- the floor ----------------------------------------------------------------------------------------------
 
 
-def work(task: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """One row in this process: seconds, CPU seconds, MiB at the peak, MD5 of the file."""
-    files = [Path(name) for name in task["files"]]
-    target = folder / "target"
-    started, used = time.perf_counter(), time.process_time()
-    extra: dict[str, Any] = {}
-    match task["way"]:
-        case "plain":
-            (plain_devices if task["type"] == "Device" else plain_events)(files, target)
-        case "compute":
-            extra = compute(task, files, target, folder)
-        case "steps":
-            extra = steps(task, files, target, folder)
-        case "transfer" | "end to end":
-            extra = on_azurite(task, files, target, folder)
-            started += extra.pop("before")
-    seconds, used = time.perf_counter() - started, time.process_time() - used
-    peak = high_water()
-    with target.open("rb") as data:
-        digest = hashlib.file_digest(data, "md5").hexdigest()
-    return {
-        "seconds": seconds,
-        "cpu": used,
-        "peak": peak,
-        "md5": digest,
-        "out": target.stat().st_size,
-        **extra,
-    }
+def floor(task: Task, folder: Path) -> Callable[[], Result]:
+    """Unzips, decodes each line into a struct of the declared fields, writes `out` bytes; keeps nothing."""
+    import msgspec
+
+    from mobexport import export_types
+
+    declared = export_types.get(task["type"])
+    types = [declared, *filter(None, [declared.joined])]
+    decoders = {one.kind: msgspec.json.Decoder(_struct(one.name, one.fields)) for one in types}
+
+    def run() -> Result:
+        count = 0
+        for path in _files(task):
+            decode = decoders[_kind(path)].decode
+            for block in _blocks(path):
+                for line in block.split(b"\n"):
+                    decode(line)
+                    count += 1
+        with (folder / "target").open("wb") as out:
+            for left in range(task["out"], 0, -MIB):
+                out.write(bytes(min(left, MIB)))
+        return {"read": count}
+
+    return run
 
 
-def high_water() -> float:
-    """MiB this process had at most. Not ru_maxrss: that of the process that forked it counts there too."""
-    lines = Path("/proc/self/status").read_text("ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+def _struct(name: str, fields: Sequence[Field]) -> Any:
+    import msgspec
+
+    from mobexport.export_types import FieldKind
+
+    def declared(field: Field) -> tuple[Any, ...]:
+        if field.is_raw_json:
+            return field.name, msgspec.Raw, msgspec.Raw()
+        kinds = {FieldKind.INTEGER: int, FieldKind.BOOLEAN: bool}
+        kind = _struct(field.name, field.members) if field.members else kinds.get(field.kind, str)
+        return (field.name, kind) if field.required else (field.name, kind | None, None)
+
+    first = sorted(fields, key=lambda field: not field.required)
+    return msgspec.defstruct(name, [declared(field) for field in first], gc=False)
 
 
-def compute(task: dict[str, Any], files: list[Path], target: Path, folder: Path) -> dict[str, Any]:
+def _blocks(path: Path) -> Iterator[bytes]:
+    """Whole lines, about 1 MiB at a time, without the last one's end."""
+    rest = b""
+    with path.open("rb") as data:
+        unzip = zlib.decompressobj(wbits=31) if path.suffix == ".gz" else None
+        while chunk := (data.read(MIB // 4) if unzip else data.read(MIB)):
+            block = rest + (unzip.decompress(chunk) if unzip else chunk)
+            end = block.rfind(b"\n")
+            if end >= 0:
+                yield block[:end]
+            rest = block[end + 1 :]
+    if rest:
+        yield rest
+
+
+# --- ours ---------------------------------------------------------------------------------------------------
+
+
+@as_deployed
+def ours(task: Task, folder: Path) -> Callable[[], Result]:
     """Local files to a local file, in one step."""
     from mobexport.export_api.file_writer import RawFile
 
-    raw = [RawFile(f"{path.parent.name}/{path.name}", _reader(path), path.parent.name) for path in files]
-    return _write(task, raw, target, folder)
+    raw = [
+        RawFile(f"{_kind(path)}/{n:03}-{path.name}", partial(chunks_of, path), _kind(path))
+        for n, path in enumerate(_files(task))
+    ]
+    return partial(_writer(task, folder), raw, folder / "target")
 
 
-def _write(task: dict[str, Any], raw: Sequence[Any], target: Any, folder: Path) -> dict[str, Any]:
+def _writer(task: Task, folder: Path) -> Callable[[Sequence[Any], Any], Result]:
+    """The writer with all that it imports: what writes raw files to a target."""
     from mobexport import export_types
-    from mobexport.duck import DuckLimits
     from mobexport.export_api.file_writer import write_export
+    from mobexport.records.formats import ExportFormat
+    from mobexport.records.limits import Limits
 
-    counts = write_export(
-        export_types.get(task["type"]),
-        raw,
-        window=None if task["type"] == "Device" else (DAY, DAY),
-        target=target,
-        rejects=folder / "rejects",
-        workdir=folder / "work",
-        limits=DuckLimits(task["memory_mb"], threads=task["threads"]),
-    )
-    assert counts.balances()
-    assert not counts.rejected
-    return {"read": counts.read, "exported": counts.exported}
+    (folder / "work").mkdir()
+    declared = export_types.get(task["type"])
+
+    def write(raw: Sequence[Any], target: Any) -> Result:
+        counts = write_export(
+            declared,
+            raw,
+            window=None if task["type"] == "Device" else (DAY, DAY),
+            output=ExportFormat(task.get("output", ExportFormat.JSON)),
+            target=target,
+            rejects=folder / "rejects",
+            workdir=folder / "work",
+            limits=Limits(**task.get("limits", {})),
+        )
+        assert counts.balances()
+        assert not counts.rejected
+        return {"read": counts.read, "exported": counts.exported}
+
+    return write
 
 
-def _reader(path: Path) -> Callable[[], Iterator[bytes]]:
-    def chunks() -> Iterator[bytes]:
-        with path.open("rb") as data:
-            while chunk := data.read(CHUNK):
-                yield chunk
-
-    return chunks
-
-
-def steps(task: dict[str, Any], files: list[Path], target: Path, folder: Path) -> dict[str, Any]:
+@as_deployed
+def steps(task: Task, folder: Path) -> Callable[[], Result]:
     """All steps of a large task, one after the other, in this one process."""
-    import io
-
-    from mobexport.duck import DuckLimits
     from mobexport.export_api import scale_out
-    from mobexport.export_api.selection import ExportFormat, Selection
+    from mobexport.export_api.selection import Selection
+    from mobexport.export_api.slices import RawEntry
+    from mobexport.records.formats import ExportFormat
+    from mobexport.records.limits import Limits
+
+    files = _files(task)
+    target = folder / "target"
 
     class Local:
         """The three ports on a folder."""
 
         def read(self, name: Any, first: int, end: int | None) -> Iterator[bytes]:
-            path = files[name] if isinstance(name, int) else folder / name
-            with path.open("rb") as data:
-                data.seek(first)
-                left = (path.stat().st_size if end is None else end) - first
-                while left and (chunk := data.read(min(CHUNK, left))):
-                    left -= len(chunk)
-                    yield chunk
+            return chunks_of(files[name] if isinstance(name, int) else folder / name, first, end)
 
         def put(self, name: str, path: Path) -> None:
             shutil.copyfile(path, folder / name)
@@ -277,206 +336,171 @@ def steps(task: dict[str, Any], files: list[Path], target: Path, folder: Path) -
                 for block in blocks:
                     out.write((folder / f"block-{block}").read_bytes())
 
-    local = Local()
-    given: dict[str, Any] = {
-        "workdir": folder / "work",
-        "limits": DuckLimits(task["memory_mb"], threads=task["threads"]),
-    }
-    entries = tuple(
-        scale_out.RawEntry(f"events/{n}-{path.name}", path.stat().st_size, "events")
-        for n, path in enumerate(files)
-    )
-    spec = scale_out.Spec(task["type"], ExportFormat.JSON, Selection((DAY, DAY)), entries)
-    spec = scale_out.plan(spec, local, **given)
-    tokens = [
-        scale_out.partition_slice(spec, one.number, local, local, **given)["token"] for one in spec.slices
-    ]
-    written = [
-        scale_out.write_bucket(spec, bucket, tokens, local, local, **given) for bucket in range(spec.buckets)
-    ]
-    counts = scale_out.commit(spec, tokens, written, local, local, io.BytesIO())
-    assert counts.balances()
-    return {
-        "read": counts.read,
-        "exported": counts.exported,
-        "slices": len(spec.slices),
-        "buckets": spec.buckets,
-    }
+    def run() -> Result:
+        local = Local()
+        entries = tuple(
+            RawEntry(f"events/{n:03}-{path.name}", path.stat().st_size, "events")
+            for n, path in enumerate(files)
+        )
+        spec = scale_out.Spec(task["type"], ExportFormat.JSON, Selection((DAY, DAY)), entries)
+        spec = scale_out.plan(spec, local)
+        partition = partial(scale_out.partition_slice, workdir=folder / "work", limits=Limits())
+        tokens = [partition(spec, one.number, local, local)["token"] for one in spec.slices]
+        written = [
+            scale_out.write_bucket(spec, bucket, tokens, local, local) for bucket in range(spec.buckets)
+        ]
+        counts = scale_out.commit(spec, tokens, written, local, local, io.BytesIO())
+        assert counts.balances()
+        sizes = {"slices": len(spec.slices), "buckets": spec.buckets}
+        return {"read": counts.read, "exported": counts.exported, **sizes}
+
+    return run
 
 
-def on_azurite(task: dict[str, Any], files: list[Path], target: Path, folder: Path) -> dict[str, Any]:
-    """From raw blobs to a blob; `transfer`: the same bytes down and up, and nothing else."""
+# --- on Azurite ---------------------------------------------------------------------------------------------
+
+
+def put(task: Task, _: Path) -> Callable[[], Result]:
+    """The raw files as blobs."""
+    raw = storage_of(task["connection"]).container("raw")
+
+    def run() -> Result:
+        for path in _files(task):
+            with path.open("rb") as data:
+                raw.upload_blob(f"{task['row']}/{_kind(path)}/{path.name}", data)
+        return {}
+
+    return run
+
+
+def transfer(task: Task, _: Path) -> Callable[[], Result]:
+    """The bytes of the raw blobs down, those of the file up in blocks of 4 MiB, and nothing else."""
     from azure.storage.blob import BlobBlock
 
-    from mobexport.export_api.file_writer import RawFile
-    from mobexport.export_api.scale_out_storage import BlobTarget, BlockStream
-    from mobexport.settings import read_settings
-    from mobexport.storage import DataStorage
-
-    begun = time.perf_counter()
-    storage = DataStorage(
-        read_settings({"DATA_STORAGE": task["connection"], "AZURE_FUNCTIONS_ENVIRONMENT": "Development"})
-    )
-    raw = storage.container("raw")
-    for path in files:
-        name = f"{task['row']}/{path.parent.name}/{path.name}"
-        if not raw.get_blob_client(name).exists():
-            with path.open("rb") as data:
-                raw.upload_blob(name, data)
+    storage = storage_of(task["connection"])
     blobs = list(storage.list_blobs("raw", f"{task['row']}/"))
-    blob = storage.container("landing").get_blob_client("file")
-    before = time.perf_counter() - begun
+    blob = storage.container("landing").get_blob_client("bare")
 
-    class Upload:
-        """A blob in blocks of 4 MiB, each sent when it is full."""
-
-        def __init__(self) -> None:
-            self.blocks: list[BlobBlock] = []
-            self.pending = bytearray()
-
-        def write(self, data: bytes) -> None:
-            self.pending += data
-            while len(self.pending) >= CHUNK:
-                self.send(CHUNK)
-
-        def send(self, size: int) -> None:
-            self.blocks.append(BlobBlock(block_id=f"{len(self.blocks):08}"))
-            blob.stage_block(self.blocks[-1].id, bytes(self.pending[:size]), length=size)
-            del self.pending[:size]
-
-        def end(self) -> None:
-            if self.pending:
-                self.send(len(self.pending))
-            blob.commit_block_list(self.blocks)
-
-    upload = Upload()
-    found: dict[str, Any] = {}
-    if task["way"] == "transfer":
+    def run() -> Result:
         for one in blobs:
             for _ in storage.read_chunks("raw", one):
                 pass
-        for chunk in _reader(Path(task["output"]))():
-            upload.write(chunk)
-        upload.end()
-    else:
-        files_of = [
-            RawFile(
-                one.name.split("/", 1)[1],
-                lambda one=one: storage.read_chunks("raw", one),
-                one.name.split("/")[1],
-            )
-            for one in blobs
-        ]
+        blocks = []
+        for number, chunk in enumerate(chunks_of(Path(task["file"]))):
+            blocks.append(BlobBlock(block_id=f"{number:08}"))
+            blob.stage_block(blocks[-1].id, chunk, length=len(chunk))
+        blob.commit_block_list(blocks)
+        return {}
+
+    return run
+
+
+@as_deployed
+def end_to_end(task: Task, folder: Path) -> Callable[[], Result]:
+    """From raw blobs to a blob."""
+    from mobexport.export_api.file_writer import RawFile
+    from mobexport.export_api.scale_out_storage import BlobTarget, BlockStream
+
+    storage = storage_of(task["connection"])
+    raw = []
+    for one in storage.list_blobs("raw", f"{task['row']}/"):
+        _, kind, name = one.name.split("/")
+        raw.append(RawFile(f"{kind}/{name}", partial(storage.read_chunks, "raw", one), kind))
+    blob = storage.container("landing").get_blob_client(task["row"])
+    write = _writer(task, folder)
+
+    def run() -> Result:
         with BlockStream(BlobTarget(blob, "application/json")) as stream:
-            found = _write(task, files_of, stream, folder)
-    spent = time.perf_counter()
-    target.write_bytes(blob.download_blob().readall())
-    return {"before": before + time.perf_counter() - spent, **found}
+            return write(raw, stream)
+
+    return run
+
+
+def get(task: Task, folder: Path) -> Callable[[], Result]:
+    """The written blob, to see that it is the same file."""
+    blob = storage_of(task["connection"]).container("landing").get_blob_client(task["row"])
+
+    def run() -> Result:
+        with (folder / "target").open("wb") as out:
+            blob.download_blob().readinto(out)
+        return {}
+
+    return run
 
 
 # --- the run ------------------------------------------------------------------------------------------------
 
-
-def measured(task: dict[str, Any], keep: Path | None = None) -> dict[str, Any]:
-    """The task in a process of its own."""
-    with tempfile.TemporaryDirectory(prefix="bench-export-") as folder:
-        command = [sys.executable, "-m", "benchmarks.export", "--work", json.dumps(task), "--folder", folder]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(done.stderr)
-        if keep:
-            shutil.move(Path(folder, "target"), keep)
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return found
+WAYS: dict[str, Way] = {
+    way.__name__: way for way in (plain, floor, ours, steps, put, transfer, end_to_end, get)
+}
 
 
-def tasks_of(row: str, data: Path, **more: Any) -> dict[str, Any]:
+def task_of(way: str, row: str, data: Path, **more: Any) -> Task:
+    """A task over the files of a row."""
     files = sorted(str(path) for path in (data / row).rglob("*") if path.is_file())
-    return {"row": row, "type": "Device" if row == "Device join" else "Event", "files": files, **more}
+    kind = "Device" if row == "Device join" else "Event"
+    return {"way": way, "row": row, "type": kind, "files": files, **more}
 
 
-def best(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Medians of the times, the greatest of the peaks."""
-    times = {key: statistics.median(one[key] for one in results) for key in ("seconds", "cpu")}
-    return {**results[0], **times, "peak": max(one["peak"] for one in results)}
+def _files(task: Task) -> list[Path]:
+    return [Path(name) for name in task["files"]] * int(task.get("copies", 1))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.export", description=__doc__)
-    parser.add_argument("--events", type=int, default=500_000)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--memory-mb", type=int, default=320)
-    parser.add_argument("--large-mb", type=int, default=1024)
-    parser.add_argument("--no-azurite", action="store_true")
-    parser.add_argument("--work")
-    parser.add_argument("--folder", type=Path)
-    chosen = parser.parse_args()
-    if chosen.work:
-        print(json.dumps(work(json.loads(chosen.work), chosen.folder)))
-        return
-    common = {"threads": chosen.threads, "memory_mb": chosen.memory_mb}
-    load = os.getloadavg()[0]
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f}"
-    )
-    print(f"{chosen.events:,} events, {chosen.threads} threads, DuckDB {chosen.memory_mb} MB\n")
-    report: dict[str, Any] = {"events": chosen.events, "cores": os.cpu_count(), "load": load, "rows": {}}
-    with tempfile.TemporaryDirectory(prefix="bench-export-data-") as name:
+    bench = Bench("benchmarks.export", WAYS, __doc__)
+    with tempfile.TemporaryDirectory(prefix="bench-export-") as name:
         data = Path(name)
-        make_data(data, chosen.events)
-        for row in ROWS:
-            size = sum(path.stat().st_size for path in (data / row).rglob("*") if path.is_file())
-            plain, ours = [], []
-            for _ in range(chosen.repeats):
-                plain.append(measured(tasks_of(row, data, way="plain")))
-                ours.append(measured(tasks_of(row, data, way="compute", **common), keep=data / f"{row}.out"))
-            report["rows"][row] = {"mb": size / 1e6, "plain": best(plain), "compute": best(ours)}
-            show_compute(row, report["rows"][row])
-        if not chosen.no_azurite:
-            from samples.azurite import Azurite
-
-            (data / "azurite").mkdir()
-            with Azurite(data / "azurite.log", data / "azurite") as azurite:
+        make_data(data, bench.events)
+        sizes = {
+            row: sum(path.stat().st_size for path in _files(task_of("", row, data))) / 1e6 for row in ROWS
+        }
+        computed = {row: compute(bench, row, data, sizes[row]) for row in ROWS}
+        if bench.azurite:
+            with azurite() as connection:
                 for row in ROWS:
-                    given = {"connection": azurite.connection_string, "output": str(data / f"{row}.out")}
-                    bare, whole = [], []
-                    for _ in range(chosen.repeats):
-                        bare.append(measured(tasks_of(row, data, way="transfer", **given)))
-                        whole.append(measured(tasks_of(row, data, way="end to end", **given, **common)))
-                    report["rows"][row] |= {"transfer": best(bare), "whole": best(whole)}
-                    assert whole[0]["md5"] == report["rows"][row]["compute"]["md5"]
-                    show_whole(row, report["rows"][row])
-        one = tasks_of("NDJSON", data, way="steps", **common)
-        copies = max(round(chosen.large_mb / report["rows"]["NDJSON"]["mb"]), 1)
-        small, large = measured(one), measured({**one, "files": one["files"] * copies})
-        assert small["md5"] == report["rows"]["NDJSON"]["compute"]["md5"]
-        growth = large["peak"] / small["peak"] - 1
-        report |= {"steps": small, "large": large, "copies": copies, "growth": growth}
-        print(f"\nsteps of a large task in one process, {copies} times the input:"
-              f" peak {small['peak']:.0f} MiB -> {large['peak']:.0f} MiB"
-              f" ({growth:+.1%}; goal: under 10 %); {large['seconds']:.1f} s,"
-              f" {large['slices']} slices, {large['buckets']} buckets")  # fmt: skip
-    report["load after"] = os.getloadavg()[0]
-    print(json.dumps(report))
+                    on_azurite(bench, row, data, sizes[row], computed[row], connection)
+        # The app would take steps for that much; in one step it needs more temporary files, not more memory.
+        at_once = task_of("ours", "NDJSON", data, limits={"disk_mb": 2 * bench.large_mb})
+        in_steps = task_of("steps", "NDJSON", data)
+        for task, title in ((at_once, "one step"), (in_steps, "all steps of a large task")):
+            once = bench.growth(f"NDJSON, growing, {title}", sizes["NDJSON"], task)
+            assert once["md5"] == computed["NDJSON"]["md5"]
+    bench.finish()
 
 
-def show_compute(row: str, found: dict[str, Any]) -> None:
-    plain, ours = found["plain"], found["compute"]
-    faster = plain["seconds"] / ours["seconds"]
-    verdict = "meets" if faster >= 5 else "MISSES"
-    print(f"{row:12} {found['mb']:6.0f} MB  plain Python {plain['seconds']:6.2f} s ({plain['cpu']:.2f} CPU)"
-          f"  ours {ours['seconds']:6.2f} s ({ours['cpu']:.2f} CPU), {ours['peak']:.0f} MiB"
-          f"  {faster:.1f} x, {verdict} 5 x", flush=True)  # fmt: skip
+def megabytes(folder: Path) -> float:
+    """Size of its files, in millions of bytes."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
-def show_whole(row: str, found: dict[str, Any]) -> None:
-    larger = max(found["compute"]["seconds"], found["transfer"]["seconds"])
-    times = found["whole"]["seconds"] / larger
-    verdict = "meets" if times <= 1.5 else "MISSES"
-    print(f"{row:12} end to end {found['whole']['seconds']:6.2f} s, {found['whole']['peak']:.0f} MiB"
-          f"  bare transfer {found['transfer']['seconds']:6.2f} s  {times:.2f} x the larger, {verdict} 1.5 x",
-          flush=True)  # fmt: skip
+def compute(bench: Bench, row: str, data: Path, mb: float) -> Result:
+    """File to file: ours beside the baselines. Leaves the file as `{row}.out`."""
+    first = bench.measured(task_of("ours", row, data), keep=data / f"{row}.out")
+    found = bench.row(
+        row,
+        mb,
+        {
+            "plain Python": task_of("plain", row, data),
+            "floor": task_of("floor", row, data, out=first["out"]),
+            "ours": task_of("ours", row, data),
+        },
+    )
+    faster, slower = ROWS[row]
+    mine = found["ours"]
+    bench.at_least(faster, found["plain Python"]["cpu"] / mine["cpu"], "times as fast as plain Python, CPU")
+    bench.at_most(slower, mine["cpu"] / found["floor"]["cpu"], "times the floor, CPU")
+    bench.peak(mine)
+    assert mine["md5"] == first["md5"]
+    return mine
+
+
+def on_azurite(bench: Bench, row: str, data: Path, mb: float, computed: Result, connection: str) -> None:
+    """Blobs to a blob: the same file."""
+    given = {"connection": connection, "file": str(data / f"{row}.out")}
+    bench.measured(task_of("put", row, data, **given))
+    bare, whole = (task_of(way, row, data, **given) for way in ("transfer", "end_to_end"))
+    bench.end_to_end(f"{row} on Azurite", mb, computed, bare, whole)
+    assert bench.measured(task_of("get", row, data, **given))["md5"] == computed["md5"]
 
 
 if __name__ == "__main__":

@@ -9,20 +9,24 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Self
 
 from mobexport import export_types
 from mobexport.errors import MobexportError, RequestError
 from mobexport.export_types import ExportType
 from mobexport.pipeline.converting import Conversion, convert_file
-from mobexport.pipeline.elements import elements
+from mobexport.records.formats import ExportFormat
+from mobexport.records.limits import Limits
 
 _CHUNK = 4 * 1024 * 1024
 _SHOWN = 3
 _WIDTH = 100
+_EVERY_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _file_arguments(parser: argparse.ArgumentParser) -> None:
     names = ", ".join(declared.name for declared in export_types.all_types())
-    parser.add_argument("file", metavar="FILE", type=Path, help="an export file (JSON)")
+    parser.add_argument(
+        "file", metavar="FILE", type=Input, help="an export file, JSON or CSV; -: standard input"
+    )
     parser.add_argument(
         "--type", metavar="TYPE", help=f"{names}; default: by the file's name or its first element"
     )
@@ -131,40 +137,119 @@ COMMANDS = (
 
 
 def _run(arguments: argparse.Namespace, declared: ExportType, app: str, out: Path) -> Conversion:
-    from mobexport.duck import DuckLimits
-
     window = arguments.window
     if window and not declared.historical:
         raise RequestError(f"{declared.name} is a snapshot and has no days: leave --window out")
     if window and window[0] > window[1]:
         raise RequestError("--window: START must not be after END")
-    with tempfile.TemporaryDirectory(prefix="mobexport-") as folder:
+    file: Input = arguments.file
+    with tempfile.TemporaryDirectory(prefix="mobexport-") as folder, Progress(file.size) as progress:
         return convert_file(
             declared,
-            _chunks(arguments.file),
+            file.chunks(),
             app=app,
             window=(window[0], window[1]) if window else None,
             snapshot_day=None if declared.historical else datetime.now(UTC).date(),
             strict=arguments.strict,
-            stem=arguments.file.stem,
+            stem=file.stem,
             out_dir=out,
             workdir=Path(folder),
-            limits=DuckLimits(memory_mb=1024, temp_mb=20_000),
+            limits=Limits(memory_mb=256, disk_mb=20_000),
+            file_format=file.format,
+            watch=progress.show,
         )
 
 
-def _recognise(file: Path, named: str | None) -> ExportType:
+class Input:
+    """An export file, or standard input for `-`, of which the beginning can be read first."""
+
+    def __init__(self, name: str) -> None:
+        self._path = None if name == "-" else Path(name)
+        self.name = "standard input" if self._path is None else self._path.name
+        self.stem = "stdin" if self._path is None else self._path.stem
+        self._begun: list[bytes] = []
+        self._rest: Iterator[bytes] | None = None
+
+    def __str__(self) -> str:
+        return self.name if self._path is None else str(self._path)
+
+    @property
+    def size(self) -> int:
+        """Bytes; 0 if nobody knows."""
+        return self._path.stat().st_size if self._path and self._path.is_file() else 0
+
+    @property
+    def format(self) -> ExportFormat:
+        """CSV by the name; standard input by its first byte, since an array begins with a bracket."""
+        if self._path is not None:
+            return ExportFormat.CSV if self._path.suffix.lower() == ".csv" else ExportFormat.JSON
+        start = next((chunk for chunk in self.beginning() if chunk.strip()), b"[").lstrip(
+            b"\xef\xbb\xbf \t\r\n"
+        )
+        packed = start.startswith((b"[", b"\x1f\x8b"))
+        return ExportFormat.JSON if packed else ExportFormat.CSV
+
+    def beginning(self) -> Iterator[bytes]:
+        """The chunks, kept for `chunks`."""
+        yield from list(self._begun)
+        self._rest = self._rest or self._read()
+        for chunk in self._rest:
+            self._begun.append(chunk)
+            yield chunk
+
+    def chunks(self) -> Iterator[bytes]:
+        """The chunks from the start, once."""
+        while self._begun:
+            yield self._begun.pop(0)
+        yield from self._rest or self._read()
+
+    def _read(self) -> Iterator[bytes]:
+        with sys.stdin.buffer if self._path is None else self._path.open("rb") as data:
+            while chunk := data.read(_CHUNK):
+                yield chunk
+
+
+class Progress:
+    """A line on the terminal that says how far a file was read; nothing where stderr is none."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._out = sys.stderr if sys.stderr.isatty() else None
+        self._started = self._shown = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._out:
+            self._out.write("\r\033[K")
+
+    def show(self, size: int, rows: int) -> None:
+        """Tells bytes and rows so far, a few times a second."""
+        now = time.monotonic()
+        if self._out is None or now - self._shown < _EVERY_SECONDS:
+            return
+        self._shown = now
+        of = f" of {self._size / 1e6:,.0f}" if self._size else ""
+        speed = size / 1e6 / max(now - self._started, 0.001)
+        self._out.write(f"\r\033[K{size / 1e6:,.0f}{of} MB, {rows:,} rows, {speed:.0f} MB/s")
+        self._out.flush()
+
+
+def _recognise(file: Input, named: str | None) -> ExportType:
     """The type of a file: as named, by the file's name, or by its first element."""
+    from mobexport.records.elements import elements
+    from mobexport.records.gunzip import unpacked
+
     if named:
         return export_types.get(named)
     for declared in export_types.all_types():
         if file.name.lower().startswith(f"{declared.name.lower()}-"):
             return declared
-    first = next(elements(_chunks(file)), None)
-    try:
-        found = json.loads(first.text) if first else None
-    except ValueError:
-        found = None
+    if file.format is ExportFormat.CSV:
+        raise RequestError(f"{file}: name the export type of a CSV file with --type, such as --type Event")
+    first = next(elements(unpacked(file.beginning(), file.name)), None)
+    found = json.loads(b"[%b]" % first.text)[0] if first and first.is_sound else None
     explained = {
         declared.name: keys
         for declared in export_types.all_types()
@@ -190,7 +275,7 @@ def _explained(declared: ExportType, keys: Collection[str]) -> int:
     return len(known.intersection(keys)) if inner_is_there and must <= set(keys) and own else 0
 
 
-def _print_counts(file: Path, declared: ExportType, conversion: Conversion) -> None:
+def _print_counts(file: Input, declared: ExportType, conversion: Conversion) -> None:
     days = f" in {len(conversion.outputs)} days" if declared.historical else ""
     print(f"{file}: {declared.name}, {conversion.records:,} records{days}")
     print(f"  rows      {conversion.rows:,}")
@@ -219,12 +304,6 @@ def _examples(rejects: Path | None) -> dict[str, list[str]]:
                 text = f"{original[:_WIDTH]}…" if len(original) > _WIDTH else original
                 shown.append(f"element {reject['element']}, record {reject['record']}: {text}")
     return found
-
-
-def _chunks(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as data:
-        while chunk := data.read(_CHUNK):
-            yield chunk
 
 
 def _day(text: str) -> date:

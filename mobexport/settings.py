@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from mobexport.duck import DuckLimits
 from mobexport.errors import ConfigError
+from mobexport.records.limits import Limits
 
 # A user-delegation key, and so the SAS it signs, lives 7 days; half a day is left for clock skew.
 MAX_SAS_LIFETIME = timedelta(days=6, hours=12)
@@ -116,13 +116,11 @@ class Settings(BaseSettings):
     registry_days: int = Field(365, ge=31, le=3650)
     """How long ended exports and batches stay in the registry."""
 
-    duckdb_memory_mb: int = Field(768, ge=64)
-    """Memory limit of DuckDB in a step that writes or converts a file."""
-    duckdb_temp_mb: int = Field(400, ge=64)
-    """Limit of DuckDB's temporary files in such a step."""
+    work_memory_mb: int = Field(96, ge=16, le=4096)
+    """Records that a step which writes or converts a file holds in memory before it uses temporary files."""
+    work_disk_mb: int = Field(400, ge=64)
+    """Limit of the temporary files of such a step."""
 
-    export_memory_mb: int = Field(320, ge=64)
-    """Memory limit of DuckDB in a step that writes an export file; its process takes some 80 MB more."""
     export_small_mb: float = Field(128, ge=0)
     """Raw data up to this size is exported in one step; more of it by many instances side by side."""
     export_slice_mb: float = Field(128, gt=0, le=256)
@@ -186,15 +184,9 @@ class Settings(BaseSettings):
         return (self.data_storage_client_id or "").lower() if self.role == "both" else ""
 
     @property
-    def duck_limits(self) -> DuckLimits:
+    def work_limits(self) -> Limits:
         """What a step that writes or converts a file may use."""
-        return DuckLimits(self.duckdb_memory_mb, self.duckdb_temp_mb)
-
-    @property
-    def export_limits(self) -> DuckLimits:
-        """What DuckDB may take in a step of the Export API; two threads are as many as were measured."""
-        threads = min(os.cpu_count() or 1, 2)
-        return DuckLimits(self.export_memory_mb, self.duckdb_temp_mb, threads)
+        return Limits(self.work_memory_mb, self.work_disk_mb)
 
     @property
     def is_local(self) -> bool:

@@ -61,14 +61,17 @@ NDJSON: Final = "application/x-ndjson"
 
 @dataclass(frozen=True)
 class RawBlob:
-    """One blob as a plan fixes it: name below its container, ETag, size in bytes."""
+    """One blob as a plan fixes it: name below its container, ETag, size in bytes as it is stored."""
 
     name: str
     etag: str
     size: int
+    encoding: str = ""
+    """Its Content-Encoding: `gzip` where the uploader said so, whatever the name."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "etag": self.etag, "size": self.size}
+        encoding = {"encoding": self.encoding} if self.encoding else {}
+        return {"name": self.name, "etag": self.etag, "size": self.size, **encoding}
 
 
 @dataclass(frozen=True)
@@ -206,11 +209,14 @@ class DataStorage:
             return
 
     def list_blobs(self, container: str, prefix: str = "") -> Iterator[RawBlob]:
-        """Blobs below `prefix` by name; nothing if there is no such container."""
+        """Blobs below `prefix` by name, without markers of folders; nothing if there is no such container."""
         client = self.container(container, create=False)
         try:
-            for item in client.list_blobs(name_starts_with=prefix):
-                yield RawBlob(item.name, f'"{str(item.etag).strip(chr(34))}"', int(item.size))
+            for item in client.list_blobs(name_starts_with=prefix, include=["metadata"]):
+                if (item.metadata or {}).get("hdi_isfolder") != "true":
+                    encoding = str(item.content_settings.content_encoding or "").lower()
+                    etag = f'"{str(item.etag).strip(chr(34))}"'
+                    yield RawBlob(item.name, etag, int(item.size), encoding)
         except ResourceNotFoundError:
             return
 
@@ -262,7 +268,7 @@ class DataStorage:
         return found.copy.status in (None, "success") and found.size == blob.size
 
     def read_chunks(self, container: str, blob: RawBlob) -> Iterator[bytes]:
-        """The bytes of exactly that version of a blob, by ranges of 4 MiB.
+        """The bytes of exactly that version of a blob as they are stored, by ranges of 4 MiB.
 
         Raises SourceChanged if it was replaced or deleted since.
         """
@@ -271,7 +277,11 @@ class DataStorage:
             return
         try:
             stream = client.download_blob(
-                etag=blob.etag, match_condition=MatchConditions.IfNotModified, max_concurrency=1
+                etag=blob.etag,
+                match_condition=MatchConditions.IfNotModified,
+                max_concurrency=1,
+                # With Content-Encoding the SDK would unpack the first range alone, and lose the others.
+                decompress=False,
             )
             yield from stream.chunks()
         except HttpResponseError as error:

@@ -109,9 +109,11 @@ def values_of(export: Export, parquet: list[Path]) -> Counter[tuple[object, ...]
     files = [str(path) for path in parquet]
     source = "FROM read_parquet($1, hive_partitioning = false)"
     kinds = {name: str(kind) for name, kind, *_ in duckdb.execute(f"DESCRIBE {source}", [files]).fetchall()}
+    # Members of objects are members of a struct.
+    cells = [".".join(f'"{part}"' for part in name.split(".")) for name in RULES[export.export_type].shown]
     columns = ", ".join(
-        f'epoch_us("{name}")' if kinds[name].startswith("TIMESTAMP") else f'"{name}"'
-        for name in RULES[export.export_type].shown
+        f"epoch_us({cell})" if kinds.get(cell.strip('"'), "").startswith("TIMESTAMP") else cell
+        for cell in cells
     )
     return Counter(duckdb.execute(f"SELECT {columns} {source}", [files]).fetchall())
 

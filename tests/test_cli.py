@@ -1,8 +1,10 @@
 """The command line as its user runs it."""
 
+import io
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -107,3 +109,28 @@ def test_given_no_such_file_when_checked_then_exit_2(tmp_path, capsys) -> None:
 def test_given_no_app_when_traced_then_exit_2_and_what_to_do(capsys) -> None:
     assert main(["trace", "some-id", "--url", "http://127.0.0.1:9"]) == 2
     assert "is the app running?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--type", "Event"]])
+def test_given_standard_input_when_checked_then_as_a_file(monkeypatch, capsys, more) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(json.dumps(FILE).encode())))
+    assert main(["check", "-", *more]) == 1
+    assert "standard input: Event, 2 records" in capsys.readouterr().out
+
+
+def test_given_a_csv_file_when_converted_then_parquet(tmp_path, capsys) -> None:
+    path = tmp_path / "Event-1.csv"
+    path.write_text("deviceId,name,timestamp\r\nd,open,2025-03-23T10:00:00Z\r\nd,,2025-03-23T10:00:00Z\r\n")
+    assert main(["convert", str(path), "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"rows +1\b", printed)
+    assert "missing:name  1" in printed
+
+
+def test_given_a_terminal_when_converted_then_bytes_rows_and_speed(file, tmp_path, monkeypatch) -> None:
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setattr("mobexport.cli._EVERY_SECONDS", 0)
+    assert main(["convert", str(file), "--out", str(tmp_path / "out")]) == 0
+    assert re.search(r"\d of \d MB, 1 rows, \d+ MB/s", terminal.getvalue())

@@ -68,7 +68,13 @@ def test_given_the_domain_when_it_imports_then_neither_functions_nor_the_shell(p
 
 
 @pytest.mark.parametrize(
-    ("half", "other"), [("export_api", "mobexport.pipeline"), ("pipeline", "mobexport.export_api")]
+    ("half", "other"),
+    [
+        ("export_api", "mobexport.pipeline"),
+        ("pipeline", "mobexport.export_api"),
+        ("records", "mobexport.pipeline"),
+        ("records", "mobexport.export_api"),
+    ],
 )
 def test_given_one_half_when_it_imports_then_never_the_other(half: str, other: str) -> None:
     for path in _modules(f"mobexport/{half}"):
@@ -162,7 +168,7 @@ def test_given_devhost_when_it_imports_then_nothing_of_the_app() -> None:
 
 def test_given_function_app_when_imported_then_nothing_heavy_comes_with_it() -> None:
     heavy = (
-        "duckdb pyarrow pydantic pydantic_settings azure.storage azure.identity azure.data requests"
+        "duckdb pyarrow msgspec pydantic pydantic_settings azure.storage azure.identity azure.data requests"
         " jwt cryptography opentelemetry.sdk opentelemetry.exporter azure.monitor importlib.metadata"
     )
     # The Durable SDK itself imports requests when its optional telemetry is there: compare with its own.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
+from mobexport.records.raw_records import OTHER_NAMES, Names
+
 _NAMES_KEPT = 50
-_OTHER_NAMES = "*"
 
 
 @dataclass(frozen=True)
@@ -49,28 +49,14 @@ class ExportCounts:
         }
 
 
-def ranked(names: Counter[str]) -> dict[str, int]:
+def ranked(names: Names) -> dict[str, int]:
     """The most frequent unknown names, and the others as one."""
+    others = names.counts.get(OTHER_NAMES, 0)
     found = sorted(
-        ((name, count) for name, count in names.items() if count), key=lambda one: (-one[1], one[0])
+        ((name, count) for name, count in names.counts.items() if name != OTHER_NAMES),
+        key=lambda one: (-one[1], one[0]),
     )
     unknown = dict(found[:_NAMES_KEPT])
-    if others := sum(count for _, count in found[_NAMES_KEPT:]):
-        unknown[_OTHER_NAMES] = others
+    if others := others + sum(count for _, count in found[_NAMES_KEPT:]):
+        unknown[OTHER_NAMES] = others
     return unknown
-
-
-@dataclass
-class Tally:
-    """What one part of the work adds to the counts."""
-
-    superseded: int = 0
-    removed: int = 0
-    outside: int = 0
-    exported: int = 0
-    elements: int = 0
-
-    def add(self, other: Tally) -> None:
-        """Adds another part."""
-        for one in fields(self):
-            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))

@@ -1,44 +1,118 @@
-"""Writes one export file from raw files: the semantics of section 3 of the design, in DuckDB.
+"""Writes one export file from raw files: the semantics of section 3 of the design.
 
-The bytes of the file depend on the raw data and the request only: not on the order in which files are
-listed, on how they are cut into chunks, or on the number of threads.
+The bytes of the file depend on the raw data and the request only: not on the order in which files are listed,
+on how they are cut into chunks, or on what was spilled.
 
 JSON values (`extras`, a tag's `value`) are passed on as they were written, character by character, but for
 whitespace between tokens, which is removed: `1e3`, `0.10`, `\\u00e9`, integers of any length, the order of
 members and members that stand twice in them all stay. Other strings keep their value, not their spelling.
-Of two members of a raw record with one name the last counts. Not read at all (and so rejected): what is no
-JSON by RFC 8259 (`NaN`, trailing commas), and halves of surrogate pairs, which UTF-8 cannot say.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import nullcontext
-from dataclasses import replace
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, Any, Protocol
 
-from mobexport import record_sql
-from mobexport.duck import DuckLimits, connect, fetch_batches
-from mobexport.export_api import rendering
-from mobexport.export_api.assembling import Assembly
-from mobexport.export_api.counts import ExportCounts, Tally, ranked
-from mobexport.export_api.loading import REJECTS, Loading, Workers
-from mobexport.export_api.parquet_rows import row_ranges
-from mobexport.export_api.raw_lines import PARQUET, Lines, RawFile, raw_blocks
-from mobexport.export_api.rendering import Sink
-from mobexport.export_api.selection import ExportFormat, Selection, Window
+from mobexport.export_api.counts import ExportCounts, ranked
+from mobexport.export_api.selection import Selection, Window
+from mobexport.export_api.slices import PARQUET
 from mobexport.export_types.model import ExportType
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from mobexport.records.checks import Fault, reject_line
+from mobexport.records.export_text import ExportText
+from mobexport.records.formats import ExportFormat
+from mobexport.records.gunzip import unpacked
+from mobexport.records.keeping import keeper
+from mobexport.records.limits import Limits
+from mobexport.records.lines import line_blocks
+from mobexport.records.merging import Tally
+from mobexport.records.parquet_rows import row_blocks
+from mobexport.records.raw_records import Names, RawReader
+from mobexport.records.sorting import SpillFile
 
 __all__ = ["ExportCounts", "ExportFormat", "RawFile", "Selection", "write_export"]
 
-BLOCK_BYTES = 8 * 1024 * 1024
+
+class Sink(Protocol):
+    """What takes bytes one after the other."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One raw file, as the plan of a task fixed it; the ending of its name says what it is."""
+
+    name: str
+    """Its place, below the app's folder: `events/2025-03-23/part-0.ndjson`."""
+    chunks: Callable[[], Iterator[bytes]]
+    """Reads it, from its start."""
+    kind: str = ""
+    """Its kind of raw data; empty: the export type's own."""
+
+
+class RawLoader:
+    """Reads raw data of one kind into what keeps its records, and counts what became of each."""
+
+    def __init__(self, export_type: ExportType, selection: Selection, spill: SpillFile) -> None:
+        self._reader = RawReader(export_type)
+        self.export_type = export_type
+        self.kept = keeper(export_type, selection.bounds, selection.only, spill)
+        self.spill = spill
+
+    @property
+    def read(self) -> int:
+        return self._reader.read
+
+    @property
+    def names(self) -> Names:
+        """Names that nobody declared."""
+        return self._reader.names
+
+    def lines(
+        self, part: int, chunks: Iterable[bytes], reject: Callable[[int, int, Fault, bytes], None]
+    ) -> int:
+        """Reads the lines of a file or a piece of one; how many there are. Parts come in their order."""
+        number = 0
+        for block in line_blocks(chunks):
+            rows = self._reader.block(block, lambda line, fault, text: reject(part, line, fault, text))
+            self.kept.add(rows, part)
+            number = block.first_line + len(block.lines) - 1
+        return number
+
+    def parquet(
+        self,
+        part: int,
+        source: Any,
+        name: str,
+        rows: tuple[int, int] | None,
+        reject: Callable[[int, int, Fault, bytes], None],
+    ) -> None:
+        """Reads rows (from the first up to before the second; all) of an open Parquet file.
+
+        Raises DataError if it is none, and what reading raises.
+        """
+        for block in row_blocks(source, name, self.export_type, rows, self.names):
+            found = self._reader.block(block, lambda line, fault, text: reject(part, line, fault, text))
+            self.kept.add(found, part)
+
+
+def make_loaders(
+    export_type: ExportType,
+    selection: Selection,
+    workdir: Path,
+    limits: Limits,
+    bounds: Sequence[int] = (256,),
+) -> dict[str, RawLoader]:
+    """What reads each kind of raw data that the type needs; its own kind is the first."""
+    joined = export_type.joined
+    found = {export_type.kind: RawLoader(export_type, selection, SpillFile(workdir / "own", limits, bounds))}
+    if joined:
+        spill = SpillFile(workdir / "joined", limits, bounds)
+        found[joined.kind] = RawLoader(joined, Selection(), spill)
+    return found
 
 
 def write_export(
@@ -51,7 +125,7 @@ def write_export(
     target: Path | Sink,
     rejects: Path,
     workdir: Path,
-    limits: DuckLimits,
+    limits: Limits,
 ) -> ExportCounts:
     """Writes the export file to `target`, and raw lines that cannot be used (if there are any) to `rejects`.
 
@@ -61,22 +135,37 @@ def write_export(
     temporary files, no more than `limits` allow. Raises DataError (`TooLarge`) where the limits do not
     suffice, for files that are no intact gzip or Parquet, and whatever reading a file raises.
     """
+    workdir.mkdir(parents=True, exist_ok=True)
     ordered = sorted(files, key=lambda file: file.name)
-    assembly = Assembly(export_type, output, selection or Selection(window))
-    with connect(workdir, replace(limits, threads=1)) as connection:
-        connection.execute(REJECTS)
-        loaders = make_loaders(connection, workdir, assembly)
-        with Workers(connection, limits.threads) as workers:
-            load(workers, connection, workdir, loaders, list(enumerate(ordered)))
-            tally = _write(workers, connection, workdir, assembly, loaders, target)
-        rejected = _write_rejects(connection, [file.name for file in ordered], rejects)
-    names: Counter[str] = Counter()
+    chosen = selection or Selection(window)
+    text = ExportText(export_type, output)
+    tally = Tally()
+    loaders = make_loaders(export_type, chosen, workdir, limits)
+    with ExitStack() as stack:
+        kept = stack.enter_context(RejectsFile(rejects, [file.name for file in ordered]))
+        for loader in loaders.values():
+            stack.callback(loader.spill.close)
+        for part, file in enumerate(ordered):
+            loader = loaders[file.kind or export_type.kind]
+            if file.name.endswith(PARQUET):
+                with local_copy(file.chunks(), workdir / "rows.parquet") as local:
+                    loader.parquet(part, local, file.name, None, kept.take)
+            else:
+                loader.lines(part, unpacked(file.chunks(), file.name), kept.take)
+        own, *joined = (loader.kept.rows() for loader in loaders.values())
+        out = stack.enter_context(target.open("wb") if isinstance(target, Path) else nullcontext(target))
+        begun = False
+        for chunk in text.elements(own, joined[0] if joined else None, chosen.bounds, tally):
+            out.write(chunk if begun else text.opening + chunk)
+            begun = True
+        out.write(text.ending if begun else text.empty)
+    names = Names()
     for loader in loaders.values():
-        names += loader.names
+        names.merge(loader.names)
     return ExportCounts(
         sum(loader.read for loader in loaders.values()),
-        rejected,
-        tally.outside + sum(loader.outside for loader in loaders.values()),
+        kept.count,
+        tally.outside + sum(loader.kept.outside for loader in loaders.values()),
         tally.superseded,
         tally.removed,
         tally.exported,
@@ -85,117 +174,43 @@ def write_export(
     )
 
 
-def make_loaders(connection: DuckDBPyConnection, workdir: Path, assembly: Assembly) -> dict[str, Loading]:
-    """What reads each kind of raw data that the type needs; its own kind is the first."""
-    declared, joined = assembly.export_type, assembly.export_type.joined
-    found = {
-        declared.kind: Loading(
-            connection, workdir, declared, assembly.output, assembly.selection, table="kept"
-        )
-    }
-    if joined:
-        found[joined.kind] = Loading(
-            connection, workdir, joined, ExportFormat.JSON, Selection(), table="kept_joined"
-        )
-    return found
+class local_copy:  # noqa: N801 - used as a function
+    """A local file with the bytes of some chunks, open for reading; deleted after the `with` block."""
+
+    def __init__(self, chunks: Iterable[bytes], path: Path) -> None:
+        self._chunks = chunks
+        self._path = path
+
+    def __enter__(self) -> IO[bytes]:
+        with self._path.open("wb") as out:
+            out.writelines(self._chunks)
+        self._file = self._path.open("rb")
+        return self._file
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
 
 
-def load(
-    workers: Workers,
-    connection: DuckDBPyConnection,
-    workdir: Path,
-    loaders: dict[str, Loading],
-    files: Sequence[tuple[int, RawFile]],
-) -> None:
-    """Reads whole files, each with its number among all."""
-    own = next(iter(loaders))
-    for (kind, is_parquet), found in groupby(
-        files, key=lambda one: (one[1].kind or own, one[1].name.endswith(PARQUET))
-    ):
-        loader = loaders[kind]
-        if not is_parquet:
-            lines = (Lines(number, file.lines()) for number, file in found)
-            workers.run(loader.lines(parts) for parts in raw_blocks(lines, block_bytes=BLOCK_BYTES))
-            continue
-        for number, file in found:
-            local = workdir / "rows.parquet"
-            with local.open("wb") as out:
-                out.writelines(file.chunks())
-            try:
-                ranges = row_ranges(connection, local, file.name)
-                workers.run(loader.parquet(number, local, file.name, rows) for rows in ranges)
-            finally:
-                local.unlink()
+class RejectsFile:
+    """The file of rejects in their order, made with the first; `names`: of the files, by part."""
 
+    def __init__(self, path: Path, names: Sequence[str]) -> None:
+        self._path = path
+        self._names = names
+        self._out: IO[bytes] | None = None
+        self._stack = ExitStack()
+        self.count = 0
 
-def _write(
-    workers: Workers,
-    connection: DuckDBPyConnection,
-    workdir: Path,
-    assembly: Assembly,
-    loaders: dict[str, Loading],
-    target: Path | Sink,
-) -> Tally:
-    """Writes the file run by run; a run is rendered while the ones before it are written."""
-    total = Tally()
-    with target.open("wb") if isinstance(target, Path) else nullcontext(target) as out:
-        for rendered in rendered_runs(workers, connection, workdir, assembly, list(loaders.values())):
-            if rendered.tally.elements:
-                out.write((assembly.separator if total.elements else assembly.opening).encode())
-                for chunk in rendered.text.chunks():
-                    out.write(chunk)
-            rendered.text.close()
-            total.add(rendered.tally)
-        out.write((assembly.ending if total.elements else assembly.empty).encode())
-    return total
+    def __enter__(self) -> RejectsFile:
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
 
-def rendered_runs(
-    workers: Workers,
-    connection: DuckDBPyConnection,
-    workdir: Path,
-    assembly: Assembly,
-    loaders: list[Loading],
-) -> Iterator[rendering.Rendered]:
-    """All that was kept, in runs: in their order, as many at work as there are workers."""
-    planned = rendering.runs(sizes(connection, loaders), rendering.run_bytes(assembly.export_type))
-    waiting: list[tuple[Future[None], list[rendering.Rendered]]] = []
-    for run in planned:
-        box: list[rendering.Rendered] = []
-
-        def task(
-            _: int, cursor: DuckDBPyConnection, run: rendering.Run = run, box: list[rendering.Rendered] = box
-        ) -> None:
-            sources = [loader.kept(run.first, run.last) for loader in loaders]
-            rendered = rendering.render(cursor, assembly, sources, workdir, run.size)
-            box.append(rendered)
-
-        waiting.append((workers.submit(task), box))
-        if len(waiting) > workers.count:
-            future, ready = waiting.pop(0)
-            future.result()
-            yield ready[0]
-    for future, ready in waiting:
-        future.result()
-        yield ready[0]
-
-
-def sizes(connection: DuckDBPyConnection, loaders: Iterable[Loading]) -> list[tuple[int, int]]:
-    """(bucket, bytes of text) of all that was kept."""
-    found: Counter[int] = Counter()
-    for loader in loaders:
-        found.update(dict(connection.execute(loader.sizes()).fetchall()))
-    return sorted(found.items())
-
-
-def _write_rejects(connection: DuckDBPyConnection, names: list[str], rejects: Path) -> int:
-    count = int(connection.execute("SELECT count(*) FROM reject").fetchall()[0][0])
-    if count:
-        query = "SELECT part, line, fault, original FROM reject ORDER BY part, line"
-        with rejects.open("w", encoding="utf-8", newline="") as out:
-            for batch in fetch_batches(connection.execute(query)):
-                out.writelines(
-                    record_sql.reject_line({"file": names[part], "line": line}, *rest)
-                    for part, line, *rest in batch
-                )
-    return count
+    def take(self, part: int, line: int, fault: Fault, text: bytes) -> None:
+        """Appends a reject."""
+        if self._out is None:
+            self._out = self._stack.enter_context(self._path.open("wb"))
+        self._out.write(reject_line({"file": self._names[part], "line": line}, fault, text))
+        self.count += 1

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from mobexport.export_api.raw_lines import GZIP, PARQUET
 from mobexport.export_api.selection import Window
+from mobexport.export_api.slices import PARQUET
 from mobexport.export_types.model import ExportType
+from mobexport.records.gunzip import GZIP
 from mobexport.storage import DataStorage, RawBlob
 
 _NAME = re.compile(r"(?P<day>\d{4}-\d{2}-\d{2})/(?P<file>.+)")
+_HIDDEN = re.compile(r"(?:^|/)[._]")
 FORMATS = (".ndjson", GZIP, PARQUET)
 
 
@@ -46,6 +48,8 @@ def plan_files(
 ) -> Plan:
     """The raw files of a task with their ETags, by name: all kinds that the type reads.
 
+    Files and folders whose name begins with `.` or `_` are none: writers keep what is not finished there.
+
     With a window, the folders of its days and `slack_days` on either side; without one the whole history.
     """
     found: list[RawBlob] = []
@@ -57,7 +61,7 @@ def plan_files(
     ignored = 0
     for blob in sorted(found, key=lambda item: item.name):
         name = _NAME.fullmatch(blob.name.split("/", 2)[2])
-        if name and name["file"].endswith(FORMATS):
+        if name and name["file"].endswith(FORMATS) and not _HIDDEN.search(name["file"]):
             chosen.append(blob)
         else:
             ignored += 1

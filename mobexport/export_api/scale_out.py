@@ -23,28 +23,29 @@ import json
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from mobexport import export_types, record_sql
-from mobexport.duck import DuckLimits, connect, fetch_batches, literal
-from mobexport.export_api import parquet_slices, rendering
-from mobexport.export_api.assembling import Assembly
+from mobexport import export_types
 from mobexport.export_api.blocks import Blocks, BlockTarget, block_name
-from mobexport.export_api.counts import ExportCounts, Tally, ranked
-from mobexport.export_api.file_writer import BLOCK_BYTES, make_loaders, rendered_runs, sizes
-from mobexport.export_api.gunzip import gunzip
-from mobexport.export_api.loading import REJECTS, Loading, Workers
-from mobexport.export_api.parquet_rows import row_ranges
-from mobexport.export_api.raw_lines import GZIP, PARQUET, Lines, raw_blocks
-from mobexport.export_api.rendering import Sink
-from mobexport.export_api.selection import ExportFormat, Selection
-from mobexport.export_api.slices import Piece, Slice, lines_of_range, plan_slices
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from mobexport.export_api.counts import ExportCounts, ranked
+from mobexport.export_api.file_writer import RawLoader, Sink, make_loaders
+from mobexport.export_api.selection import Selection
+from mobexport.export_api.slices import PARQUET, Piece, RawEntry, Slice, lines_of_range, plan_slices
+from mobexport.export_types.model import ExportType
+from mobexport.records.checks import Fault, Rule, reject_line
+from mobexport.records.export_text import ExportText
+from mobexport.records.formats import ExportFormat
+from mobexport.records.gunzip import unpacked
+from mobexport.records.keeping import is_merged, states_of
+from mobexport.records.limits import Limits
+from mobexport.records.merging import Tally
+from mobexport.records.parquet_rows import Ranged, row_groups
+from mobexport.records.raw_records import Names
+from mobexport.records.sorting import Place, merged, read_run
 
 SLICE_BYTES = 128 * 1024 * 1024
 BUCKET_BYTES = 64 * 1024 * 1024
@@ -70,17 +71,6 @@ class WorkStore(Protocol):
 
 
 @dataclass(frozen=True)
-class RawEntry:
-    """One raw file of the plan."""
-
-    name: str
-    """Its place, below the app's folder."""
-    size: int
-    kind: str = ""
-    """Its kind of raw data; empty: the export type's own."""
-
-
-@dataclass(frozen=True)
 class Spec:
     """What all steps of a task know; fixed by the plan."""
 
@@ -94,14 +84,19 @@ class Spec:
     """How many ranges of the group key's MD5 are written side by side."""
 
     @property
-    def assembly(self) -> Assembly:
-        """The queries for it."""
-        return Assembly(export_types.get(self.export_type), self.output, self.selection)
+    def declared(self) -> ExportType:
+        """The declaration of its type."""
+        return export_types.get(self.export_type)
 
-    def fine(self, bucket: int) -> tuple[int, int]:
-        """The first and last of the 256 finest buckets that are in that one."""
-        ends = [-(-n * rendering.BUCKETS // self.buckets) for n in (bucket, bucket + 1)]
-        return ends[0], ends[1] - 1
+    @property
+    def text(self) -> ExportText:
+        """What makes its text."""
+        return ExportText(self.declared, self.output)
+
+    @property
+    def bounds(self) -> tuple[int, ...]:
+        """For each bucket, the first byte of an MD5 from which on it has none."""
+        return tuple(-(-n * 256 // self.buckets) for n in range(1, self.buckets + 1))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -109,7 +104,7 @@ class Spec:
             "exportType": self.export_type,
             "output": str(self.output),
             "selection": self.selection.to_json(),
-            "files": [[file.name, file.size, file.kind] for file in self.files],
+            "files": [file.to_json() for file in self.files],
             "slices": [one.to_json() for one in self.slices],
             "buckets": self.buckets,
         }
@@ -127,13 +122,7 @@ class Spec:
 
 
 def plan(
-    spec: Spec,
-    source: RawSource,
-    *,
-    workdir: Path,
-    limits: DuckLimits,
-    slice_bytes: int = SLICE_BYTES,
-    bucket_bytes: int = BUCKET_BYTES,
+    spec: Spec, source: RawSource, *, slice_bytes: int = SLICE_BYTES, bucket_bytes: int = BUCKET_BYTES
 ) -> Spec:
     """The spec with its slices and the number of its buckets. Reads the footers of large Parquet files only.
 
@@ -141,92 +130,108 @@ def plan(
     """
 
     def groups(file: int) -> list[tuple[int, int]]:
-        with _footer(source, spec, file, workdir, limits) as (_, _, found):
-            return [(rows, end - first) for rows, first, end in found]
+        entry = spec.files[file]
+        return row_groups(Ranged(partial(source.read, file), entry.size), entry.name)
 
-    total = sum(file.size for file in spec.files)
+    total = sum(file.unpacked for file in spec.files)
     buckets = min(max(-(-total // bucket_bytes), 1), MAX_BUCKETS)
-    slices = plan_slices([(file.name, file.size) for file in spec.files], slice_bytes, groups)
+    slices = plan_slices(spec.files, slice_bytes, groups)
     return replace(spec, slices=tuple(slices), buckets=buckets)
 
 
 def partition_slice(
-    spec: Spec, number: int, source: RawSource, store: WorkStore, *, workdir: Path, limits: DuckLimits
+    spec: Spec, number: int, source: RawSource, store: WorkStore, *, workdir: Path, limits: Limits
 ) -> dict[str, Any]:
-    """Reads a slice: its kept records by bucket as one blob, its rejects as another, its counts as a third.
+    """Reads a slice: its kept records as sorted runs by bucket, its rejects, its counts, a blob each.
 
     `{"slice", "token", "read", "rejected"}`. Raises what reading raises, and DataError as `write_export`.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     name = f"slice-{number:05}-{secrets.token_hex(4)}"
-    records, rejects, summary = (workdir / f"{name}{ending}" for ending in (".records", ".rejects", ".json"))
-    assembly = spec.assembly
-    with connect(workdir, replace(limits, threads=1)) as connection:
-        connection.execute(REJECTS)
-        loaders = make_loaders(connection, workdir, assembly)
-        with Workers(connection, limits.threads) as workers:
-            lines = _load(workers, connection, workdir, loaders, spec, spec.slices[number], source)
-        index = _write_records(connection, spec, list(loaders.values()), workdir, records)
-        rejected = _write_rejects(connection, rejects)
-    store.put(f"{name}.records", records)
+    rejects, summary = (workdir / f"{name}{ending}" for ending in (".rejects", ".json"))
+    loaders = make_loaders(spec.declared, spec.selection, workdir, limits, spec.bounds)
+    rejected = 0
+    with ExitStack() as stack, rejects.open("wb") as out:
+        for loader in loaders.values():
+            stack.callback(loader.spill.path.unlink, missing_ok=True)
+            stack.callback(loader.spill.close)
+
+        def reject(part: int, line: int, fault: Fault, text: bytes) -> None:
+            nonlocal rejected
+            rejected += 1
+            out.write(reject_line({"part": part, "line": line}, fault, text))
+
+        lines = []
+        for piece in spec.slices[number].pieces:
+            entry = spec.files[piece.file]
+            loader = loaders[entry.kind or spec.declared.kind]
+            if (count := _load(loader, piece, entry, source, reject)) is not None:
+                lines.append((piece.number, count))
+        for loader in loaders.values():
+            loader.kept.spill()
+            loader.spill.close()
+        out.close()
+        names = Names()
+        for kind, loader in loaders.items():
+            names.merge(loader.names)
+            if loader.spill.index:
+                store.put(f"{name}.{kind}", loader.spill.path)
     if rejected:
         store.put(f"{name}.rejects", rejects)
-    names: Counter[str] = Counter()
-    for loader in loaders.values():
-        names += loader.names
     found = {
         "read": sum(loader.read for loader in loaders.values()),
-        "outside": sum(loader.outside for loader in loaders.values()),
+        "outside": sum(loader.kept.outside for loader in loaders.values()),
         "rejected": rejected,
-        "names": names,
+        "names": names.counts,
         "lines": lines,
-        "index": index,
+        "index": {kind: loader.spill.index for kind, loader in loaders.items()},
     }
     summary.write_text(json.dumps(found), "utf-8")
     store.put(f"{name}.json", summary)
-    for path in (records, rejects, summary):
+    for path in (rejects, summary):
         path.unlink(missing_ok=True)
     return {"slice": number, "token": name, "read": found["read"], "rejected": rejected}
 
 
+def _load(loader: RawLoader, piece: Piece, entry: RawEntry, source: RawSource, reject: Any) -> int | None:
+    """Reads a piece; how many lines it has, if it has lines."""
+    read = partial(source.read, piece.file)
+    if entry.name.endswith(PARQUET):
+        rows = None if piece.end < 0 else (piece.first, piece.end)
+        loader.parquet(piece.number, Ranged(read, entry.size), entry.name, rows, reject)
+        return None
+    if (piece.first, piece.end) == (0, entry.size):
+        chunks = unpacked(read(0, entry.size), entry.name)
+    else:
+        chunks = lines_of_range(read, piece.first, piece.end, entry.size)
+    return loader.lines(piece.number, chunks, reject)
+
+
 def write_bucket(
-    spec: Spec,
-    bucket: int,
-    tokens: Sequence[str],
-    store: WorkStore,
-    target: BlockTarget,
-    *,
-    workdir: Path,
-    limits: DuckLimits,
+    spec: Spec, bucket: int, tokens: Sequence[str], store: WorkStore, target: BlockTarget
 ) -> dict[str, Any]:
     """Stages the text of a bucket as blocks of the target: `{"bucket", "blocks", and its counts}`.
 
-    Raises DataError (`TooLarge`) where the limits do not suffice, and what storage raises.
+    Raises what storage raises. Memory: a batch of each run, whatever the size of the bucket.
     """
-    workdir.mkdir(parents=True, exist_ok=True)
-    assembly = spec.assembly
-    total = Tally()
-    with connect(workdir, replace(limits, threads=1)) as connection:
-        loaders = list(make_loaders(connection, workdir, assembly).values())
-        for token in tokens:
-            index = _summary(store, token)["index"].get(str(bucket), [None] * len(loaders))
-            for loader, place in zip(loaders, index, strict=True):
-                if place:
-                    local = workdir / "records.parquet"
-                    with local.open("wb") as out:
-                        out.writelines(store.read(f"{token}.records", place[0], place[0] + place[1]))
-                    connection.execute(loader.take(f"read_parquet({literal(str(local))})"))
-                    local.unlink()
-        with Blocks(target, bucket) as blocks, Workers(connection, limits.threads) as workers:
-            for rendered in rendered_runs(workers, connection, workdir, assembly, loaders):
-                if rendered.tally.elements:
-                    if total.elements:
-                        blocks.add(assembly.separator.encode())
-                    for chunk in rendered.text.chunks():
-                        blocks.add(chunk)
-                rendered.text.close()
-                total.add(rendered.tally)
-    return {"bucket": bucket, "blocks": blocks.count, **vars(total)}
+    declared = spec.declared
+    tally = Tally()
+    summaries = [_summary(store, token) for token in tokens]
+
+    def rows(export_type: ExportType) -> Iterator[Any]:
+        runs = [
+            read_run(_Reader(store, f"{token}.{export_type.kind}", (place[0], place[1])))
+            for token, summary in zip(tokens, summaries, strict=True)
+            for place in summary["index"][export_type.kind].get(str(bucket), ())
+        ]
+        batches = merged(runs)
+        return states_of(export_type, batches) if is_merged(export_type) else batches
+
+    joined = rows(declared.joined) if declared.joined else None
+    with Blocks(target, bucket) as blocks:
+        for chunk in spec.text.elements(rows(declared), joined, spec.selection.bounds, tally):
+            blocks.add(chunk)
+    return {"bucket": bucket, "blocks": blocks.count, **vars(tally)}
 
 
 def commit(
@@ -238,28 +243,28 @@ def commit(
     rejects: Sink,
 ) -> ExportCounts:
     """Makes the file appear, writes all rejects to `rejects` (NDJSON), gives the counts of the whole task."""
-    assembly = spec.assembly
+    text = spec.text
     blocks = [block_name(0, 0)]
     elements = sum(outcome["elements"] for outcome in written)
-    target.stage(blocks[0], (assembly.opening if elements else assembly.empty).encode())
+    target.stage(blocks[0], text.opening if elements else text.empty)
     following = False
     for outcome in sorted(written, key=lambda one: int(one["bucket"])):
         if not outcome["elements"]:
             continue
-        if following and assembly.separator:
+        if following and text.separator:
             blocks.append(block_name(outcome["bucket"] + 1, 0))
-            target.stage(blocks[-1], assembly.separator.encode())
+            target.stage(blocks[-1], text.separator)
         following = True
         blocks += [block_name(outcome["bucket"] + 1, n) for n in range(1, outcome["blocks"] + 1)]
-    if elements and assembly.ending:
+    if elements and text.ending:
         blocks.append(block_name(spec.buckets + 1, 0))
-        target.stage(blocks[-1], assembly.ending.encode())
+        target.stage(blocks[-1], text.ending)
     summaries = [_summary(store, token) for token in tokens]
     _finish_rejects(spec, tokens, summaries, store, rejects)
     target.commit(blocks)
-    names: Counter[str] = Counter()
+    names = Names()
     for one in summaries:
-        names.update(one["names"])
+        names.merge(one["names"])
     return ExportCounts(
         sum(one["read"] for one in summaries),
         sum(one["rejected"] for one in summaries),
@@ -272,136 +277,34 @@ def commit(
     )
 
 
-class _footer:  # noqa: N801 - used as a function
-    """A sparse local copy of a Parquet file's footer, with a connection to ask it and its row groups."""
+class _Reader:
+    """A part of a blob in the work store, as a file that is read from its start."""
 
-    def __init__(self, source: RawSource, spec: Spec, file: int, workdir: Path, limits: DuckLimits) -> None:
-        self._read = partial(source.read, file)
-        self._entry = spec.files[file]
-        self._workdir = workdir
-        self._limits = limits
+    closed = False
 
-    def __enter__(self) -> tuple[Path, Any, list[tuple[int, int, int]]]:
-        self._workdir.mkdir(parents=True, exist_ok=True)
-        self._path = self._workdir / "footer.parquet"
-        parquet_slices.footer_copy(self._read, self._entry.size, self._entry.name, self._path)
-        with connect(self._workdir, replace(self._limits, threads=1)) as connection:
-            return self._path, self._read, parquet_slices.row_groups(connection, self._path, self._entry.name)
+    def __init__(self, store: WorkStore, name: str, place: Place) -> None:
+        self._chunks = store.read(name, place[0], place[0] + place[1])
+        self._rest = b""
 
-    def __exit__(self, *_: object) -> None:
-        self._path.unlink(missing_ok=True)
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        parts, have = [self._rest], len(self._rest)
+        while size < 0 or have < size:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            parts.append(chunk)
+            have += len(chunk)
+        data = b"".join(parts)
+        size = len(data) if size < 0 else size
+        self._rest = data[size:]
+        return data[:size]
 
+    def readable(self) -> bool:
+        return True
 
-def _load(
-    workers: Workers,
-    connection: DuckDBPyConnection,
-    workdir: Path,
-    loaders: dict[str, Loading],
-    spec: Spec,
-    one: Slice,
-    source: RawSource,
-) -> list[tuple[int, int]]:
-    """Reads the pieces of a slice; (piece, lines) of those that are lines."""
-    own = next(iter(loaders))
-    counted: list[Lines] = []
-    pending: list[Lines] = []
-
-    def flush(kind: str) -> None:
-        workers.run(loaders[kind].lines(parts) for parts in raw_blocks(pending, block_bytes=BLOCK_BYTES))
-        counted.extend(pending)
-        pending.clear()
-
-    before = own
-    for piece in one.pieces:
-        entry = spec.files[piece.file]
-        kind = entry.kind or own
-        if pending and kind != before:
-            flush(before)
-        before = kind
-        if entry.name.endswith(PARQUET):
-            if pending:
-                flush(kind)
-            _load_parquet(workers, connection, workdir, loaders[kind], entry, piece, source)
-        else:
-            chunks = _chunks(source, entry, piece)
-            pending.append(Lines(piece.number, chunks, from_start=piece.first == 0))
-    if pending:
-        flush(before)
-    return [(lines.number, lines.count) for lines in counted]
-
-
-def _chunks(source: RawSource, entry: RawEntry, piece: Piece) -> Iterator[bytes]:
-    read = partial(source.read, piece.file)
-    if entry.name.endswith(GZIP):
-        return gunzip(read(0, entry.size), entry.name)
-    if piece.end == entry.size and piece.first == 0:
-        return read(0, entry.size)
-    return lines_of_range(read, piece.first, piece.end, entry.size)
-
-
-def _load_parquet(
-    workers: Workers,
-    connection: DuckDBPyConnection,
-    workdir: Path,
-    loader: Loading,
-    entry: RawEntry,
-    piece: Piece,
-    source: RawSource,
-) -> None:
-    local = workdir / "rows.parquet"
-    read = partial(source.read, piece.file)
-    try:
-        if piece.end < 0:
-            with local.open("wb") as out:
-                out.writelines(read(0, entry.size))
-        else:
-            parquet_slices.footer_copy(read, entry.size, entry.name, local)
-            groups = parquet_slices.row_groups(connection, local, entry.name)
-            parquet_slices.add_rows(read, groups, (piece.first, piece.end), local)
-        wanted = [
-            (first, end)
-            for first, end in row_ranges(connection, local, entry.name)
-            if piece.end < 0 or (piece.first <= first and end <= piece.end)
-        ]
-        workers.run(loader.parquet(piece.number, local, entry.name, rows) for rows in wanted)
-    finally:
-        local.unlink(missing_ok=True)
-
-
-def _write_records(
-    connection: DuckDBPyConnection, spec: Spec, loaders: list[Loading], workdir: Path, records: Path
-) -> dict[int, list[tuple[int, int] | None]]:
-    """One file of Parquet files behind each other; where they are, by bucket and loader."""
-    index: dict[int, list[tuple[int, int] | None]] = {}
-    there = dict(sizes(connection, loaders))
-    local = workdir / "bucket.parquet"
-    with records.open("wb") as out:
-        for bucket in range(spec.buckets):
-            first, last = spec.fine(bucket)
-            if not any(fine in there for fine in range(first, last + 1)):
-                continue
-            places: list[tuple[int, int] | None] = []
-            for loader in loaders:
-                connection.execute(
-                    f"COPY {loader.kept(first, last)} TO {literal(str(local))}"
-                    " (FORMAT parquet, COMPRESSION snappy)"
-                )
-                places.append((out.tell(), local.stat().st_size))
-                out.write(local.read_bytes())
-                local.unlink()
-            index[bucket] = places
-    return index
-
-
-def _write_rejects(connection: DuckDBPyConnection, rejects: Path) -> int:
-    """A line each: piece, line in it, fault, original."""
-    count = 0
-    query = "SELECT part, line, fault, original FROM reject ORDER BY part, line"
-    with rejects.open("w", encoding="utf-8", newline="") as out:
-        for batch in fetch_batches(connection.execute(query)):
-            out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in batch)
-            count += len(batch)
-    return count
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 def _finish_rejects(
@@ -423,9 +326,14 @@ def _finish_rejects(
         if not summary["rejected"]:
             continue
         for line in _lines(store.read(f"{token}.rejects", 0, None)):
-            number, at, fault, original = json.loads(line)
-            place = {"file": spec.files[pieces[number].file].name, "line": before.get(number, 0) + at}
-            rejects.write(record_sql.reject_line(place, fault, original).encode())
+            found = json.loads(line)
+            number = found.pop("part")
+            fault = Fault(Rule(found["rule"]), found.get("field", ""))
+            place = {
+                "file": spec.files[pieces[number].file].name,
+                "line": before.get(number, 0) + found["line"],
+            }
+            rejects.write(reject_line(place, fault, found["original"].encode()))
 
 
 def _summary(store: WorkStore, token: str) -> dict[str, Any]:

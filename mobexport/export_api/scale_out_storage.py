@@ -37,6 +37,7 @@ class BlobSource:
                 etag=blob.etag,
                 match_condition=MatchConditions.IfNotModified,
                 max_concurrency=1,
+                decompress=False,
             )
             yield from stream.chunks()
 

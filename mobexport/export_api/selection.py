@@ -4,34 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from enum import StrEnum
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
-
-from mobexport.duck import literal
-from mobexport.export_types.model import ExportType, FieldKind
 
 if TYPE_CHECKING:
     from mobexport.contract import ExportTaskParameter
 
 Window = tuple[date, date] | tuple[datetime, datetime]
-
-
-class ExportFormat(StrEnum):
-    """`exportFormat` of a request."""
-
-    JSON = "JsonBlob"
-    CSV = "CsvBlob"
-
-    @property
-    def extension(self) -> str:
-        """Ending of the file's name."""
-        return "csv" if self is ExportFormat.CSV else "json"
-
-    @property
-    def content_type(self) -> str:
-        """Content type of the file."""
-        return "text/csv; charset=utf-8" if self is ExportFormat.CSV else "application/json"
 
 
 @dataclass(frozen=True)
@@ -82,32 +61,19 @@ class Selection:
                 window = date.fromisoformat(first), date.fromisoformat(last)
         return cls(window, {name: tuple(values) for name, values in value["only"].items()})
 
-    def in_window(self, instant: str) -> str:
-        """The window as a condition on the SQL expression of a TIMESTAMP in UTC."""
+    @property
+    def bounds(self) -> tuple[int, int] | None:
+        """The window in microseconds since 1970, both ends included; days up to their last microsecond."""
         if not self.window:
-            return "true"
+            return None
         first, last = self.window
-        if isinstance(first, datetime) and isinstance(last, datetime):
-            ends = [
-                literal(end.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")) for end in (first, last)
-            ]
-            return f"{instant} BETWEEN TIMESTAMP {ends[0]} AND TIMESTAMP {ends[1]}"
-        # Up to the day's last microsecond: the day after the last one there is cannot be said.
-        return f"{instant} BETWEEN TIMESTAMP '{first} 00:00:00' AND TIMESTAMP '{last} 23:59:59.999999'"
+        if not (isinstance(first, datetime) and isinstance(last, datetime)):
+            first, last = datetime.combine(first, time.min, UTC), datetime.combine(last, time.max, UTC)
+        return _micros(first), _micros(last)
 
-    def among(self, export_type: ExportType) -> str:
-        """`only` as a condition on columns `v_{name}`. Raises KeyError for a field not of the group."""
-        conditions = []
-        for name, values in self.only.items():
-            if name not in export_type.group:
-                raise KeyError(name)
-            if export_type.field(name).kind is FieldKind.INTEGER:
-                allowed = ", ".join(str(int(value)) for value in values)
-                conditions.append(f'try_cast("v_{name}" AS BIGINT) IN ({allowed})')
-            else:
-                allowed = ", ".join(literal(str(value)) for value in values)
-                conditions.append(f'"v_{name}" IN ({allowed})')
-        return " AND ".join(conditions) or "true"
+
+def _micros(at: datetime) -> int:
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 EVERYTHING: Final = Selection()

@@ -11,7 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mobexport.export_api.raw_lines import GZIP, PARQUET
+from mobexport.records.gunzip import GZIP
+
+PARQUET = ".parquet"
+GZIP_RATIO = 12
+"""Bytes of lines in a byte of gzip, about, and rather too many."""
 
 PIECES = 100
 """Pieces of a slice at most: many small files are read together."""
@@ -49,21 +53,49 @@ class Slice:
         return cls(value["number"], tuple(Piece(*piece) for piece in value["pieces"]))
 
 
+@dataclass(frozen=True)
+class RawEntry:
+    """One raw file of the plan."""
+
+    name: str
+    """Its place, below the app's folder."""
+    size: int
+    """As it is stored."""
+    kind: str = ""
+    """Its kind of raw data; empty: the export type's own."""
+    encoding: str = ""
+    """Its Content-Encoding."""
+
+    @property
+    def is_gzip(self) -> bool:
+        """Whether it is packed, by its name or by what its uploader said."""
+        return self.name.endswith(GZIP) or (self.encoding == "gzip" and not self.name.endswith(PARQUET))
+
+    @property
+    def unpacked(self) -> int:
+        """Bytes to read, about."""
+        return self.size * GZIP_RATIO if self.is_gzip else self.size
+
+    def to_json(self) -> list[Any]:
+        return [self.name, self.size, self.kind, self.encoding]
+
+
 def plan_slices(
-    files: Sequence[tuple[str, int]],
+    files: Sequence[RawEntry],
     slice_bytes: int,
     row_groups: Callable[[int], Sequence[tuple[int, int]]],
 ) -> list[Slice]:
-    """The slices of files given as (name, bytes) in the order of their names, of about `slice_bytes` each.
+    """The slices of files in the order of their names, of about `slice_bytes` each.
 
     `row_groups`: of the Parquet file with that index, (rows, bytes) of each row group; called only for files
     larger than a slice. A gzip file cannot be cut: its slice is as large as it is.
     """
     pieces: list[tuple[Piece, int]] = []
-    for index, (name, size) in enumerate(files):
+    for index, file in enumerate(files):
+        name, size = file.name, file.size
         cut: list[tuple[int, int, int]]
-        if name.endswith(GZIP) or (size <= slice_bytes and not name.endswith(PARQUET)):
-            cut = [(0, size, size)]
+        if file.is_gzip or (size <= slice_bytes and not name.endswith(PARQUET)):
+            cut = [(0, size, file.unpacked)]
         elif name.endswith(PARQUET):
             cut = [(0, -1, size)] if size <= slice_bytes else _row_ranges(row_groups(index), slice_bytes)
         else:

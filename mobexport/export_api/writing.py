@@ -12,24 +12,25 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mobexport import export_types
 from mobexport.container_url import ContainerUrl
 from mobexport.errors import DataError, MobexportError, Rejected
-from mobexport.export_api import scale_out
-from mobexport.export_api.counts import ExportCounts
-from mobexport.export_api.file_writer import RawFile, write_export
-from mobexport.export_api.raw_lines import GZIP
 from mobexport.export_api.raw_store import Plan, plan_files
 from mobexport.export_api.scale_out_storage import BlobSource, BlobTarget, BlockStream, WorkContainer
-from mobexport.export_api.selection import ExportFormat
+from mobexport.export_api.slices import RawEntry
 from mobexport.export_api.target import TargetFile, open_blocks, write_file
 from mobexport.export_api.task_registry import ExportTask, TaskRegistry
 from mobexport.heavy import heavy_step
+from mobexport.records.formats import ExportFormat
 from mobexport.redact import redact
 from mobexport.settings import Settings
 from mobexport.storage import NDJSON, REJECTS_CONTAINER, DataStorage
+
+if TYPE_CHECKING:
+    from mobexport.export_api import scale_out
+    from mobexport.export_api.counts import ExportCounts
 
 _PLAN = "plan.json"
 NO_PLAN: Final = {"files": 0, "bytes": 0, "slices": 0, "buckets": 0, "lanes": 1}
@@ -70,6 +71,8 @@ class TaskWriter:
 
     def write_file(self, task: ExportTask) -> dict[str, Any]:
         """A small task in one step; the counts of section 3 of the design."""
+        from mobexport.export_api.file_writer import RawFile, write_export
+
         plan, spec = self._planned(task)
         url = self._url(task)
         files = [
@@ -91,7 +94,7 @@ class TaskWriter:
                 output=spec.output,
                 rejects=rejects,
                 workdir=workdir,
-                limits=self._settings.export_limits,
+                limits=self._settings.work_limits,
             )
             if url.can_overwrite:
                 # Sent block by block while the rest is made.
@@ -108,12 +111,14 @@ class TaskWriter:
         """Reads one slice of a large task into records by bucket."""
         container, done = work_container(task.id), _slice_outcome(number)
         if self._storage.read_json(container, done) is None:
+            from mobexport.export_api import scale_out
+
             store = WorkContainer(self._storage, container)
             plan, spec = self._planned(task)
             source = BlobSource(self._storage, self._settings.raw_container, plan.blobs)
             with heavy_step() as folder, self._ends(task):
                 outcome = scale_out.partition_slice(
-                    spec, number, source, store, workdir=folder, limits=self._settings.export_limits
+                    spec, number, source, store, workdir=folder, limits=self._settings.work_limits
                 )
             self._storage.write_json(container, done, outcome)
         return {"slice": number}
@@ -122,23 +127,20 @@ class TaskWriter:
         """Stages the blocks of one bucket of a large task."""
         container, done = work_container(task.id), _bucket_outcome(bucket)
         if self._storage.read_json(container, done) is None:
+            from mobexport.export_api import scale_out
+
             store = WorkContainer(self._storage, container)
             _, spec = self._planned(task)
-            with heavy_step() as folder, self._ends(task), self._target(task, spec) as target:
-                outcome = scale_out.write_bucket(
-                    spec,
-                    bucket,
-                    self._tokens(task, spec),
-                    store,
-                    target,
-                    workdir=folder,
-                    limits=self._settings.export_limits,
-                )
+            tokens = self._tokens(task, spec)
+            with heavy_step(), self._ends(task), self._target(task, spec) as target:
+                outcome = scale_out.write_bucket(spec, bucket, tokens, store, target)
             self._storage.write_json(container, done, outcome)
         return {"bucket": bucket}
 
     def commit_file(self, task: ExportTask) -> dict[str, Any]:
         """Makes the file of a large task appear; the counts of section 3 of the design."""
+        from mobexport.export_api import scale_out
+
         plan, spec = self._planned(task)
         store = WorkContainer(self._storage, work_container(task.id))
         tokens = self._tokens(task, spec)
@@ -159,6 +161,8 @@ class TaskWriter:
     # --- parts --------------------------------------------------------------------------------------------
 
     def _make_plan(self, task: ExportTask) -> dict[str, Any]:
+        from mobexport.export_api import scale_out
+
         found = plan_files(
             self._storage,
             self._settings.raw_container,
@@ -172,19 +176,23 @@ class TaskWriter:
             ExportFormat(task.export_format),
             task.selection,
             tuple(
-                scale_out.RawEntry(blob.name.removeprefix(f"{task.app}/"), blob.size, blob.name.split("/")[1])
+                RawEntry(
+                    blob.name.removeprefix(f"{task.app}/"), blob.size, blob.name.split("/")[1], blob.encoding
+                )
                 for blob in found.blobs
             ),
         )
-        if sum(blob.size for blob in found.blobs) > self._settings.export_small_mb * 2**20:
+        if sum(file.unpacked for file in spec.files) > self._settings.export_small_mb * 2**20:
             with self._target(task, spec):
                 spec = self._cut(spec, found)
         return {"input": found.to_json(), "spec": spec.to_json()}
 
     def _cut(self, spec: scale_out.Spec, found: Plan) -> scale_out.Spec:
+        from mobexport.export_api import scale_out
+
         most = self._settings.export_gzip_mb
         for file in spec.files:
-            if file.name.endswith(GZIP) and file.size > most * 2**20:
+            if file.is_gzip and file.size > most * 2**20:
                 raise DataError(
                     f"{file.name} is larger than EXPORT_GZIP_MB ({most:g}), and gzip cannot be cut into"
                     " slices: split it, or store it plain or as Parquet",
@@ -192,17 +200,11 @@ class TaskWriter:
                 )
         slice_bytes = int(self._settings.export_slice_mb * 2**20)
         source = BlobSource(self._storage, self._settings.raw_container, found.blobs)
-        with heavy_step() as folder:
-            return scale_out.plan(
-                spec,
-                source,
-                workdir=folder,
-                limits=self._settings.export_limits,
-                slice_bytes=slice_bytes,
-                bucket_bytes=max(slice_bytes // 2, 1),
-            )
+        return scale_out.plan(spec, source, slice_bytes=slice_bytes, bucket_bytes=max(slice_bytes // 2, 1))
 
     def _planned(self, task: ExportTask) -> tuple[Plan, scale_out.Spec]:
+        from mobexport.export_api import scale_out
+
         fixed = self._storage.read_json(work_container(task.id), _PLAN)
         if fixed is None:
             raise DataError(f"the plan of task {task.id} is gone: was its work container deleted?")

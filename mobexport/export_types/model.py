@@ -33,6 +33,9 @@ class FieldKind(StrEnum):
     """Any JSON value, passed through as text."""
 
 
+_OF_OBJECTS = (FieldKind.ID, FieldKind.TEXT, FieldKind.INTEGER, FieldKind.BOOLEAN)
+
+
 @dataclass(frozen=True)
 class Field:
     """One field of a record."""
@@ -211,6 +214,12 @@ class ExportType:
             yield "records of different groups must not be merged"
         if self.route != self.routes[0].name:
             yield "the first of the routes must be `route`"
+        yield from (
+            f"member {member.name!r} of {field.name!r} must be an optional text, number or flag"
+            for field in self.fields
+            for member in field.members
+            if member.required or member.choices or member.members or member.kind not in _OF_OBJECTS
+        )
         if self.joined and (self.joined.group != self.group or not isinstance(self.joined.shape, Latest)):
             yield "only the map of a type with the same group can be joined"
 

@@ -80,7 +80,7 @@ class Processor:
                 stem=f"{row.id}-{row.attempt}-{index}",
                 out_dir=out_dir,
                 workdir=workdir,
-                limits=self.settings.duck_limits,
+                limits=self.settings.work_limits,
             )
             opened.set_attributes(
                 {

@@ -1,6 +1,7 @@
 """What an export file contains, and where every raw line went: hostile lines, ties, windows, values."""
 
 import json
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -11,9 +12,9 @@ import jsonschema
 import pytest
 
 from mobexport import export_types
-from mobexport.duck import DuckLimits
 from mobexport.errors import DataError
 from mobexport.export_api.file_writer import ExportCounts, RawFile, write_export
+from mobexport.records.limits import Limits
 
 ROOT = Path(__file__).parents[2]
 RAW = ROOT.parent / "shared" / "data" / "engagement-raw"
@@ -63,7 +64,7 @@ def write(tmp_path: Path) -> Callable[..., Written]:
             target=tmp_path / "target.json",
             rejects=rejects,
             workdir=tmp_path / "work",
-            limits=DuckLimits(**limits),
+            limits=Limits(**limits),
         )
         assert counts.balances(), counts
         lines = rejects.read_text("utf-8").splitlines() if rejects.exists() else []
@@ -190,7 +191,7 @@ def test_given_long_values_when_written_then_untouched_and_little_memory_does(wr
     long = '{"a":1e3,"b":"' + "é" * 3_000_000 + '"}'
     lines = ndjson(event(), tag("small", 1))
     lines += with_extras(long) + ndjson(tag("long", ...))[:-2] + b', "value": ' + long.encode() + b"}\n"
-    written = write(lines, export_type, memory_mb=128, temp_mb=100)
+    written = write(lines, export_type, memory_mb=128, disk_mb=100)
     assert written.counts.exported == 2
     assert written.data.decode().count(long) == 1
     assert written.elements[0]
@@ -382,17 +383,15 @@ def test_given_many_blocks_when_files_are_listed_and_cut_otherwise_then_the_same
     assert once.counts.exported == 1800
     assert once.counts.rejected == 12
     backwards = dict(reversed(contents.items()))
-    assert write(backwards, chunk=13, threads=3).data == once.data
-    monkeypatch.setattr("mobexport.export_api.file_writer.BLOCK_BYTES", 700)
-    monkeypatch.setattr("mobexport.export_api.rendering.RUN_BYTES", 5000)
+    assert write(backwards, chunk=13).data == once.data
+    monkeypatch.setattr("mobexport.records.lines.BLOCK_BYTES", 700)
+    monkeypatch.setattr("mobexport.records.sorting.BATCH_BYTES", 5000)
     again = write(backwards, chunk=999)
     assert again.data == once.data
     assert again.rejects == once.rejects
 
 
-@pytest.mark.parametrize(
-    "text", ['"5"', '"x"', "1.5", "1e3", "-0", "true", "[5]", "{}", "1" * 19, "-" + "1" * 19]
-)
+@pytest.mark.parametrize("text", ['"5"', '"x"', "1.5", "1e3", "true", "[5]", "{}", "1" * 19, "-" + "1" * 19])
 def test_given_a_number_of_another_kind_when_written_then_the_line_is_rejected(write, text: str) -> None:
     line = '{"deviceId":"%s","timestamp":"2025-03-23T10:00:00.000Z","meta":{"firstSeen":%s}}\n'
     raw = "".join(line % (name, value) for name, value in (("a", "5"), ("b", text), ("c", "1" * 18)))
@@ -405,7 +404,7 @@ def test_given_a_number_of_another_kind_when_written_then_the_line_is_rejected(w
 def test_given_fields_that_the_first_lines_lack_when_written_then_they_are_there(
     write, monkeypatch: pytest.MonkeyPatch, late: int
 ) -> None:
-    monkeypatch.setattr("mobexport.export_api.file_writer.BLOCK_BYTES", 20_000)
+    monkeypatch.setattr("mobexport.records.lines.BLOCK_BYTES", 20_000)
     found = {"sessionId": "s", "infoId": "i", "locationId": "l", "extras": {"a": 1}}
     records = [event(name=f"{n}", **(found if 100 <= n < 100 + late else {})) for n in range(1000)]
     written = write(ndjson(*records))
@@ -415,13 +414,10 @@ def test_given_fields_that_the_first_lines_lack_when_written_then_they_are_there
 
 
 def test_given_too_small_limits_when_written_then_a_data_error_that_names_them(write) -> None:
-    line = with_extras('{"a":"' + "x" * 100_000 + '"}')
-    with pytest.raises(DataError, match="DUCKDB_MEMORY_MB") as caught:
-        write(
-            b"".join(line.replace(b"x" * 5, str(n).zfill(5).encode()) for n in range(900)),
-            memory_mb=40,
-            temp_mb=1,
-        )
+    noise = random.Random(1)
+    lines = [with_extras('{"a":"' + noise.randbytes(50_000).hex() + '"}') for _ in range(60)]
+    with pytest.raises(DataError, match="WORK_DISK_MB") as caught:
+        write(b"".join(lines), memory_mb=1, disk_mb=1)
     assert caught.value.own_code == "TooLarge"
 
 
@@ -429,7 +425,7 @@ def test_given_too_small_limits_when_written_then_a_data_error_that_names_them(w
 def test_given_little_memory_when_much_is_written_then_it_is_right(write) -> None:
     text = "".join(chr(97 + n % 26) for n in range(2000))
     raw = ndjson(*(event(name=f"{n}", extras={"t": f"{n}{text}"}) for n in range(40_000)))
-    written = write(raw, memory_mb=160, temp_mb=400)
+    written = write(raw, memory_mb=160, disk_mb=400)
     assert written.counts.exported == 40_000
     assert [record["name"] for record in written.records[:3]] == ["0", "1", "2"]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
 
-from mobexport.duck import DuckLimits
 from mobexport.errors import SourceChanged
 from mobexport.export_api import scale_out
 from mobexport.export_api.file_writer import ExportFormat, Selection
 from mobexport.export_api.scale_out_storage import BlobSource, BlobTarget, WorkContainer
+from mobexport.records.limits import Limits
 
 DAY = date(2025, 3, 23)
 LINES = b"".join(
@@ -26,7 +26,7 @@ LINES = b"".join(
 
 @pytest.fixture
 def given(tmp_path: Path) -> dict:
-    return {"workdir": tmp_path / "work", "limits": DuckLimits()}
+    return {"workdir": tmp_path / "work", "limits": Limits()}
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def source(storage, app, put_raw) -> BlobSource:
 def planned(source: BlobSource, given: dict) -> scale_out.Spec:
     entries = (scale_out.RawEntry("events/2025-03-23/a.ndjson", len(LINES), "events"),)
     spec = scale_out.Spec("Event", ExportFormat.CSV, Selection((DAY, DAY)), entries)
-    return scale_out.plan(spec, source, slice_bytes=8000, bucket_bytes=16000, **given)
+    return scale_out.plan(spec, source, slice_bytes=8000, bucket_bytes=16000)
 
 
 def test_given_raw_blobs_when_scaled_out_then_the_file_appears_at_the_commit(
@@ -53,7 +53,7 @@ def test_given_raw_blobs_when_scaled_out_then_the_file_appears_at_the_commit(
         scale_out.partition_slice(spec, one.number, source, store, **given)["token"] for one in spec.slices
     ]
     written = [
-        scale_out.write_bucket(spec, bucket, tokens, store, target, **given)
+        scale_out.write_bucket(spec, bucket, tokens, store, target)
         for bucket in range(spec.buckets)
         for _ in range(2)
     ][::2]

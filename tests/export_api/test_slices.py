@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobexport import export_types
-from mobexport.duck import DuckLimits
 from mobexport.errors import DataError, SourceChanged
 from mobexport.export_api import scale_out
 from mobexport.export_api.file_writer import ExportFormat, RawFile, Selection, write_export
-from mobexport.export_api.slices import PIECES, Slice, lines_of_range, plan_slices
+from mobexport.export_api.slices import PIECES, RawEntry, Slice, lines_of_range, plan_slices
+from mobexport.records.limits import Limits
 
 DAY = date(2025, 3, 23)
 
@@ -52,7 +52,7 @@ def test_given_any_cuts_when_ranges_are_read_then_each_line_once_and_whole(
 
 def test_given_no_raw_data_when_planned_then_there_is_a_bucket_all_the_same(tmp_path) -> None:
     spec = scale_out.Spec("Event", ExportFormat.JSON, Selection((DAY, DAY)), ())
-    planned = scale_out.plan(spec, None, workdir=tmp_path, limits=DuckLimits(64, 64))
+    planned = scale_out.plan(spec, None)
     assert (planned.slices, planned.buckets) == ((), 1)
 
 
@@ -66,7 +66,7 @@ def test_given_no_raw_data_when_planned_then_there_is_a_bucket_all_the_same(tmp_
 def test_given_files_when_planned_then_all_of_each_in_order_and_no_slice_too_large(files, size) -> None:
     named = [(f"{n:03}{ending}", length) for n, (ending, length) in enumerate(files)]
     groups = [(10, 700)] * 3
-    slices = plan_slices(named, size, lambda _: groups)
+    slices = plan_slices([RawEntry(name, length) for name, length in named], size, lambda _: groups)
     pieces = [piece for one in slices for piece in one.pieces]
     assert [piece.number for piece in pieces] == list(range(len(pieces)))
     for index, (name, length) in enumerate(named):
@@ -94,16 +94,14 @@ class Large:
         self.selection = Selection((DAY, DAY) if export_types.get(type_).historical else None)
         self.source = ports.MemorySource(list(self.contents.values()), 1000)
         self.store, self.target, self.rejects = ports.MemoryStore(), ports.MemoryTarget(), io.BytesIO()
-        self.given = {"workdir": tmp_path / "work", "limits": DuckLimits()}
+        self.given = {"workdir": tmp_path / "work", "limits": Limits()}
 
     def plan(self, slice_bytes: int, bucket_bytes: int) -> scale_out.Spec:
         entries = tuple(
             scale_out.RawEntry(name, len(data), name.split("/")[0]) for name, data in self.contents.items()
         )
         spec = scale_out.Spec(self.type, ExportFormat.JSON, self.selection, entries)
-        return scale_out.plan(
-            spec, self.source, slice_bytes=slice_bytes, bucket_bytes=bucket_bytes, **self.given
-        )
+        return scale_out.plan(spec, self.source, slice_bytes=slice_bytes, bucket_bytes=bucket_bytes)
 
     def run(self, spec: scale_out.Spec) -> tuple[bytes, dict, bytes]:
         tokens = [
@@ -111,7 +109,7 @@ class Large:
             for one in spec.slices
         ]
         written = [
-            scale_out.write_bucket(spec, bucket, tokens, self.store, self.target, **self.given)
+            scale_out.write_bucket(spec, bucket, tokens, self.store, self.target)
             for bucket in range(spec.buckets)
         ]
         counts = scale_out.commit(spec, tokens, written, self.store, self.target, self.rejects)
@@ -198,7 +196,7 @@ def test_given_blocks_of_few_bytes_when_scaled_out_then_the_same_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mobexport.export_api.blocks.TARGET_BLOCK_BYTES", 1000)
-    monkeypatch.setattr("mobexport.export_api.rendering.RUN_BYTES", 700)
+    monkeypatch.setattr("mobexport.records.sorting.BATCH_BYTES", 700)
     large = Large(tmp_path, {"events/1.ndjson": b"".join(map(event, range(500)))})
     found = large.run(large.plan(3000, 9000))
     assert found == large.small()
@@ -219,7 +217,7 @@ def test_given_an_attempt_that_was_lost_when_a_slice_is_read_again_then_its_blob
     spec = large.plan(3000, 9000)
     for _ in range(2):
         lost = scale_out.partition_slice(spec, 0, large.source, large.store, **large.given)
-        del large.store.blobs[f"{lost['token']}.records"]
+        del large.store.blobs[f"{lost['token']}.events"]
     assert large.run(spec) == large.small()
 
 
@@ -255,7 +253,7 @@ def test_given_a_large_task_when_its_steps_pass_inputs_then_they_are_small(tmp_p
         for one in spec.slices[1:]
     ]
     written = [
-        scale_out.write_bucket(spec, bucket, tokens + others, large.store, large.target, **large.given)
+        scale_out.write_bucket(spec, bucket, tokens + others, large.store, large.target)
         for bucket in range(spec.buckets)
     ]
     assert len(json.dumps(outcome)) < 200

@@ -10,11 +10,11 @@ import duckdb
 import pytest
 
 from mobexport import export_types
-from mobexport.duck import DuckLimits
 from mobexport.errors import UnknownExportType
 from mobexport.export_api.file_writer import RawFile, write_export
 from mobexport.export_types import ExportType, Field, FieldKind, Grouped
 from mobexport.pipeline.converting import convert_file
+from mobexport.records.limits import Limits
 
 DAY = date(2025, 3, 23)
 PURCHASE = ExportType(
@@ -54,7 +54,7 @@ def test_given_a_made_up_type_when_registered_then_raw_becomes_parquet_with_no_o
             target=tmp_path / "file.json",
             rejects=tmp_path / "rejects.ndjson",
             workdir=tmp_path / "server",
-            limits=DuckLimits(),
+            limits=Limits(),
         )
         assert counts.balances()
         assert (counts.read, counts.rejected, counts.outside_window, counts.exported) == (4, 1, 1, 2)
@@ -71,7 +71,7 @@ def test_given_a_made_up_type_when_registered_then_raw_becomes_parquet_with_no_o
             stem="x",
             out_dir=tmp_path / "out",
             workdir=tmp_path / "client",
-            limits=DuckLimits(),
+            limits=Limits(),
         )
     assert (conversion.records, conversion.rows, conversion.rejected) == (2, 2, 0)
     assert conversion.lenient["missing:storeId"] == 2
@@ -106,6 +106,6 @@ def test_given_a_declaration_when_its_samples_are_written_then_none_is_rejected(
         target=tmp_path / "file",
         rejects=tmp_path / "rejects",
         workdir=tmp_path,
-        limits=DuckLimits(),
+        limits=Limits(),
     )
     assert (counts.read, counts.exported) == (len(declared.samples), len(declared.samples))

@@ -12,10 +12,10 @@ import duckdb
 import pytest
 
 from mobexport import export_types
-from mobexport.duck import DuckLimits
 from mobexport.errors import DataError, Truncated
-from mobexport.pipeline import converting, row_parts
 from mobexport.pipeline.converting import Conversion, convert_file
+from mobexport.records import elements, parquet_days
+from mobexport.records.limits import Limits
 
 DAY = date(2025, 3, 23)
 AT = "2025-03-23T10:00:00Z"
@@ -31,7 +31,7 @@ def convert(tmp_path: Path) -> Callable[..., Conversion]:
             "window": (DAY, DAY) if declared.historical else None,
             "snapshot_day": None if declared.historical else DAY,
             "strict": False,
-            "limits": DuckLimits(),
+            "limits": Limits(),
             **options,
         }
         done = convert_file(
@@ -115,7 +115,7 @@ def test_given_flat_elements_when_converted_then_texts_and_whole_numbers_as_writ
     assert rows(done, 'extras, "end" IS NULL') == [(EXACT[0], True), (None, False), (EXACT[1], True)]
     meta = '"meta":{"firstSeen":-0,"lastSeen":999999999999999999,"nativePushEnabled":true,"more":1e3}'
     device = convert(listed(f'{{"deviceId":"d",{meta},"appInfo":{EXACT[0]}}}'), "Device")
-    assert rows(device, '"meta.firstSeen", "meta.lastSeen", "meta.nativePushEnabled", appInfo') == [
+    assert rows(device, "meta.firstSeen, meta.lastSeen, meta.nativePushEnabled, appInfo") == [
         (0, 999999999999999999, True, EXACT[0])
     ]
     wrong = [meta.replace("-0", number) for number in ("1e3", "1.0", "01", "1000000000000000000", '"7"')]
@@ -219,10 +219,8 @@ def test_given_one_file_when_cut_and_formatted_otherwise_then_the_same_bytes(con
     records = [record(f"{n}", f'{{"a":{n}}}').replace("10:00:00Z", f"10:00:00.{n:06}Z") for n in range(500)]
     value = json.loads(b"[" + b",".join(element(*records, device=f'"{d}"') for d in range(20)) + b"]")
     digests = set()
-    for indent, chunk, threads in ((None, 1 << 20, 1), (None, 1000, 2), (1, 777, 1)):
-        done = convert(
-            json.dumps(value, indent=indent).encode(), chunk=chunk, limits=DuckLimits(threads=threads)
-        )
+    for indent, chunk in ((None, 1 << 20), (None, 1000), (1, 777)):
+        done = convert(json.dumps(value, indent=indent).encode(), chunk=chunk)
         assert done.rows == 10_000
         digests.add(done.outputs[0].sha256)
     assert len(digests) == 1
@@ -230,42 +228,44 @@ def test_given_one_file_when_cut_and_formatted_otherwise_then_the_same_bytes(con
     assert rows(done, "DISTINCT app") == [("it's",)]
 
 
-@pytest.mark.parametrize(("limit", "value"), [("PART_BYTES", 50_000), ("PART_ROWS", 500)])
-def test_given_rows_in_many_parts_when_converted_then_a_file_a_day_in_the_files_order(
-    convert, monkeypatch, tmp_path, limit, value
+@pytest.mark.parametrize(("limit", "value"), [("GROUP_ROWS", 500), ("GROUP_BYTES", 50_000)])
+@pytest.mark.parametrize("memory_mb", [0, 96])
+def test_given_rows_in_many_groups_when_converted_then_a_file_a_day_in_the_files_order(
+    convert, monkeypatch, tmp_path, limit, value, memory_mb
 ) -> None:
-    monkeypatch.setattr(converting, "BLOCK_BYTES", 20_000)
-    monkeypatch.setattr(row_parts, limit, value)
+    monkeypatch.setattr(elements, "BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(parquet_days, limit, value)
     window = (DAY, date(2025, 3, 25))
     records = [record(str(n)).replace("03-23", f"03-{23 + n % 3}") for n in range(6000)]
     exact = record("exact", '{"a":1e3}')
     long = record("long", f'{{"t":"{"x" * 300_000}"}}')
     file = [*(element(*records[at : at + 70]) for at in range(0, 6000, 70)), element(exact), element(long)]
-    done = convert(b"[" + b",".join(file) + b"]", window=window)
+    done = convert(b"[" + b",".join(file) + b"]", window=window, limits=Limits(memory_mb, 100))
     assert [output.rows for output in done.outputs] == [2002, 2000, 2000]
     names = [name for (name,) in rows(done, "name")]
     first, *others = ([str(n) for n in range(6000) if n % 3 == day] for day in range(3))
     assert names == [*first, "exact", "long", *others[0], *others[1]]
     assert rows(done, "max(length(extras))")[0] == (300_008,)
-    assert len(list((tmp_path / "work" / "parts").iterdir())) > 5
+    assert bool(list((tmp_path / "work").iterdir())) is (memory_mb == 0)
+    query = "SELECT count(DISTINCT row_group_id) FROM parquet_metadata(?)"
+    groups = [duckdb.execute(query, [str(output.path)]).fetchall()[0][0] for output in done.outputs]
+    assert min(groups) >= 3
 
 
 def test_given_more_rows_than_the_disk_may_hold_when_converted_then_it_says_what_to_raise(convert) -> None:
     noise = random.Random(1)
     records = [record(str(n), f'{{"t":"{noise.randbytes(500).hex()}"}}') for n in range(5000)]
-    with pytest.raises(DataError, match="DUCKDB_TEMP_MB") as raised:
-        convert(b"[" + element(*records) + b"]", limits=DuckLimits(temp_mb=1))
+    with pytest.raises(DataError, match="WORK_DISK_MB") as raised:
+        convert(b"[" + element(*records) + b"]", limits=Limits(memory_mb=1, disk_mb=1))
     assert raised.value.own_code == "TooLarge"
 
 
 @pytest.mark.parametrize("order", ["key first", "key last"])
-def test_given_a_large_element_with_a_long_text_when_converted_then_little_memory_does(
-    convert, order
-) -> None:
+def test_given_a_large_element_with_a_long_text_when_converted_then_all_of_it(convert, order) -> None:
     records = [record(str(n), f'{{"t":"{"x" * (8_000_000 if n == 5000 else 200)}"}}') for n in range(8000)]
     listed = f'"events":[{",".join(records)}]'
     pairs = ['"deviceId":"d"', listed] if order == "key first" else [listed, '"deviceId":"d"']
-    done = convert(f"[{{{','.join(pairs)}}}]".encode(), limits=DuckLimits(memory_mb=128, temp_mb=100))
+    done = convert(f"[{{{','.join(pairs)}}}]".encode())
     assert rows(done, "max(length(extras)), sum(name::INTEGER), count(*)") == [(8_000_008, 31_996_000, 8000)]
 
 

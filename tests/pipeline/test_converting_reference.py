@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobexport import export_types
-from mobexport.duck import DuckLimits
 from mobexport.pipeline.converting import Conversion, convert_file
+from mobexport.records.limits import Limits
 
 WINDOW = (date(2025, 3, 22), date(2025, 3, 24))
 GUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}")
@@ -333,8 +333,13 @@ def convert(tmp_path: Path, type_: str, raw: bytes, *, strict: bool) -> Conversi
         stem="s",
         out_dir=tmp_path / "out",
         workdir=tmp_path / "work",
-        limits=DuckLimits(),
+        limits=Limits(),
     )
+
+
+def column(name: str) -> str:
+    """A column in SQL; members of objects are members of a struct."""
+    return ".".join(f'"{part}"' for part in name.split("."))
 
 
 def written(type_: str, done: Conversion) -> list[tuple[Any, ...]]:
@@ -347,10 +352,11 @@ def written(type_: str, done: Conversion) -> list[tuple[Any, ...]]:
     times = [name for kind, name, _ in columns(type_) if kind == "time"]
     for output in done.outputs:
         file = [str(output.path)]
-        types = duckdb.execute("DESCRIBE FROM read_parquet(?, hive_partitioning = false)", file).fetchall()
-        assert [(name, kind) for name, kind, *_ in types] == expected
-        replaced = ", ".join(f'epoch_us("{name}") AS "{name}"' for name in times)
-        query = f"SELECT * {f'REPLACE ({replaced})' if times else ''}"
+        cells = [f'{column(name)} AS "{name}"' for name, _ in expected]
+        described = f"DESCRIBE SELECT {', '.join(cells)} FROM read_parquet(?, hive_partitioning = false)"
+        assert [(name, kind) for name, kind, *_ in duckdb.execute(described, file).fetchall()] == expected
+        cells = [f'epoch_us("{name}")' if name in times else column(name) for name, _ in expected]
+        query = f"SELECT {', '.join(cells)}"
         found += duckdb.execute(f"{query} FROM read_parquet(?, hive_partitioning = false)", file).fetchall()
     return found
 

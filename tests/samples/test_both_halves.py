@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from mobexport import export_types
-from mobexport.duck import DuckLimits
 from mobexport.export_api.file_writer import RawFile, Selection, write_export
 from mobexport.pipeline.converting import convert_file
+from mobexport.records.limits import Limits
 from samples.generate import WINDOW, generate
 from samples.ledger import values_of
 from samples.processes import ROOT
@@ -68,7 +68,7 @@ def judge(root: Path, export: Export, tmp_path: Path) -> None:
         target=tmp_path / "file.json",
         rejects=tmp_path / "rejects.ndjson",
         workdir=tmp_path / "server",
-        limits=DuckLimits(),
+        limits=Limits(),
     )
     assert server.balances()
     for strict in (False, True):
@@ -92,7 +92,7 @@ def judge(root: Path, export: Export, tmp_path: Path) -> None:
             stem="s",
             out_dir=tmp_path / f"out-{strict}",
             workdir=tmp_path / f"work-{strict}",
-            limits=DuckLimits(),
+            limits=Limits(),
         )
         assert (done.records, done.rows, done.rejected) == (
             *(count.exported, count.rows, count.conversion_rejects),

@@ -7,15 +7,28 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from mobexport.errors import DataError, Truncated
 
-_OUT_BYTES = 1024 * 1024
+GZIP = ".ndjson.gz"
+_MAGIC = b"\x1f\x8b"
+_OUT_BYTES = 256 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 
 
+def unpacked(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
+    """What a file holds, which is gzip if its name or its first bytes say so (no text begins like that)."""
+    following = iter(chunks)
+    start = b""
+    while len(start) < len(_MAGIC) and (chunk := next(following, None)) is not None:
+        start += chunk
+    whole = chain((start,) if start else (), following)
+    return gunzip(whole, name) if name.endswith(GZIP) or start.startswith(_MAGIC) else whole
+
+
 def gunzip(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
-    """What the gzip file `name` holds, in chunks of 1 MiB at most.
+    """What the gzip file `name` holds, in chunks of 256 KiB at most.
 
     Raises Truncated if it ends within a member, and DataError if it is no gzip or its checksum is wrong.
     """

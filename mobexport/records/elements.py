@@ -1,0 +1,367 @@
+"""Reads the elements of a top-level JSON array, whatever its formatting, in bounded memory.
+
+Fast path: a block ends where the text says that an element may end, and a strict parser that takes `[…]` up
+to there for an array proves it: no place within a string or an element passes. Slow path: brackets and
+strings are followed by hand, for one element that is broken, or has an unusual layout. An element larger
+than a block is cut between its records, if its group stands before them, so that a device with millions of
+records takes no more memory than another.
+
+What makes the file as a whole unusable raises: an array that does not end (`Truncated`), that is none,
+brackets that do not match, or something behind its end. Whether an element can be used is for its reader to
+say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+import msgspec
+
+from mobexport.errors import DataError, Truncated
+from mobexport.export_types.model import ExportType, Grouped, Latest
+from mobexport.records.json_text import NotJson, loose_members
+from mobexport.records.lines import MARK
+
+BLOCK_BYTES: Final = 256 * 1024
+LARGE_BYTES: Final = 4 * 1024 * 1024
+"""A larger element is cut into pieces."""
+MAX_ELEMENT_BYTES: Final = 32 * 1024 * 1024
+"""The largest element that cannot be cut, and the largest record."""
+_WINDOW = 8 * 1024
+_TRIES = 3
+_NEAR = 64
+
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_TO_BRACKET = re.compile(rb'[^"\[\]{}]*+(?:' + _STRING + rb'[^"\[\]{}]*+)*+([\[\]{}])', re.DOTALL)
+_WHOLE_STRING = re.compile(_STRING, re.DOTALL)
+_SCALAR = re.compile(rb'[^ \t\n\r,\[\]{}"]++(?=[ \t\n\r,\[\]{}"])')
+_SPACE = re.compile(rb"[ \t\n\r]*+")
+_PLACE = re.compile(r"\(byte (\d+)\)")
+_CLOSER = {ord("["): ord("]"), ord("{"): ord("}")}
+_OF_RECORDS = re.compile(rb"\}[ \t\n\r]*+,")
+
+_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+@dataclass(frozen=True)
+class Elements:
+    """Consecutive elements of the array, or a part of the records of a large one."""
+
+    number: int
+    """Place of the first in the array, from 1."""
+    text: bytes
+    """As they stand in the file, with the commas between."""
+    is_sound: bool
+    """Whether `[text]` is JSON; if not, it is one element."""
+    count: int = 1
+    first_record: int = 1
+    """Of a part: number of its first record in the element."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the elements of an export type look like."""
+
+    inner: str
+    """Name of the list that a large element can be cut in; empty: of none."""
+    group: tuple[str, ...]
+    boundary: re.Pattern[bytes]
+    """Where one element most likely ends and the next one begins."""
+
+    @classmethod
+    def of(cls, export_type: ExportType) -> Layout:
+        """The layout of a type's export files."""
+        shape = export_type.shape
+        names = {column.name.partition(".")[0] for column in export_type.columns}
+        end = rb"\}"
+        if isinstance(shape, Grouped | Latest):
+            names = {*export_type.group, export_type.inner}
+            end = rb"[\]}][ \t\n\r]*+\}"
+        following = b"|".join(re.escape(name).encode() for name in sorted(names))
+        boundary = end + rb'[ \t\n\r]*+,(?=[ \t\n\r]*+\{[ \t\n\r]*+"(?:' + following + rb')")'
+        inner = export_type.inner if isinstance(shape, Grouped) else ""
+        return cls(inner, export_type.group, re.compile(boundary))
+
+
+ANY: Final = Layout("", (), _OF_RECORDS)
+
+
+def elements(chunks: Iterable[bytes], layout: Layout = ANY) -> Iterator[Elements]:
+    """The elements of the array that the chunks are, in order.
+
+    Raises Truncated, or DataError with the place of the fault; nothing that was yielded before counts then.
+    """
+    return _Reader(chunks, layout).run()
+
+
+class _Reader:
+    """A buffer of what is not yet taken."""
+
+    def __init__(self, chunks: Iterable[bytes], layout: Layout) -> None:
+        self._chunks = iter(chunks)
+        self._layout = layout
+        self._buffer = b""
+        self._at = 0
+        self._dropped = 0
+        """Bytes of the file before the buffer."""
+        self._is_end = False
+
+    def run(self) -> Iterator[Elements]:
+        self._fill(len(MARK))
+        if self._buffer.startswith(MARK):
+            self._at = len(MARK)
+        if self._next_byte() != ord("["):
+            self._fail("the file is no JSON array")
+        self._at += 1
+        number = 1
+        for found in self._values(self._layout.boundary, is_top=True):
+            if found is None:
+                yield from self._large(number)
+                number += 1
+                continue
+            text, count, is_sound = found
+            yield Elements(number, text, is_sound, count)
+            number += count
+        self._expect_end()
+
+    def _values(
+        self, boundary: re.Pattern[bytes], *, is_top: bool
+    ) -> Iterator[tuple[bytes, int, bool] | None]:
+        """(text, number of values, whether it is sound) up to the end of the array that was begun.
+
+        None: here begins an element that is too large to be taken whole, for the caller to take.
+        """
+        after_comma = False
+        size = BLOCK_BYTES
+        while True:
+            byte = self._next_byte()
+            if byte == ord("]") and not after_comma:
+                self._at += 1
+                return
+            if byte in b"],}":
+                self._fail("an element is missing")
+            if run := self._run(size, boundary, is_top=is_top):
+                yield run
+                after_comma = self._buffer[self._at] == ord(",")
+                self._at += after_comma
+                size = min(2 * size, BLOCK_BYTES)
+                continue
+            if is_top and self._layout.inner and byte == ord("{") and self._is_large(boundary):
+                yield None
+            else:
+                text = self._value()
+                yield text, 1, _is_sound(text)
+            after_comma = self._next_byte() == ord(",")
+            if not after_comma and self._next_byte() != ord("]"):
+                self._fail("a comma or the end of the array is missing")
+            self._at += after_comma
+
+    # --- fast path ----------------------------------------------------------------------------------------
+
+    def _run(self, size: int, boundary: re.Pattern[bytes], *, is_top: bool) -> tuple[bytes, int, bool] | None:
+        """Values up to a comma (or the array's end) of which a parser says that they are whole."""
+        while True:
+            text = self._text(size)
+            end = self._end_of_file() if is_top and self._is_end else None
+            if end is not None and len(text) == len(self._buffer) - self._at:
+                count = self._proven(self._buffer[self._at : end])
+                if count is not None and count > 0:
+                    return self._take(end - self._at), count, True
+            limit = len(text)
+            for _ in range(_TRIES):
+                cut = _last(boundary, text, limit)
+                if cut is None:
+                    break
+                found = self._proven(text[:cut])
+                if found is not None and found > 0:
+                    return self._take(cut), found, True
+                # Where a parser stopped before the cut, something is broken: take what stands before that.
+                limit = cut - 1 if found is None or -found > cut - _NEAR else -found
+            if limit < len(text) or self._is_end or size >= LARGE_BYTES:
+                return None
+            size *= 2
+
+    def _proven(self, text: bytes) -> int | None:
+        """How many values a text is; if it is none, where it is broken (negative) or None."""
+        try:
+            return len(_array(b"[%b]" % text))
+        except RecursionError:
+            return None
+        except msgspec.DecodeError as error:
+            place = _PLACE.search(str(error))
+            return -int(place[1]) if place else None
+
+    def _end_of_file(self) -> int | None:
+        """Where the last bracket of the file is, which the buffer has whole."""
+        end = self._buffer.rfind(b"]", self._at)
+        return end if end >= 0 and not self._buffer[end + 1 :].strip(b" \t\n\r") else None
+
+    def _is_large(self, boundary: re.Pattern[bytes]) -> bool:
+        """Whether no element ends within what may be taken whole."""
+        text = self._text(LARGE_BYTES)
+        return len(text) >= LARGE_BYTES and _last(boundary, text, len(text)) is None
+
+    # --- slow path ----------------------------------------------------------------------------------------
+
+    def _value(self) -> bytes:
+        """One value by its brackets and strings, whether it is JSON or not."""
+        start = self._next_byte()
+        if start not in _CLOSER:
+            pattern = _WHOLE_STRING if start == ord('"') else _SCALAR
+            while not (found := pattern.match(self._buffer, self._at)):
+                self._more()
+            return self._take(found.end() - self._at)
+        return self._take(self._to_closing(self._at, bytearray()) - self._at)
+
+    def _to_closing(self, at: int, stack: bytearray) -> int:
+        """Where the brackets of `stack`, and what opens behind `at`, are closed."""
+        begun = self._at
+        while True:
+            found = _TO_BRACKET.match(self._buffer, at)
+            if not found:
+                before = self._at
+                self._more()
+                at += self._at - before
+                continue
+            at = found.end()
+            byte = found[1][0]
+            if byte in _CLOSER:
+                stack.append(_CLOSER[byte])
+                continue
+            if not stack or stack.pop() != byte:
+                self._at = max(at - 1, begun)
+                self._fail("brackets do not match")
+            if not stack:
+                return at
+
+    def _large(self, number: int) -> Iterator[Elements]:
+        """The records of a large element, in parts that each have its group."""
+        head = self._head()
+        if head is None:
+            text = self._value()
+            yield Elements(number, text, _is_sound(text))
+            return
+        first = 1
+        for found in self._values(_OF_RECORDS, is_top=False):
+            assert found is not None
+            text, count, is_sound = found
+            yield Elements(number, b"%b%b]}" % (head, text), is_sound, 1, first)
+            first += count
+        rest = self._take(self._to_closing(self._at, bytearray(b"}")) - self._at)
+        try:
+            names = loose_members(b"{" + rest.lstrip(b" \t\n\r,"))
+        except NotJson:
+            names = {}
+        if twice := [name for name in (*self._layout.group, self._layout.inner) if name in names]:
+            self._fail(
+                f"element {number} is larger than {LARGE_BYTES} bytes and has {twice[0]!r} behind its records"
+                " too",
+                code="TooLarge",
+            )
+
+    def _head(self) -> bytes | None:
+        """The beginning of an element up to its first record, if it has the group; it is taken then."""
+        text = self._text(BLOCK_BYTES)
+        pattern = rb'"' + re.escape(self._layout.inner.encode()) + rb'"[ \t\n\r]*+:[ \t\n\r]*+\['
+        for found in re.finditer(pattern, text):
+            try:
+                there = _object(text[: found.end()] + b"]}").keys()
+            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+                continue
+            if set(self._layout.group) <= there and self._layout.inner in there:
+                return self._take(found.end())
+        return None
+
+    # --- the buffer ---------------------------------------------------------------------------------------
+
+    def _text(self, size: int) -> bytes:
+        """The next `size` bytes, or what there is of them."""
+        self._fill(size)
+        return self._buffer[self._at : self._at + size]
+
+    def _fill(self, size: int) -> None:
+        """Reads on until there are `size` bytes, or the file ends."""
+        missing = size - (len(self._buffer) - self._at)
+        if missing <= 0 or self._is_end:
+            return
+        parts = [self._buffer[self._at :]]
+        while missing > 0:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                self._is_end = True
+                break
+            parts.append(chunk)
+            missing -= len(chunk)
+        self._dropped += self._at
+        self._buffer, self._at = b"".join(parts), 0
+
+    def _more(self) -> None:
+        """Reads on within a value. Raises Truncated at the end of the file."""
+        held = len(self._buffer) - self._at
+        if held > MAX_ELEMENT_BYTES:
+            self._fail(
+                f"an element or record is larger than {MAX_ELEMENT_BYTES} bytes, and its group does not stand"
+                " before its records",
+                code="TooLarge",
+            )
+        self._fill(2 * held + 1)
+        if len(self._buffer) - self._at == held:
+            self._truncated()
+
+    def _take(self, size: int) -> bytes:
+        taken = self._buffer[self._at : self._at + size]
+        self._at += size
+        return taken
+
+    def _next_byte(self) -> int:
+        """The next byte that is no whitespace."""
+        while True:
+            found = _SPACE.match(self._buffer, self._at)
+            self._at = found.end() if found else self._at
+            if self._at < len(self._buffer):
+                return self._buffer[self._at]
+            self._fill(1)
+            if self._at >= len(self._buffer):
+                self._truncated()
+
+    def _expect_end(self) -> None:
+        while not self._buffer[self._at :].strip(b" \t\n\r"):
+            self._dropped, self._buffer, self._at = self._dropped + len(self._buffer), b"", 0
+            if self._is_end:
+                return
+            self._fill(1)
+        self._fail("something follows the end of the array")
+
+    def _truncated(self) -> NoReturn:
+        place = self._dropped + len(self._buffer)
+        raise Truncated(f"the file ends after {place} bytes, within its JSON array: fetch it again")
+
+    def _fail(self, what: str, *, code: str = "NotAnArray") -> NoReturn:
+        raise DataError(f"{what} (byte {self._dropped + self._at + 1} of the file)", code=code)
+
+
+def _last(boundary: re.Pattern[bytes], text: bytes, limit: int) -> int | None:
+    """Where the comma of the last boundary before `limit` is."""
+    window = _WINDOW
+    while True:
+        start = max(limit - window, 0)
+        last = None
+        for found in boundary.finditer(text, start, limit):
+            last = found
+        if last:
+            return last.end() - 1
+        if start == 0:
+            return None
+        window *= 8
+
+
+def _is_sound(text: bytes) -> bool:
+    try:
+        _array(b"[%b]" % text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,245 @@
+"""JSON as it stands: members and items as they were written, of any depth, and what no reader can take.
+
+msgspec reads strictly by RFC 8259 and keeps the text of each value; what it cannot do is here: nesting beyond
+Python's stack, halves of surrogate pairs, and pieces of text that is broken somewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+MAX_DEPTH: Final = 512
+"""A value that passes through may nest this deep; deeper ones break the readers that come after."""
+_SHOWN = 1024
+_LONG = 256 * 1024
+
+_STRING = rb'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"'
+_TOKEN = re.compile(
+    rb"[ \t\n\r]*+(?:(?P<string>" + _STRING + rb")"
+    rb"|(?P<scalar>-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?|true|false|null)"
+    rb"|(?P<mark>[\[\]{},:]))"
+)
+_SPACE = re.compile(rb"[ \t\n\r]*+")
+_LOOSE_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_STRINGS = re.compile(_LOOSE_STRING, re.DOTALL)
+_LOOSE = re.compile(rb'[^"\[\]{},]*+(?:' + _LOOSE_STRING + rb'[^"\[\]{},]*+)*+([\[\]{},])', re.DOTALL)
+_NAME = re.compile(rb"[ \t\n\r]*+(" + _LOOSE_STRING + rb")[ \t\n\r]*+:", re.DOTALL)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+_SQUARE = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+_any = msgspec.json.Decoder(msgspec.Raw).decode
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_text = msgspec.json.Decoder(str).decode
+quote = msgspec.json.Encoder().encode
+"""A value as JSON."""
+
+
+class NotJson(ValueError):
+    """The text is no JSON by RFC 8259."""
+
+
+def members(text: bytes) -> dict[str, bytes] | None:
+    """The members of an object: name to the text of the value; None for other JSON. Raises NotJson.
+
+    Of members with one name the last counts. The text must have no halves of surrogate pairs (`tame`).
+    """
+    try:
+        return {name: bytes(value) for name, value in _object(text).items()}
+    except RecursionError:
+        return _deep_members(text)
+    except msgspec.ValidationError:
+        _valid(text)
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise NotJson from None
+
+
+def items(text: bytes) -> list[bytes] | None:
+    """The items of an array as they stand; None for other JSON. Raises NotJson, RecursionError."""
+    try:
+        return [bytes(value) for value in _array(text)]
+    except msgspec.ValidationError:
+        _valid(text)
+        return None
+    except msgspec.DecodeError:
+        raise NotJson from None
+
+
+def _valid(text: bytes) -> None:
+    try:
+        _any(text)
+    except RecursionError:
+        _deep_members(text)
+    except msgspec.DecodeError:
+        raise NotJson from None
+
+
+def string(token: bytes) -> str:
+    """The value of a string's token."""
+    return _text(token)
+
+
+def minified(text: bytes) -> bytes:
+    """JSON without the whitespace between its tokens."""
+    return msgspec.json.format(text, indent=-1)
+
+
+def is_too_deep(token: bytes) -> bool:
+    """Whether JSON nests deeper than MAX_DEPTH."""
+    if len(token) <= 2 * MAX_DEPTH or token.count(b"[") + token.count(b"{") <= MAX_DEPTH:
+        return False
+    brackets = _STRINGS.sub(b"", token).translate(_SQUARE, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        if not brackets:
+            return False
+        # One level less: the innermost pairs go.
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
+
+
+def tame(text: bytes) -> bytes:
+    """The text with U+FFFD for halves of surrogate pairs, which UTF-8 cannot say; cut texts have them."""
+    if not _SURROGATE.search(text):
+        return text
+    return _ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], text)
+
+
+def shown(text: bytes) -> str:
+    """A text as a reject shows it: bytes that are no UTF-8 as `\\xNN`, long ones cut."""
+    if len(text) <= _LONG:
+        return text.decode(errors="backslashreplace")
+    return f"{text[:_SHOWN].decode(errors='backslashreplace')[:_SHOWN]}… [cut: {len(text)} bytes]"
+
+
+def loose_pairs(text: bytes) -> list[tuple[bytes, bytes]]:
+    """The members of an object that is broken somewhere, as far as brackets and strings tell them apart.
+
+    Names as they stand, quotes included; neither they nor the values need be JSON. Raises NotJson if it is no
+    object, or nothing can be told apart.
+    """
+    found = []
+    for part in _loose_parts(text, b"{"):
+        if name := _NAME.match(part):
+            found.append((name[1], part[name.end() :].strip(b" \t\n\r")))
+        elif part.strip(b" \t\n\r"):
+            raise NotJson
+    return found
+
+
+def loose_members(text: bytes) -> dict[str, bytes]:
+    """The same by name; names that are no text are left out. Raises NotJson."""
+    found = {}
+    for name, value in loose_pairs(text):
+        try:
+            found[_text(name)] = value
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+    return found
+
+
+def loose_items(text: bytes) -> list[bytes]:
+    """The items of an array that is broken somewhere; empty ones (of a comma too many) are left out.
+
+    Raises NotJson if it is no array.
+    """
+    parts = (part.strip(b" \t\n\r") for part in _loose_parts(text, b"["))
+    return [part for part in parts if part]
+
+
+def joined_objects(text: bytes) -> list[bytes]:
+    """The objects of a text that is several of them with nothing but whitespace between; empty for others."""
+    parts: list[bytes] = []
+    at = start = _skip(text, 0)
+    depth = 0
+    while at < len(text):
+        found = _LOOSE.match(text, at)
+        if not found or (depth == 0 and text[at : at + 1] != b"{"):
+            return []
+        at = found.end()
+        depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1, b",": 0}[found[1]]
+        if depth == 0:
+            parts.append(text[start:at])
+            at = start = _skip(text, at)
+    return parts if depth == 0 and len(parts) > 1 else []
+
+
+def _loose_parts(text: bytes, opening: bytes) -> list[bytes]:
+    """What stands between the commas of the outermost brackets."""
+    at = _skip(text, 0)
+    if text[at : at + 1] != opening:
+        raise NotJson
+    at += 1
+    start, depth, parts = at, 0, []
+    while found := _LOOSE.match(text, at):
+        at = found.end()
+        mark = found[1]
+        if mark in b"[{":
+            depth += 1
+        elif mark == b"," and depth == 0:
+            parts.append(text[start : at - 1])
+            start = at
+        elif mark in b"]}":
+            depth -= 1
+            if depth < 0:
+                parts.append(text[start : at - 1])
+                return parts
+    raise NotJson
+
+
+def _deep_members(text: bytes) -> dict[str, bytes] | None:
+    """`members` without recursion, for text nested deeper than Python's stack."""
+    found: dict[str, bytes] = {}
+    stack = bytearray()
+    name, start, at = b"", 0, 0
+    want = "value"
+    while want != "end":
+        token = _TOKEN.match(text, at)
+        if token is None:
+            raise NotJson
+        begin, at = token.start(token.lastgroup or 0), token.end()
+        mark = token["mark"]
+        if mark and mark in b"[{" and want in ("value", "value or ]"):
+            if len(stack) == 1:
+                start = begin
+            stack += mark
+            want = "value or ]" if mark == b"[" else "name or }"
+            continue
+        if want in ("name", "name or }") and token["string"]:
+            if len(stack) == 1:
+                name = token["string"]
+            want = ":"
+            continue
+        if mark == b":" and want == ":":
+            want = "value"
+            continue
+        if mark == b"," and want == ", or end":
+            want = "name" if stack.endswith(b"{") else "value"
+            continue
+        closes = mark == b"]" and stack.endswith(b"[") and want in ("value or ]", ", or end")
+        closes = closes or (mark == b"}" and stack.endswith(b"{") and want in ("name or }", ", or end"))
+        if closes:
+            stack.pop()
+        elif mark or want not in ("value", "value or ]"):
+            raise NotJson
+        elif len(stack) == 1:
+            start = begin
+        if len(stack) == 1 and stack == b"{":
+            found[_text(name)] = text[start:at]
+        want = ", or end" if stack else "end"
+    if _skip(text, at) != len(text):
+        raise NotJson
+    return found if text[_skip(text, 0) : _skip(text, 0) + 1] == b"{" else None
+
+
+def _skip(text: bytes, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at

@@ -1,0 +1,284 @@
+"""Sorts records by group and instant, in memory that does not grow with them.
+
+Rows are kept as one run of text, sorted, and written to a temporary file each time that memory is full; in
+the end the runs are merged, a batch of each at a time. The order is that of the groups' keys, then of the
+instants, then of arrival. Keys begin with a digest of 16 bytes; a bucket is a range of its first byte, so
+that what one step has sorted can be taken up by several others (`SpillFile.index`).
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mobexport.errors import DataError
+from mobexport.records.limits import Limits
+
+BATCH_BYTES: Final = 1024 * 1024
+_BATCH_ROWS = 8192
+_KEY_BYTES = 300  # of a distinct key: its entries in tables, about
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("key", pa.binary(), nullable=False),
+        pa.field("at", pa.int64(), nullable=False),
+        pa.field("text", pa.binary(), nullable=False),
+    ]
+)
+
+Place = tuple[int, int]
+"""First byte and length in a file."""
+
+
+@dataclass
+class SpillFile:
+    """A temporary file of sorted runs, each cut at the bounds of buckets; made when it is needed."""
+
+    path: Path
+    limits: Limits
+    bounds: Sequence[int] = (256,)
+    """For each bucket, the first byte of a digest from which on it has none."""
+    index: dict[int, list[Place]] = field(default_factory=dict)
+    """Where the runs of each bucket are, oldest first: Arrow streams."""
+    _out: IO[bytes] | None = None
+
+    def write(self, run: Sorted) -> None:
+        """Appends a run. Raises DataError (`TooLarge`) beyond the limit."""
+        if self._out is None:
+            self._out = self.path.open("wb")
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        row = 0
+        for bucket, bound in enumerate(self.bounds):
+            end = run.rows_below(bound)
+            if end > row:
+                start = self._out.tell()
+                with pa.ipc.new_stream(pa.PythonFile(self._out, "w"), SCHEMA, options=options) as stream:
+                    for batch in run.batches(row, end):
+                        stream.write_batch(batch)
+                        self._check()
+                self.index.setdefault(bucket, []).append((start, self._out.tell() - start))
+            row = end
+        self._out.flush()
+
+    def runs(self, bucket: int) -> list[Iterator[pa.RecordBatch]]:
+        """The runs of a bucket, oldest first."""
+        return [
+            read_run(pa.OSFile(str(self.path)).get_stream(*place)) for place in self.index.get(bucket, ())
+        ]
+
+    def close(self) -> None:
+        """Closes the file; it stays until its folder goes."""
+        if self._out is not None:
+            self._out.close()
+
+    def _check(self) -> None:
+        assert self._out is not None
+        if self._out.tell() > self.limits.disk_mb * 1_000_000:
+            raise DataError(
+                f"the records do not fit into {self.limits.disk_mb} MB of temporary disk: raise WORK_DISK_MB,"
+                " or ask for fewer days",
+                code="TooLarge",
+            )
+
+
+class Sorter:
+    """Takes rows, and gives them back sorted. `key_of` makes the key's bytes of what stands for a group."""
+
+    def __init__(self, spill: SpillFile, key_of: Callable[[Any], bytes]) -> None:
+        self._spill = spill
+        self._limit = spill.limits.memory_mb * 1024 * 1024
+        self._key_of = key_of
+        self._clear()
+
+    def _clear(self) -> None:
+        self._codes = _Codes()
+        self._groups = array("i")
+        self._at: list[pa.Array] = []
+        self._sizes: list[pa.Array] = []
+        self._text = bytearray()
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+
+    def add(self, groups: Iterable[Hashable], at: pa.Array, text: bytes) -> None:
+        """Adds rows: the group of each, its instant (INT64), and their texts, a line each."""
+        self._groups.extend(map(self._codes.__getitem__, groups))
+        self._at.append(at)
+        self._pending.append(text)
+        self._pending_bytes += len(text)
+        if self._pending_bytes >= BATCH_BYTES:
+            self._gather()
+            if self.size >= self._limit:
+                self.spill()
+
+    def _gather(self) -> None:
+        """Puts pending texts behind the others, and finds their lengths."""
+        text = b"".join(self._pending)
+        self._pending, self._pending_bytes = [], 0
+        offsets = pa.array([0, len(text)], pa.int32()).buffers()[1]
+        whole = pa.Array.from_buffers(pa.binary(), 1, [None, offsets, pa.py_buffer(text)])
+        lengths = pc.binary_length(pc.split_pattern(whole, b"\n").values)
+        self._sizes.append(lengths.slice(0, len(lengths) - 1))
+        # The line's end becomes the comma that stands between records in a list.
+        self._text += text.replace(b"\n", b",")
+
+    @property
+    def size(self) -> int:
+        """Bytes held in memory, about."""
+        return len(self._text) + self._pending_bytes + 16 * len(self._groups) + _KEY_BYTES * len(self._codes)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was added, or spilled, so far."""
+        return not self._groups and not self._spill.index
+
+    def spill(self) -> None:
+        """Writes all rows that are in memory."""
+        if self._groups:
+            self._spill.write(self._sorted())
+            self._clear()
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All rows, sorted, in batches; nothing may be added after the first."""
+        runs = self._spill.runs(0)
+        if not self._groups:
+            return merged(runs)
+        held = self._sorted()
+        own = held.batches(0, held.rows)
+        return merged([*runs, own]) if runs else own
+
+    def _sorted(self) -> Sorted:
+        self._gather()
+        distinct = list(self._codes)
+        keys = list(map(self._key_of, distinct))
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        ranks = array("i", bytes(4 * len(keys)))
+        for rank, code in enumerate(order):
+            ranks[code] = rank
+        keys.sort()
+        sizes = pa.chunked_array([pc.add(size, 1) for size in self._sizes]).combine_chunks()
+        ends = pc.cumulative_sum(sizes.cast(pa.int32()))
+        offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
+        groups = pa.Array.from_buffers(pa.int32(), len(self._groups), [None, pa.py_buffer(self._groups)])
+        by_rank = pc.take(pa.Array.from_buffers(pa.int32(), len(ranks), [None, pa.py_buffer(ranks)]), groups)
+        at = pa.chunked_array(self._at).combine_chunks()
+        rows = _in_order(by_rank, at)
+        text = pa.Array.from_buffers(
+            pa.binary(), len(self._groups), [None, offsets.buffers()[1], pa.py_buffer(self._text)]
+        )
+        return Sorted(keys, pc.take(by_rank, rows), pc.take(at, rows), rows, text)
+
+
+class _Codes(dict[Hashable, int]):
+    """A number for each group, in the order of their appearance."""
+
+    def __missing__(self, group: Hashable) -> int:
+        self[group] = code = len(self)
+        return code
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """A sorted run in memory; texts are gathered batch by batch."""
+
+    keys: list[bytes]
+    """Distinct keys, ascending."""
+    ranks: pa.Array
+    """For each row, the place of its key."""
+    at: pa.Array
+    order: pa.Array
+    """For each row, the place of its text."""
+    text: pa.Array
+
+    @property
+    def rows(self) -> int:
+        return len(self.ranks)
+
+    def rows_below(self, bound: int) -> int:
+        """How many rows have keys whose first byte is less than `bound`."""
+        if bound > 255:
+            return self.rows
+        rank = bisect_left(self.keys, bytes([bound]))
+        return bisect_left(memoryview(self.ranks.buffers()[1]).cast("i")[: self.rows], rank)
+
+    def batches(self, row: int, end: int) -> Iterator[pa.RecordBatch]:
+        """Rows from `row` up to before `end`, in batches of about 1 MiB."""
+        average = max(len(self.text.buffers()[2]) // max(self.rows, 1), 1)
+        step = max(min(BATCH_BYTES // average, _BATCH_ROWS), 1)
+        keys = pa.array(self.keys, pa.binary())
+        for at in range(row, end, step):
+            length = min(step, end - at)
+            texts = pc.take(self.text, self.order.slice(at, length))
+            ranks = self.ranks.slice(at, length)
+            yield pa.RecordBatch.from_arrays(
+                [pc.take(keys, ranks), self.at.slice(at, length), texts], schema=SCHEMA
+            )
+
+
+class _Cursor:
+    """A run, and how far it was taken."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self.batch: pa.RecordBatch | None = next(batches, None)
+
+    @property
+    def last(self) -> tuple[bytes, int]:
+        """Key and instant of the last row of the batch."""
+        assert self.batch is not None
+        return self._row(len(self.batch) - 1)
+
+    def _row(self, place: int) -> tuple[bytes, int]:
+        assert self.batch is not None
+        return self.batch["key"][place].as_py(), self.batch["at"][place].as_py()
+
+    def take(self, bound: tuple[bytes, int], *, inclusive: bool) -> pa.RecordBatch:
+        """The rows of the batch below `bound`, or up to and with it."""
+        assert self.batch is not None
+        bisect = bisect_right if inclusive else bisect_left
+        rows = bisect(range(len(self.batch)), bound, key=self._row)
+        taken = self.batch.slice(0, rows)
+        self.batch = self.batch.slice(rows) if rows < len(self.batch) else next(self._batches, None)
+        return taken
+
+
+def merged(runs: Sequence[Iterator[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
+    """The rows of sorted runs in one order; of equal ones, those of an earlier run first.
+
+    Memory: a batch of each run. A group of any size passes batch by batch.
+    """
+    if len(runs) == 1:
+        yield from runs[0]
+        return
+    cursors = [cursor for run in runs if (cursor := _Cursor(run)).batch is not None]
+    while cursors:
+        # Nothing can come before the least of the last rows, but rows equal to it in the same run.
+        bound = min(cursor.last for cursor in cursors)
+        holder = next(n for n, cursor in enumerate(cursors) if cursor.last == bound)
+        found = [cursor.take(bound, inclusive=n <= holder) for n, cursor in enumerate(cursors)]
+        parts = [part for part in found if len(part)]
+        cursors = [cursor for cursor in cursors if cursor.batch is not None]
+        if len(parts) == 1:
+            yield parts[0]
+            continue
+        rows = pa.concat_batches(parts)
+        keys = pc.dictionary_encode(rows["key"])
+        yield rows.take(_in_order(pc.take(pc.rank(keys.dictionary), keys.indices), rows["at"]))
+
+
+def _in_order(ranks: pa.Array, at: pa.Array) -> pa.Array:
+    """The places of rows by rank, then by instant, then by place."""
+    # The last key first: each sort is stable, and one over whole numbers is fast.
+    first = pc.sort_indices(at)
+    return pc.take(first, pc.sort_indices(pc.take(ranks, first)))
+
+
+def read_run(source: Any) -> Iterator[pa.RecordBatch]:
+    """The batches of a run that `SpillFile.write` wrote; `source`: a readable binary file."""
+    with pa.ipc.open_stream(source) as stream:
+        yield from stream

@@ -1,0 +1,105 @@
+"""Times: RFC 3339 text to instants in UTC, many at once, and back. Source: RFC 3339, section 5.6.
+
+Instants are to the microsecond, further digits cut off, of the years 1 to 9999 of UTC. Leap seconds are not
+told apart from faults: no clock of a phone shows them, and no later step could hold them. The canonical text
+is UTC with `Z` and 3 digits, or 6 where the instant has more than milliseconds.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+INSTANT: Final = pa.timestamp("us", "UTC")
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d"
+_TIME = re.compile(
+    rf"(\d{{4}}-\d{{2}}-\d{{2}})[Tt]({_CLOCK}:[0-5]\d)(?:\.(\d+))?(?:[Zz]|([+-])({_CLOCK}))", re.ASCII
+)
+_MARKS = {4: b"-", 7: b"-", 10: b"T", 13: b":", 16: b":", 19: b".", 23: b"Z"}
+_USUAL = 24
+
+
+def instants(texts: list[str | None]) -> tuple[pa.Array, list[int]]:
+    """Instants of times, null where there is none, and the places of those that are no times.
+
+    Every time in `texts` becomes its canonical text.
+    """
+    bad = []
+    for place, text in enumerate(texts):
+        if text is not None:
+            texts[place] = canonical(text)
+            if texts[place] is None:
+                bad.append(place)
+    return pa.array(texts, pa.string()).cast(INSTANT), bad
+
+
+def usual_instants(array: pa.Array) -> pa.Array | None:
+    """Instants of times that are all written as nearly all are: canonical, in milliseconds; else None."""
+    data = values_of(array)
+    count = len(array) - array.null_count
+    if len(data) != count * _USUAL:
+        return None
+    if not all(data[at::_USUAL] == mark * count for at, mark in _MARKS.items()):
+        return None
+    # The year 0 is no year, though Arrow takes it.
+    if b"0" in data[0::_USUAL] and pc.min_max(array)["min"].as_py() < "0001":
+        return None
+    try:
+        return array.cast(INSTANT)
+    except pa.ArrowInvalid:
+        return None
+
+
+def values_of(array: pa.Array) -> bytes:
+    """All values of an array of strings, one behind the other."""
+    _, offsets, data = array.buffers()
+    if data is None or not len(array):
+        return b""
+    view = memoryview(offsets).cast("i")
+    return bytes(memoryview(data)[view[array.offset] : view[array.offset + len(array)]])
+
+
+def canonical(text: str) -> str | None:
+    """The canonical text of a time; None if it is no RFC 3339 time with an offset."""
+    found = _TIME.fullmatch(text)
+    if not found:
+        return None
+    day, clock, fraction, sign, offset = found.groups()
+    micros = f"{(fraction or ''):0<6}"[:6]
+    digits = micros[:3] if micros.endswith("000") else micros
+    try:
+        at = datetime.fromisoformat(f"{day}T{clock}+00:00")
+        if not sign or offset == "00:00":
+            return f"{day}T{clock}.{digits}Z"
+        shift = timedelta(hours=int(offset[:2]), minutes=int(offset[3:]))
+        at = at - shift if sign == "+" else at + shift
+    except (ValueError, OverflowError):
+        return None
+    return f"{at.replace(tzinfo=None).isoformat()}.{digits}Z"
+
+
+def text_of(instant: int) -> str:
+    """The canonical text of an instant in microseconds since 1970."""
+    at = EPOCH + timedelta(microseconds=instant)
+    digits = "microseconds" if instant % 1000 else "milliseconds"
+    return at.replace(tzinfo=None).isoformat(timespec=digits) + "Z"
+
+
+def micros_of(at: datetime) -> int:
+    """An instant in microseconds since 1970."""
+    return (at - EPOCH) // timedelta(microseconds=1)
+
+
+def within(at: pa.Array, bounds: tuple[int, int] | None) -> pa.Array | None:
+    """Which instants (INT64, microseconds since 1970) lie within the bounds; None if all do."""
+    if bounds is None or not len(at):
+        return None
+    ends = pc.min_max(at)
+    if ends["min"].as_py() is None or (bounds[0] <= ends["min"].as_py() and ends["max"].as_py() <= bounds[1]):
+        return None
+    return pc.and_(pc.greater_equal(at, bounds[0]), pc.less_equal(at, bounds[1]))
