@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -283,7 +284,7 @@ class DataStorage:
                 # With Content-Encoding the SDK would unpack the first range alone, and lose the others.
                 decompress=False,
             )
-            yield from stream.chunks()
+            yield from ahead(stream.chunks())
         except HttpResponseError as error:
             if error.status_code in (404, 412):
                 what = "deleted" if error.status_code == 404 else "replaced"
@@ -330,6 +331,15 @@ class DataStorage:
                 return False
             raise
         return True
+
+
+def ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The chunks, each fetched while the one before it is used."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, chunks, None)
+        while (chunk := following.result()) is not None:
+            following = pool.submit(next, chunks, None)
+            yield chunk
 
 
 def replace_row(table: TableClient, entity: dict[str, Any], etag: str) -> bool:

@@ -14,7 +14,7 @@ from azure.storage.blob import BlobBlock, BlobClient, ContentSettings
 
 from mobexport.errors import SourceChanged
 from mobexport.export_api.blocks import Blocks, BlockTarget
-from mobexport.storage import DataStorage, RawBlob
+from mobexport.storage import DataStorage, RawBlob, ahead
 
 
 class BlobSource:
@@ -39,7 +39,7 @@ class BlobSource:
                 max_concurrency=1,
                 decompress=False,
             )
-            yield from stream.chunks()
+            yield from ahead(stream.chunks())
 
 
 class WorkContainer:

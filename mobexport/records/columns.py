@@ -363,8 +363,11 @@ class JsonColumns:
             except (NotJson, RecursionError):
                 return json_text.loose_items(nested)
         assert isinstance(shape, Latest)
-        # Of two members with one name the last counts.
-        pairs = dict(json_text.loose_pairs(nested))
+        try:
+            # Of two members with one name the last counts.
+            pairs = dict(json_text.loose_pairs(nested))
+        except NotJson:
+            raise Fault(Rule.NOT_JSON) from None
         key, value = quote(shape.key), quote(shape.value)
         return [b"{%b:%b,%b:%b}" % (key, name, value, text) for name, text in pairs.items()]
 
@@ -466,7 +469,12 @@ class _LazyTexts:
 
 def _texts(found: Elements) -> list[bytes]:
     """The elements as they stand."""
-    return [bytes(text) for text in _RAW(b"[%b]" % found.text)] if found.is_sound else [found.text]
+    if not found.is_sound or found.count == 1:
+        return [found.text]
+    try:
+        return [bytes(text) for text in _RAW(b"[%b]" % found.text)]
+    except RecursionError:
+        return json_text.loose_items(b"[%b]" % found.text)
 
 
 def _unreadable(text: bytes) -> Fault:

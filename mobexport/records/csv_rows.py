@@ -5,8 +5,11 @@ Blocks of whole rows go through Arrow's parser. An empty cell is absent, `""` th
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +28,7 @@ from mobexport.records.lines import MARK
 
 BLOCK_BYTES: Final = 1024 * 1024
 MAX_ROW_BYTES: Final = 32 * 1024 * 1024
+_ROW = re.compile(rb'(?:[^"\n]++|"[^"]*+"?)*+\n?')
 _INTEGER = r"^-?(?:0|[1-9][0-9]{0,17})$"
 _array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -34,26 +38,33 @@ def csv_columns(chunks: Iterable[bytes], checks: FileChecks, reject: Reject) -> 
 
     Raises DataError if the header names no column of the type, and Truncated if a quote is open at the end.
     """
-    header: list[str] | None = None
-    reader = None
+    reader: _Reader | None = None
     number = 1
     for block in _blocks(chunks):
         data = block
-        if header is None:
-            first, _, data = data.partition(b"\n")
-            header = _header(first.removeprefix(MARK), checks)
-            reader = _Reader(header, checks)
-        if data.strip(b"\r\n") and reader is not None:
+        if reader is None:
+            first = _ROW.match(data.removeprefix(MARK))
+            assert first is not None
+            reader = _Reader(_header(first[0], checks), checks)
+            data = data.removeprefix(MARK)[first.end() :]
+        if data.strip(b"\r\n"):
             parsed = reader.parse(data, number)
             number += parsed.total
             if (checked := reader.checked(parsed, reject)) is not None:
                 yield checked
-    if header is None:
+    if reader is None:
         raise Truncated("the file is empty: a CSV file has at least its header")
 
 
-def _header(line: bytes, checks: FileChecks) -> list[str]:
-    names = [cell.strip('"') for cell in line.decode(errors="replace").rstrip("\r").split(",")]
+def _header(row: bytes, checks: FileChecks) -> list[str]:
+    text = row.decode(errors="replace").removesuffix("\n").removesuffix("\r")
+    # Python's reader would refuse it in other words.
+    if "\r" in re.sub(r'"[^"]*"', "", text):
+        raise DataError("the lines of the CSV file end with CR alone: write CRLF, or LF", code="BadCsv")
+    try:
+        names = next(csv.reader([text]), [])
+    except csv.Error as error:
+        raise DataError(f"the first line of the CSV file is no row ({error})", code="NoHeader") from None
     known = {column.name for column in checks.export_type.columns}
     if not known & set(names):
         raise DataError(
@@ -123,63 +134,51 @@ class _Reader:
         last = {name: n for n, name in enumerate(header)}
         self._names = [f"{n}" for n in range(len(header))]
         self._places = {name: self._names[last[name]] for name in self._known}
+        self._options = pacsv.ConvertOptions(
+            column_types=dict.fromkeys(self._names, pa.string()),
+            include_columns=list(self._places.values()),
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        )
 
     def parse(self, data: bytes, number: int) -> _Parsed:
         """The cells of a block whose first row has that number."""
-        wrong: dict[int, bytes] = {}
+        wrong: list[tuple[int, Fault, bytes]] = []
+        numbers: list[int] | range | None = None
+        if not is_utf8(data):
+            rows = [row for row in _ROW.findall(data) if row.strip(b"\r\n")]
+            sound = [is_utf8(row) for row in rows]
+            numbers = [number + n for n, is_sound in enumerate(sound) if is_sound]
+            wrong = [
+                (number + n, Fault(Rule.NOT_UTF8), row.rstrip(b"\r\n"))
+                for n, (row, is_sound) in enumerate(zip(rows, sound, strict=True))
+                if not is_sound
+            ]
+            data = b"".join(compress(rows, sound))
+        skipped: dict[int, bytes] = {}
 
         def skip(row: Any) -> str:
-            wrong[int(row.number)] = row.text.encode() if isinstance(row.text, str) else bytes(row.text)
+            skipped[int(row.number)] = row.text.encode()
             return "skip"
 
-        def read(kind: pa.DataType) -> pa.Table:
-            wrong.clear()
-            return pacsv.read_csv(
-                pa.BufferReader(data),
+        try:
+            table = pacsv.read_csv(
+                pa.BufferReader(data or b"\n"),
                 read_options=pacsv.ReadOptions(
-                    use_threads=False, block_size=len(data) + 1, column_names=self._names
+                    use_threads=False, block_size=len(data) + 2, column_names=self._names
                 ),
                 parse_options=pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
-                convert_options=pacsv.ConvertOptions(
-                    column_types=dict.fromkeys(self._names, kind),
-                    include_columns=list(self._places.values()),
-                    null_values=[""],
-                    strings_can_be_null=True,
-                    quoted_strings_can_be_null=False,
-                ),
+                convert_options=self._options,
             )
-
-        try:
-            table = read(pa.string())
-        except pa.ArrowInvalid:
-            try:
-                table = read(pa.binary())
-            except pa.ArrowInvalid as error:
-                raise DataError(f"the CSV file cannot be read ({str(error)[:200]})", code="BadCsv") from None
-        total = len(table) + len(wrong)
-        numbers = [n for n in range(1, total + 1) if n not in wrong] if wrong else range(1, total + 1)
-        faults = [(number + n - 1, Fault(Rule.NOT_A_ROW), text) for n, text in wrong.items()]
-        columns = {name: table[place].combine_chunks() for name, place in self._places.items()}
-        columns = {name: _flat(array) for name, array in columns.items()}
-        if any(pa.types.is_binary(array.type) for array in columns.values()):
-            columns, numbers, spoiled = self._utf8(columns, list(numbers))
-            faults += [(number + n - 1, Fault(Rule.NOT_UTF8), text) for n, text in spoiled]
-        return _Parsed(columns, [number + n - 1 for n in numbers], faults, total)
-
-    def _utf8(
-        self, columns: dict[str, pa.Array], numbers: list[int]
-    ) -> tuple[dict[str, pa.Array], list[int], list[tuple[int, bytes]]]:
-        """Columns without the rows that are no UTF-8, their numbers, and those rows."""
-        rows = list(zip(*(array.to_pylist() for array in columns.values()), strict=True))
-        good = [all(cell is None or is_utf8(cell) for cell in row) for row in rows]
-        spoiled = [
-            (number, b",".join(cell or b"" for cell in row))
-            for number, row, is_good in zip(numbers, rows, good, strict=True)
-            if not is_good
-        ]
-        mask = pa.array(good)
-        kept = {name: array.filter(mask).cast(pa.string()) for name, array in columns.items()}
-        return kept, [n for n, is_good in zip(numbers, good, strict=True) if is_good], spoiled
+        except pa.ArrowInvalid as error:
+            raise DataError(f"the CSV file cannot be read ({str(error)[:200]})", code="BadCsv") from None
+        total = len(table) + len(skipped)
+        numbers = numbers or range(number, number + total)
+        faults = wrong + [(numbers[n - 1], Fault(Rule.NOT_A_ROW), text) for n, text in skipped.items()]
+        kept = [n for place, n in enumerate(numbers, start=1) if place not in skipped] if skipped else numbers
+        columns = {name: _flat(table[place]) for name, place in self._places.items()}
+        return _Parsed(columns, kept, faults, total + len(wrong))
 
     def checked(self, parsed: _Parsed, reject: Reject) -> Checked | None:
         """The rows without a fault."""

@@ -7,6 +7,7 @@ Python's stack, halves of surrogate pairs, and pieces of text that is broken som
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -98,6 +99,8 @@ def is_too_deep(token: bytes) -> bool:
     if len(token) <= 2 * MAX_DEPTH or token.count(b"[") + token.count(b"{") <= MAX_DEPTH:
         return False
     brackets = _STRINGS.sub(b"", token).translate(_SQUARE, _NO_BRACKETS)
+    if b"[" * (MAX_DEPTH + 1) in brackets:
+        return True
     for _ in range(MAX_DEPTH):
         if not brackets:
             return False
@@ -155,21 +158,30 @@ def loose_items(text: bytes) -> list[bytes]:
     return [part for part in parts if part]
 
 
-def joined_objects(text: bytes) -> list[bytes]:
-    """The objects of a text that is several of them with nothing but whitespace between; empty for others."""
-    parts: list[bytes] = []
+def joined_objects(text: bytes) -> Iterator[bytes]:
+    """The objects of a text that is several of them with nothing but whitespace between; none of others."""
+    try:
+        count = sum(1 for _ in _object_spans(text))
+    except NotJson:
+        return
+    if count > 1:
+        yield from (text[start:end] for start, end in _object_spans(text))
+
+
+def _object_spans(text: bytes) -> Iterator[tuple[int, int]]:
     at = start = _skip(text, 0)
     depth = 0
     while at < len(text):
         found = _LOOSE.match(text, at)
         if not found or (depth == 0 and text[at : at + 1] != b"{"):
-            return []
+            raise NotJson
         at = found.end()
         depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1, b",": 0}[found[1]]
         if depth == 0:
-            parts.append(text[start:at])
+            yield start, at
             at = start = _skip(text, at)
-    return parts if depth == 0 and len(parts) > 1 else []
+    if depth:
+        raise NotJson
 
 
 def _loose_parts(text: bytes, opening: bytes) -> list[bytes]:

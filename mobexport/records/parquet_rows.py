@@ -96,7 +96,9 @@ def _lines(batch: pa.RecordBatch, export_type: ExportType, names: Names) -> list
     columns: list[tuple[str, list[Any]]] = []
     for column, array in zip(batch.schema.names, batch.columns, strict=True):
         lost = _Lost()
-        columns.append((column, _values(array, fields.get(column), lost)))
+        # What nobody declared need not be text, as what is nested need not.
+        values = _values(array, fields.get(column), lost, nested=column not in fields)
+        columns.append((column, values))
         names.add([f"{column}:not-json"], lost.count)
     if not columns:
         return [b"{}"] * len(batch)
@@ -104,7 +106,7 @@ def _lines(batch: pa.RecordBatch, export_type: ExportType, names: Names) -> list
     lines = []
     for row in zip(*(values for _, values in columns), strict=True):
         # Of columns with one name the last counts, as it does in a line.
-        record = {name: value for name, value in zip(own, row, strict=True) if value is not None}
+        record = {n: v for n, v in dict(zip(own, row, strict=True)).items() if v is not None}
         broken = [value for value in record.values() if isinstance(value, _NotUtf8)]
         if broken:
             shown = {n: "" if isinstance(v, _NotUtf8) else v for n, v in record.items()}

@@ -30,6 +30,7 @@ LONG_NAME: Final = 64
 OTHER_NAMES: Final = "*"
 _NAMES_KEPT = 10_000
 _LEARNED = 24
+_HOPELESS = 100  # parts of a line, none of which can be used
 _MANY = 0.1  # of a block's lines, judged one by one
 _PLAIN = re.compile(r"""[^"\\\x00-\x1f]+""")
 _DEEP = 2 * json_text.MAX_DEPTH
@@ -195,6 +196,8 @@ class RawReader:
         found: list[Any] = []
         faults: list[tuple[Fault, bytes]] = []
         for part in json_text.joined_objects(text) if first.rule is Rule.NOT_JSON else ():
+            if len(faults) == _HOPELESS and not found:
+                break
             try:
                 found.append(self._judged(part))
             except Fault as fault:

@@ -8,6 +8,7 @@ that what one step has sorted can be taken up by several others (`SpillFile.inde
 
 from __future__ import annotations
 
+import mmap
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -21,8 +22,9 @@ import pyarrow.compute as pc
 from mobexport.errors import DataError
 from mobexport.records.limits import Limits
 
-BATCH_BYTES: Final = 1024 * 1024
+BATCH_BYTES: Final = 128 * 1024
 _BATCH_ROWS = 8192
+_ROOM = 128 * 1024 * 1024  # for what is added before it is looked at again; unused, it takes no memory
 _KEY_BYTES = 300  # of a distinct key: its entries in tables, about
 SCHEMA: Final = pa.schema(
     [
@@ -94,6 +96,10 @@ class Sorter:
         self._spill = spill
         self._limit = spill.limits.memory_mb * 1024 * 1024
         self._key_of = key_of
+        # Taken once: growing and freeing tens of MiB again and again costs time, and leaves holes.
+        self._text = mmap.mmap(-1, self._limit + _ROOM)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            self._text.madvise(mmap.MADV_HUGEPAGE)
         self._clear()
 
     def _clear(self) -> None:
@@ -101,7 +107,7 @@ class Sorter:
         self._groups = array("i")
         self._at: list[pa.Array] = []
         self._sizes: list[pa.Array] = []
-        self._text = bytearray()
+        self._text.seek(0)
         self._pending: list[bytes] = []
         self._pending_bytes = 0
 
@@ -125,12 +131,14 @@ class Sorter:
         lengths = pc.binary_length(pc.split_pattern(whole, b"\n").values)
         self._sizes.append(lengths.slice(0, len(lengths) - 1))
         # The line's end becomes the comma that stands between records in a list.
-        self._text += text.replace(b"\n", b",")
+        self._text.write(text.replace(b"\n", b","))
 
     @property
     def size(self) -> int:
         """Bytes held in memory, about."""
-        return len(self._text) + self._pending_bytes + 16 * len(self._groups) + _KEY_BYTES * len(self._codes)
+        return (
+            self._text.tell() + self._pending_bytes + 16 * len(self._groups) + _KEY_BYTES * len(self._codes)
+        )
 
     @property
     def is_empty(self) -> bool:
@@ -168,9 +176,8 @@ class Sorter:
         by_rank = pc.take(pa.Array.from_buffers(pa.int32(), len(ranks), [None, pa.py_buffer(ranks)]), groups)
         at = pa.chunked_array(self._at).combine_chunks()
         rows = _in_order(by_rank, at)
-        text = pa.Array.from_buffers(
-            pa.binary(), len(self._groups), [None, offsets.buffers()[1], pa.py_buffer(self._text)]
-        )
+        data = pa.py_buffer(memoryview(self._text)[: self._text.tell()])
+        text = pa.Array.from_buffers(pa.binary(), len(self._groups), [None, offsets.buffers()[1], data])
         return Sorted(keys, pc.take(by_rank, rows), pc.take(at, rows), rows, text)
 
 
@@ -207,7 +214,7 @@ class Sorted:
         return bisect_left(memoryview(self.ranks.buffers()[1]).cast("i")[: self.rows], rank)
 
     def batches(self, row: int, end: int) -> Iterator[pa.RecordBatch]:
-        """Rows from `row` up to before `end`, in batches of about 1 MiB."""
+        """Rows from `row` up to before `end`, in batches of about 128 KiB."""
         average = max(len(self.text.buffers()[2]) // max(self.rows, 1), 1)
         step = max(min(BATCH_BYTES // average, _BATCH_ROWS), 1)
         keys = pa.array(self.keys, pa.binary())
@@ -225,25 +232,29 @@ class _Cursor:
 
     def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
         self._batches = batches
-        self.batch: pa.RecordBatch | None = next(batches, None)
+        self._next()
 
-    @property
-    def last(self) -> tuple[bytes, int]:
-        """Key and instant of the last row of the batch."""
-        assert self.batch is not None
-        return self._row(len(self.batch) - 1)
+    def _next(self) -> None:
+        self.batch: pa.RecordBatch | None = next(self._batches, None)
+        if self.batch is not None:
+            self._keys, self._at = self.batch.column(0), self.batch.column(1)
+            self.last = self._row(len(self.batch) - 1)
+            """Key and instant of the last row of the batch."""
+            self._from = 0
 
     def _row(self, place: int) -> tuple[bytes, int]:
-        assert self.batch is not None
-        return self.batch["key"][place].as_py(), self.batch["at"][place].as_py()
+        return self._keys[place].as_py(), self._at[place].as_py()
 
     def take(self, bound: tuple[bytes, int], *, inclusive: bool) -> pa.RecordBatch:
         """The rows of the batch below `bound`, or up to and with it."""
         assert self.batch is not None
         bisect = bisect_right if inclusive else bisect_left
-        rows = bisect(range(len(self.batch)), bound, key=self._row)
-        taken = self.batch.slice(0, rows)
-        self.batch = self.batch.slice(rows) if rows < len(self.batch) else next(self._batches, None)
+        start, rows = self._from, len(self.batch)
+        end = bisect(range(rows), bound, lo=start, key=self._row)
+        taken = self.batch.slice(start, end - start)
+        self._from = end
+        if end == rows:
+            self._next()
         return taken
 
 
