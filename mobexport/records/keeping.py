@@ -6,7 +6,7 @@ Rows and states are kept in memory, and spilled when it is full.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress, repeat
 from operator import attrgetter
@@ -95,7 +95,7 @@ class Keeper:
         self._bounds = bounds
         self._only = [(attrgetter(attribute(name)), frozenset(values)) for name, values in only.items()]
         self._group = attrgetter(*map(attribute, export_type.group))
-        self._key_of: Callable[[Any], bytes] = key_of if len(export_type.group) > 1 else _key_of_one
+        self._is_single = len(export_type.group) == 1
         self._sorter = Sorter(spill, self._key_of)
         self.outside = 0
         """Records that were not selected."""
@@ -108,7 +108,17 @@ class Keeper:
         groups = list(map(self._group, records))
         for name in map(attribute, self._type.group):
             deque(map(setattr, records, repeat(name), repeat(msgspec.UNSET)), maxlen=0)
-        self._sorter.add(groups, at, _encode_lines(records))
+        self._sorter.add(self._texts(groups), at, _encode_lines(records))
+
+    def _texts(self, groups: list[Any]) -> list[str]:
+        """Texts that tell groups apart: the one value, or several as JSON."""
+        if self._is_single:
+            return groups
+        return _encode_lines(groups).decode().split("\n")[:-1]
+
+    def _key_of(self, text: str) -> bytes:
+        """The key of a group, from its text."""
+        return key_of([text] if self._is_single else msgspec.json.decode(text))
 
     def spill(self) -> None:
         """Writes all that is in memory to the spill file."""
@@ -146,17 +156,18 @@ class _WithStates(Keeper):
             chunk = found[start : start + _CHUNK]
             groups = [group for group, states in chunk for _ in states]
             texts = _encode_lines([state for _, states in chunk for state in states])
-            self._sorter.add(groups, pa.array([0] * len(groups), pa.int64()), texts)
+            self._sorter.add(self._texts(groups), pa.array([0] * len(groups), pa.int64()), texts)
         self._sorter.spill()
 
     def rows(self) -> Iterator[States]:
         if self._sorter.is_empty:
             by_group = self._take()
-            return ((key, by_group[group]) for key, group in sorted((self._key_of(g), g) for g in by_group))
+            keys = {key_of([group] if self._is_single else list(group)): group for group in by_group}
+            return ((key, by_group[keys[key]]) for key in sorted(keys))
         self.spill()
         return states_of(self._type, self._sorter.batches())
 
-    def _take(self) -> dict[Hashable, list[Any]]:
+    def _take(self) -> dict[Any, list[Any]]:
         """All states by group; none is left."""
         raise NotImplementedError
 
@@ -231,8 +242,8 @@ class _Merging(_WithStates):
             return found
         return list(map(attrgetter(attribute(name)), records))
 
-    def _take(self) -> dict[Hashable, list[Any]]:
-        found: dict[Hashable, list[Any]] = {}
+    def _take(self) -> dict[Any, list[Any]]:
+        found: dict[Any, list[Any]] = {}
         for state in self._states.values():
             for name, _, _ in self._layout.each:
                 setattr(state.record, name, None)  # they stand beside it
@@ -271,7 +282,7 @@ class _Collecting(_WithStates):
         if len(known) > self._spill_states:
             self.spill()
 
-    def _take(self) -> dict[Hashable, list[Any]]:
+    def _take(self) -> dict[Any, list[Any]]:
         found = {group: [state] for group, state in self._states.items()}
         self._states.clear()
         return found
@@ -281,10 +292,6 @@ def _numbers(array: pa.Array) -> list[int]:
     """The numbers of an INT64 array without nulls."""
     data = memoryview(array.buffers()[1]).cast("q")
     return data[array.offset : array.offset + len(array)].tolist()
-
-
-def _key_of_one(value: Any) -> bytes:
-    return key_of((value,))
 
 
 def states_of(export_type: ExportType, batches: Iterator[pa.RecordBatch]) -> Iterator[States]:

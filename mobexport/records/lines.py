@@ -22,6 +22,8 @@ class LineBlock:
     """Number of the first line, from 1."""
     lines: Sequence[bytes]
     """Without their newlines; of lines that are too long, the beginning."""
+    longest: int
+    """Bytes of the longest of them."""
     too_long: Mapping[int, str] = field(default_factory=dict)
     """What to show of lines that are too long, by their place in the block."""
 
@@ -70,10 +72,11 @@ def _pieces(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
 
 def _block(first_line: int, lines: list[bytes], longest: int, *, cut: bool) -> LineBlock:
     too_long = {}
-    if cut or max(map(len, lines)) > longest:
+    length = max(map(len, lines))
+    if cut or length > longest:
         for place, line in enumerate(lines):
             if (cut and place == 0) or len(line.removeprefix(MARK).removesuffix(b"\r")) > longest:
                 lines[place] = line[:_SHOWN]
                 shown = lines[place].removeprefix(MARK).decode(errors="backslashreplace")
                 too_long[place] = f"{shown}… [cut: the line is longer than {longest} bytes]"
-    return LineBlock(first_line, lines, too_long)
+    return LineBlock(first_line, lines, length, too_long)

@@ -78,7 +78,8 @@ def row_blocks(
                 size = max(min(BLOCK_BYTES // average, _MAX_ROWS), 1)
                 line = start + 1
                 for batch in file.iter_batches(size, row_groups=[number], use_threads=False):
-                    yield LineBlock(line, _lines(batch, export_type, names))
+                    lines = _lines(batch, export_type, names)
+                    yield LineBlock(line, lines, max(map(len, lines), default=0))
                     line += len(batch)
             start += group.num_rows
     except (pa.ArrowException, ValueError) as error:

@@ -74,7 +74,7 @@ class RawReader:
         lines = block.lines
         rejects: list[tuple[int, Fault, bytes]] = []
         records, places, judged = self._fast(block, rejects)
-        suspects, instants = self._look(records, is_deep=max(map(len, lines), default=0) > _DEEP)
+        suspects, instants = self._look(records, is_deep=block.longest > _DEEP)
         if suspects:
             good = [True] * len(records)
             for at in sorted(suspects):
@@ -110,7 +110,7 @@ class RawReader:
         self, block: LineBlock, rejects: list[tuple[int, Fault, bytes]]
     ) -> tuple[list[Any], Sequence[int], set[int]]:
         """Records, the places of their lines in the block, and those that were judged one by one."""
-        lines = self._sound(block.lines)
+        lines = self._sound(block)
         records: list[Any] = []
         places: list[int] = []
         judged: set[int] = set()
@@ -141,11 +141,11 @@ class RawReader:
         struct = raw_struct(self._type, self._learned, closed=not self._is_wide)
         return msgspec.json.Decoder(struct).decode
 
-    def _sound(self, lines: Sequence[bytes]) -> Sequence[bytes]:
+    def _sound(self, block: LineBlock) -> Sequence[bytes]:
         """The lines; those that a decoder would not look at closely enough are empty, so that they fail."""
-        if max(map(len, lines), default=0) <= MAX_TEXT and is_utf8(b"\n".join(lines)):
-            return lines
-        return [line if len(line) <= MAX_TEXT and is_utf8(line) else b"" for line in lines]
+        if block.longest <= MAX_TEXT and is_utf8(b"\n".join(block.lines)):
+            return block.lines
+        return [line if len(line) <= MAX_TEXT and is_utf8(line) else b"" for line in block.lines]
 
     def _look(self, records: list[Any], *, is_deep: bool) -> tuple[set[int], dict[str, pa.Array]]:
         """The places of records that may be at fault, and the instants of their times.

@@ -9,9 +9,8 @@ that what one step has sorted can be taken up by several others (`SpillFile.inde
 from __future__ import annotations
 
 import mmap
-from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
@@ -25,7 +24,6 @@ from mobexport.records.limits import Limits
 BATCH_BYTES: Final = 128 * 1024
 _BATCH_ROWS = 8192
 _ROOM = 128 * 1024 * 1024  # for what is added before it is looked at again; unused, it takes no memory
-_KEY_BYTES = 300  # of a distinct key: its entries in tables, about
 SCHEMA: Final = pa.schema(
     [
         pa.field("key", pa.binary(), nullable=False),
@@ -54,7 +52,8 @@ class SpillFile:
         """Appends a run. Raises DataError (`TooLarge`) beyond the limit."""
         if self._out is None:
             self._out = self.path.open("wb")
-        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        # What goes to other steps goes over the network; a file that stays here is faster as it is.
+        options = pa.ipc.IpcWriteOptions(compression="lz4" if len(self.bounds) > 1 else None)
         row = 0
         for bucket, bound in enumerate(self.bounds):
             end = run.rows_below(bound)
@@ -90,9 +89,9 @@ class SpillFile:
 
 
 class Sorter:
-    """Takes rows, and gives them back sorted. `key_of` makes the key's bytes of what stands for a group."""
+    """Takes rows, and gives them back sorted. `key_of` makes the key's bytes of the text of a group."""
 
-    def __init__(self, spill: SpillFile, key_of: Callable[[Any], bytes]) -> None:
+    def __init__(self, spill: SpillFile, key_of: Callable[[str], bytes]) -> None:
         self._spill = spill
         self._limit = spill.limits.memory_mb * 1024 * 1024
         self._key_of = key_of
@@ -103,17 +102,19 @@ class Sorter:
         self._clear()
 
     def _clear(self) -> None:
-        self._codes = _Codes()
-        self._groups = array("i")
+        self._groups: list[pa.Array] = []
+        self._rows = self._group_bytes = 0
         self._at: list[pa.Array] = []
         self._sizes: list[pa.Array] = []
         self._text.seek(0)
         self._pending: list[bytes] = []
         self._pending_bytes = 0
 
-    def add(self, groups: Iterable[Hashable], at: pa.Array, text: bytes) -> None:
-        """Adds rows: the group of each, its instant (INT64), and their texts, a line each."""
-        self._groups.extend(map(self._codes.__getitem__, groups))
+    def add(self, groups: Sequence[str], at: pa.Array, text: bytes) -> None:
+        """Adds rows: the text of each one's group, its instant (INT64), and their texts, a line each."""
+        self._groups.append(pa.array(groups, pa.string()))
+        self._rows += len(groups)
+        self._group_bytes += self._groups[-1].nbytes
         self._at.append(at)
         self._pending.append(text)
         self._pending_bytes += len(text)
@@ -136,25 +137,23 @@ class Sorter:
     @property
     def size(self) -> int:
         """Bytes held in memory, about."""
-        return (
-            self._text.tell() + self._pending_bytes + 16 * len(self._groups) + _KEY_BYTES * len(self._codes)
-        )
+        return self._text.tell() + self._pending_bytes + self._group_bytes + 24 * self._rows
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was added, or spilled, so far."""
-        return not self._groups and not self._spill.index
+        return not self._rows and not self._spill.index
 
     def spill(self) -> None:
         """Writes all rows that are in memory."""
-        if self._groups:
+        if self._rows:
             self._spill.write(self._sorted())
             self._clear()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All rows, sorted, in batches; nothing may be added after the first."""
         runs = self._spill.runs(0)
-        if not self._groups:
+        if not self._rows:
             return merged(runs)
         held = self._sorted()
         own = held.batches(0, held.rows)
@@ -162,31 +161,19 @@ class Sorter:
 
     def _sorted(self) -> Sorted:
         self._gather()
-        distinct = list(self._codes)
-        keys = list(map(self._key_of, distinct))
-        order = sorted(range(len(keys)), key=keys.__getitem__)
-        ranks = array("i", bytes(4 * len(keys)))
-        for rank, code in enumerate(order):
-            ranks[code] = rank
+        groups = pc.dictionary_encode(pa.chunked_array(self._groups)).combine_chunks()
+        keys = list(map(self._key_of, groups.dictionary.to_pylist()))
+        ranks = pc.rank(pa.array(keys, pa.binary()))
+        by_rank = pc.subtract(pc.take(ranks, groups.indices), 1).cast(pa.int32())
         keys.sort()
         sizes = pa.chunked_array([pc.add(size, 1) for size in self._sizes]).combine_chunks()
         ends = pc.cumulative_sum(sizes.cast(pa.int32()))
         offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
-        groups = pa.Array.from_buffers(pa.int32(), len(self._groups), [None, pa.py_buffer(self._groups)])
-        by_rank = pc.take(pa.Array.from_buffers(pa.int32(), len(ranks), [None, pa.py_buffer(ranks)]), groups)
         at = pa.chunked_array(self._at).combine_chunks()
         rows = _in_order(by_rank, at)
         data = pa.py_buffer(memoryview(self._text)[: self._text.tell()])
-        text = pa.Array.from_buffers(pa.binary(), len(self._groups), [None, offsets.buffers()[1], data])
+        text = pa.Array.from_buffers(pa.binary(), self._rows, [None, offsets.buffers()[1], data])
         return Sorted(keys, pc.take(by_rank, rows), pc.take(at, rows), rows, text)
-
-
-class _Codes(dict[Hashable, int]):
-    """A number for each group, in the order of their appearance."""
-
-    def __missing__(self, group: Hashable) -> int:
-        self[group] = code = len(self)
-        return code
 
 
 @dataclass(frozen=True)
