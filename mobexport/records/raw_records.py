@@ -79,6 +79,8 @@ class RawReader:
             good = [True] * len(records)
             for at in sorted(suspects):
                 place = places[at]
+                if place in judged:
+                    continue
                 try:
                     records[at] = self._judged(_text(lines[place]))
                     judged.add(place)
