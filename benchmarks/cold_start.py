@@ -19,7 +19,9 @@ ROWS = {
     "… + pydantic": "import function_app, pydantic",
     "… + pydantic, pydantic_settings": "import function_app, pydantic_settings",
     "… + mobexport.app (first request)": "import function_app, mobexport.app",
-    "… + duckdb (first step)": "import function_app, mobexport.app, duckdb",
+    "… + records (first step that writes)": (
+        "import function_app, mobexport.app, mobexport.export_api.scale_out, mobexport.pipeline.converting"
+    ),
     "function_app + OpenTelemetry SDK": (
         "import function_app, opentelemetry.sdk.trace, opentelemetry.sdk.metrics"
     ),

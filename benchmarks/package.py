@@ -25,7 +25,8 @@ MODULES = {
     "azure-storage-blob": "azure.storage.blob",
     "azure-storage-queue": "azure.storage.queue",
     "azure-data-tables": "azure.data.tables",
-    "duckdb": "duckdb",
+    "msgspec": "msgspec",
+    "pyarrow": "pyarrow",
     "requests": "requests",
     "PyJWT": "jwt",
 }

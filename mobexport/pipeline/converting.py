@@ -16,9 +16,10 @@ from typing import IO, Self
 
 from mobexport.export_types.model import ExportType
 from mobexport.records.checks import Fault, reject_line
-from mobexport.records.columns import Checked, FileChecks, JsonColumns, schema_of
+from mobexport.records.columns import Checked, FileChecks, schema_of
 from mobexport.records.csv_rows import csv_columns
 from mobexport.records.elements import Layout, elements
+from mobexport.records.file_records import JsonColumns
 from mobexport.records.formats import ExportFormat
 from mobexport.records.gunzip import unpacked
 from mobexport.records.limits import Limits

@@ -3,10 +3,12 @@
     lines, gunzip, parquet_rows, elements, csv_rows   bytes → lines, rows, elements
     structs, json_text, times                         declarations → typed records; JSON text as it stands
     checks                                            the rules, and the verdict over one record
-    raw_records, file_records                         blocks → usable records and rejects, fast and slow path
-    merging, sorting                                  records → their order, in memory that does not grow
+    raw_records                                       lines → usable records and rejects
+    keeping, merging, sorting, groups                 records → their order, in memory that does not grow
     export_text                                       records → JsonBlob, CsvBlob
-    columns, parquet_days                             records → Arrow columns → Parquet, a file a day
+    file_records, columns                             elements → checked columns and rejects
+    parquet_days                                      columns → Parquet, a file a day
+    arrow, formats, limits                            what several of them need
 
 Both halves use it. Nothing here knows where bytes come from or go.
 """

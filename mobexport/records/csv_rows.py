@@ -20,6 +20,7 @@ import pyarrow.csv as pacsv
 from mobexport.errors import DataError, Truncated
 from mobexport.export_types.model import Field, FieldKind
 from mobexport.records import json_text, times
+from mobexport.records.arrow import places, values_of
 from mobexport.records.checks import Fault, Rule, is_utf8
 from mobexport.records.columns import Checked, FileChecks, Reject
 from mobexport.records.export_text import csv_row
@@ -226,18 +227,18 @@ class _Reader:
             return self._json(leaf, cells)
         if leaf.kind is FieldKind.INTEGER:
             good = pc.match_substring_regex(cells, _INTEGER)
-            return pc.if_else(good, cells, None).cast(pa.int64()), _not(good)
+            return pc.if_else(good, cells, None).cast(pa.int64()), places(pc.invert(good))
         if leaf.kind is FieldKind.BOOLEAN:
             good = pc.is_in(cells, pa.array(["true", "false", None]))
-            return pc.if_else(pc.is_valid(cells), pc.equal(cells, "true"), None), _not(good)
+            return pc.if_else(pc.is_valid(cells), pc.equal(cells, "true"), None), places(pc.invert(good))
         if leaf.choices:
-            return cells, _not(pc.is_in(cells, pa.array([*leaf.choices, None])))
+            return cells, places(pc.invert(pc.is_in(cells, pa.array([*leaf.choices, None]))))
         return cells, []
 
     def _json(self, leaf: Field, cells: pa.Array) -> tuple[pa.Array, list[int]]:
         """JSON as text without whitespace between tokens."""
         there = cells.drop_null()
-        joined = times.values_of(pc.binary_join_element_wise(there, "", ","))
+        joined = values_of(pc.binary_join_element_wise(there, "", ","))
         lengths = pc.binary_length(there).to_pylist()
         try:
             values = _array(b"[%b]" % joined[:-1])
@@ -303,11 +304,6 @@ def _is_token(text: str) -> bool:
     except NotJson:
         return False
     return text[:1] not in ('"', "[", "{") and "," not in text and text == text.strip()
-
-
-def _not(good: pa.Array) -> list[int]:
-    found: list[int] = pc.indices_nonzero(pc.invert(pc.fill_null(good, True))).to_pylist()
-    return found
 
 
 def _any_valid(arrays: list[pa.Array]) -> pa.Array:

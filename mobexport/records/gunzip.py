@@ -13,6 +13,7 @@ from mobexport.errors import DataError, Truncated
 
 GZIP = ".ndjson.gz"
 _MAGIC = b"\x1f\x8b"
+_IN_BYTES = 32 * 1024
 _OUT_BYTES = 256 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -27,6 +28,11 @@ def unpacked(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
     return gunzip(whole, name) if name.endswith(GZIP) or start.startswith(_MAGIC) else whole
 
 
+def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks in smaller ones, since what is left of one is copied each time that some of it is used."""
+    return (chunk[at : at + _IN_BYTES] for chunk in chunks for at in range(0, len(chunk), _IN_BYTES))
+
+
 def gunzip(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
     """What the gzip file `name` holds, in chunks of 256 KiB at most.
 
@@ -35,8 +41,7 @@ def gunzip(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
     member: zlib._Decompress | None = None
     begun = False
     try:
-        for chunk in chunks:
-            data = chunk
+        for data in _pieces(chunks):
             while data:
                 if member is None:
                     data = data.lstrip(b"\0") if begun else data

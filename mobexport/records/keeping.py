@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from mobexport.export_types.model import Collected, ExportType, Merge
 from mobexport.records import times
+from mobexport.records.arrow import numbers
 from mobexport.records.groups import key_of
 from mobexport.records.raw_records import Rows
 from mobexport.records.sorting import Sorter, SpillFile
@@ -195,9 +196,9 @@ class _Merging(_WithStates):
         records, at, lines = self._selected(rows)
         if not records:
             return
-        orders = instants = _numbers(at)
+        orders = instants = numbers(at)
         if self._merge.by != self._type.time:
-            orders = _numbers(rows.instants[self._merge.by].cast(pa.int64()).fill_null(_NEVER))
+            orders = numbers(rows.instants[self._merge.by].cast(pa.int64()).fill_null(_NEVER))
         known, new = self._states, self._layout.struct
         states = []
         for identity in map(self._identity, records):
@@ -222,8 +223,8 @@ class _Merging(_WithStates):
                         setattr(state, by, order)
                         setattr(state, own, value)
         for name, own, is_least in self._layout.extremes:
-            numbers = self._values(name, rows, records)
-            for state, before, number in zip(states, map(attrgetter(own), states), numbers, strict=True):
+            values = self._values(name, rows, records)
+            for state, before, number in zip(states, map(attrgetter(own), states), values, strict=True):
                 if number is not None and (before is None or (number < before) is is_least):
                     setattr(state, own, number)
         self._seen += len(rows.records)
@@ -270,7 +271,7 @@ class _Collecting(_WithStates):
         first = part << 40
         known = self._states
         for group, value, instant, line in zip(
-            map(self._group, records), map(self._value, records), _numbers(at), lines, strict=True
+            map(self._group, records), map(self._value, records), numbers(at), lines, strict=True
         ):
             state = known.get(group)
             if state is None:
@@ -286,12 +287,6 @@ class _Collecting(_WithStates):
         found = {group: [state] for group, state in self._states.items()}
         self._states.clear()
         return found
-
-
-def _numbers(array: pa.Array) -> list[int]:
-    """The numbers of an INT64 array without nulls."""
-    data = memoryview(array.buffers()[1]).cast("q")
-    return data[array.offset : array.offset + len(array)].tolist()
 
 
 def states_of(export_type: ExportType, batches: Iterator[pa.RecordBatch]) -> Iterator[States]:

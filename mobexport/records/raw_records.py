@@ -145,7 +145,9 @@ class RawReader:
 
     def _sound(self, block: LineBlock) -> Sequence[bytes]:
         """The lines; those that a decoder would not look at closely enough are empty, so that they fail."""
-        if block.longest <= MAX_TEXT and is_utf8(b"\n".join(block.lines)):
+        # What is declared is decoded, or looked at as JSON that passes through; what is not is passed over.
+        is_closed = not self._is_wide and not any(self._learned.values())
+        if block.longest <= MAX_TEXT and (is_closed or is_utf8(b"\n".join(block.lines))):
             return block.lines
         return [line if len(line) <= MAX_TEXT and is_utf8(line) else b"" for line in block.lines]
 
@@ -291,8 +293,8 @@ def look_at_json(
 ) -> tuple[dict[int, msgspec.Raw], list[int]]:
     """What JSON values become (nulls absent, others minified), and the places of those that may be at fault.
 
-    Both by place. An object is at fault if it is none, and any value if it nests too deep, where `is_deep`
-    says that some may.
+    Both by place. An object is at fault if it is none, any value if it is no UTF-8, and any value if it
+    nests too deep, where `is_deep` says that some may.
     """
     changed: dict[int, msgspec.Raw] = {}
     joined = b"\0%b\0" % b"\0".join(values)
@@ -311,6 +313,8 @@ def look_at_json(
             for at, value in enumerate(values)
             if len(value) > _DEEP and json_text.is_too_deep(bytes(value))
         ]
+    if not is_utf8(joined):
+        bad += [at for at, value in enumerate(values) if not is_utf8(bytes(value))]
     if any(space in joined for space in _SPACES):
         # All of them at once, as one list.
         if there == len(values):

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mobexport.errors import DataError
+from mobexport.records.arrow import split
 from mobexport.records.limits import Limits
 
 BATCH_BYTES: Final = 128 * 1024
@@ -127,9 +128,7 @@ class Sorter:
         """Puts pending texts behind the others, and finds their lengths."""
         text = b"".join(self._pending)
         self._pending, self._pending_bytes = [], 0
-        offsets = pa.array([0, len(text)], pa.int32()).buffers()[1]
-        whole = pa.Array.from_buffers(pa.binary(), 1, [None, offsets, pa.py_buffer(text)])
-        lengths = pc.binary_length(pc.split_pattern(whole, b"\n").values)
+        lengths = pc.binary_length(split(text, b"\n"))
         self._sizes.append(lengths.slice(0, len(lengths) - 1))
         # The line's end becomes the comma that stands between records in a list.
         self._text.write(text.replace(b"\n", b","))

@@ -14,6 +14,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mobexport.records.arrow import values_of
+
 INSTANT: Final = pa.timestamp("us", "UTC")
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d"
@@ -53,15 +55,6 @@ def usual_instants(array: pa.Array) -> pa.Array | None:
         return array.cast(INSTANT)
     except pa.ArrowInvalid:
         return None
-
-
-def values_of(array: pa.Array) -> bytes:
-    """All values of an array of strings, one behind the other."""
-    _, offsets, data = array.buffers()
-    if data is None or not len(array):
-        return b""
-    view = memoryview(offsets).cast("i")
-    return bytes(memoryview(data)[view[array.offset] : view[array.offset + len(array)]])
 
 
 def canonical(text: str) -> str | None:
