@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     registry_days: int = Field(365, ge=31, le=3650)
     """How long ended exports and batches stay in the registry."""
 
-    work_memory_mb: int = Field(96, ge=16, le=4096)
+    work_memory_mb: int = Field(132, ge=16, le=4096)
     """Records that a step which writes or converts a file holds in memory before it uses temporary files."""
     work_disk_mb: int = Field(400, ge=64)
     """Limit of the temporary files of such a step."""

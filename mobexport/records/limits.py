@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Limits:
     """Megabytes of records in memory, and of temporary files."""
 
-    memory_mb: int = 96
+    memory_mb: int = 132
     """Records that a step holds before it writes them to temporary files; the step itself takes some more."""
     disk_mb: int = 400
     """Temporary files; beyond them a step fails and says what to raise."""

@@ -148,6 +148,7 @@ class Sorter:
         if self._rows:
             self._spill.write(self._sorted())
             self._clear()
+            pa.default_memory_pool().release_unused()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All rows, sorted, in batches; nothing may be added after the first."""
@@ -159,20 +160,26 @@ class Sorter:
         return merged([*runs, own]) if runs else own
 
     def _sorted(self) -> Sorted:
+        """The rows in their order, taken out piece by piece: only texts stay where they are."""
         self._gather()
         groups = pc.dictionary_encode(pa.chunked_array(self._groups)).combine_chunks()
+        self._groups = []
         keys = list(map(self._key_of, groups.dictionary.to_pylist()))
-        ranks = pc.rank(pa.array(keys, pa.binary()))
-        by_rank = pc.subtract(pc.take(ranks, groups.indices), 1).cast(pa.int32())
+        ranks = pc.subtract(pc.rank(pa.array(keys, pa.binary())), 1).cast(pa.int32())
+        by_rank = pc.take(ranks, groups.indices)
         keys.sort()
-        sizes = pa.chunked_array([pc.add(size, 1) for size in self._sizes]).combine_chunks()
-        ends = pc.cumulative_sum(sizes.cast(pa.int32()))
-        offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
         at = pa.chunked_array(self._at).combine_chunks()
+        del groups, self._at
         rows = _in_order(by_rank, at)
+        ranks, at = pc.take(by_rank, rows), pc.take(at, rows)
+        del by_rank
+        sizes = pa.chunked_array(self._sizes).combine_chunks()
+        del self._sizes
+        ends = pc.cumulative_sum(pc.add(sizes, 1).cast(pa.int32()))
+        offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends]).buffers()[1]
         data = pa.py_buffer(memoryview(self._text)[: self._text.tell()])
-        text = pa.Array.from_buffers(pa.binary(), self._rows, [None, offsets.buffers()[1], data])
-        return Sorted(keys, pc.take(by_rank, rows), pc.take(at, rows), rows, text)
+        text = pa.Array.from_buffers(pa.binary(), self._rows, [None, offsets, data])
+        return Sorted(keys, ranks, at, rows, text)
 
 
 @dataclass(frozen=True)
@@ -271,7 +278,7 @@ def merged(runs: Sequence[Iterator[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]
 def _in_order(ranks: pa.Array, at: pa.Array) -> pa.Array:
     """The places of rows by rank, then by instant, then by place."""
     # The last key first: each sort is stable, and one over whole numbers is fast.
-    first = pc.sort_indices(at)
+    first = pc.sort_indices(at).cast(pa.uint32())
     return pc.take(first, pc.sort_indices(pc.take(ranks, first)))
 
 
