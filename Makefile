@@ -17,7 +17,7 @@ KILLS = 25
 WORKERS ?= 2
 BICEP ?= $(firstword $(shell command -v bicep) $(wildcard $(HOME)/.azure/bin/bicep ../shared/tools/bicep))
 
-.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-paging bench-polling infra package lock smoke bench-package bench-export bench-convert fuzz format clean
+.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-paging bench-polling infra package lock smoke bench-package bench-export bench-convert bench-cliffs fuzz format clean
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value]"
@@ -64,6 +64,9 @@ bench-export: setup ## the Export API's writer beside plain Python, its floor an
 bench-convert: setup ## the pipeline's converter beside DuckDB, Polars, pandas and pyarrow; EVENTS=500000
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,bench]'
 	@$(BIN)/python -m benchmarks.convert --events $(or $(EVENTS),500000)
+
+bench-cliffs: setup ## odd input beside ordinary input of the same size; MB=15
+	@$(BIN)/python -m benchmarks.cliffs --mb $(or $(MB),15)
 
 fuzz: setup ## readers of lines, elements, CSV, gzip and Parquet against any bytes; EXAMPLES=3000
 	@FUZZ_EXAMPLES=$(or $(EXAMPLES),3000) $(BIN)/pytest -q -n $(WORKERS) tests/records/test_fuzz.py tests/records/test_neighbours.py

@@ -14,14 +14,16 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from mobexport import export_types
 from mobexport.errors import MobexportError, RequestError
 from mobexport.export_types import ExportType
-from mobexport.pipeline.converting import Conversion, convert_file
 from mobexport.records.formats import ExportFormat
 from mobexport.records.limits import Limits
+
+if TYPE_CHECKING:
+    from mobexport.pipeline.converting import Conversion
 
 _CHUNK = 4 * 1024 * 1024
 _SHOWN = 3
@@ -137,6 +139,8 @@ COMMANDS = (
 
 
 def _run(arguments: argparse.Namespace, declared: ExportType, app: str, out: Path) -> Conversion:
+    from mobexport.pipeline.converting import convert_file
+
     window = arguments.window
     if window and not declared.historical:
         raise RequestError(f"{declared.name} is a snapshot and has no days: leave --window out")

@@ -183,6 +183,17 @@ def test_given_function_app_when_imported_then_nothing_heavy_comes_with_it() -> 
     assert done.stdout.strip() == "[]"
 
 
+def test_given_the_first_request_when_served_then_the_record_engine_is_not_there_yet() -> None:
+    code = (
+        "import sys, function_app, mobexport.app;"
+        "print([m for m in ('pyarrow', 'msgspec', 'duckdb') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
+
+
 def test_given_a_module_of_the_app_when_it_logs_then_with_the_ids_of_its_export() -> None:
     for path in [ROOT / "durable.py", *_modules("mobexport", "activities", "triggers")]:
         if path.relative_to(ROOT).as_posix() != "mobexport/telemetry/logs.py":

@@ -50,7 +50,8 @@ from mobexport.records.sorting import Place, merged, read_run
 SLICE_BYTES = 128 * 1024 * 1024
 BUCKET_BYTES = 64 * 1024 * 1024
 MAX_BUCKETS = 64
-"""Bytes of a block of the target: 50,000 of them, as many as a blob may have, are 195 GiB."""
+READ_BYTES = 1024 * 1024
+"""What is read at once of each run that a bucket is merged of."""
 
 
 class RawSource(Protocol):
@@ -278,27 +279,31 @@ def commit(
 
 
 class _Reader:
-    """A part of a blob in the work store, as a file that is read from its start."""
+    """A part of a blob in the work store, as a file that is read from its start, by small ranges."""
 
     closed = False
 
     def __init__(self, store: WorkStore, name: str, place: Place) -> None:
-        self._chunks = store.read(name, place[0], place[0] + place[1])
-        self._rest = b""
+        self._store = store
+        self._name = name
+        self._at, self._end = place[0], place[0] + place[1]
+        self._rest = memoryview(b"")
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes."""
-        parts, have = [self._rest], len(self._rest)
-        while size < 0 or have < size:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                break
-            parts.append(chunk)
-            have += len(chunk)
-        data = b"".join(parts)
-        size = len(data) if size < 0 else size
-        self._rest = data[size:]
-        return data[:size]
+        parts: list[memoryview] = []
+        missing = self._end if size < 0 else size
+        while missing > 0:
+            if not self._rest:
+                end = min(self._at + READ_BYTES, self._end)
+                if end <= self._at:
+                    break
+                self._rest = memoryview(b"".join(self._store.read(self._name, self._at, end)))
+                self._at = end
+            parts.append(self._rest[:missing])
+            missing -= len(parts[-1])
+            self._rest = self._rest[len(parts[-1]) :]
+        return b"".join(parts)
 
     def readable(self) -> bool:
         return True

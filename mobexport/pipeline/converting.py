@@ -18,7 +18,7 @@ from mobexport.export_types.model import ExportType
 from mobexport.records.checks import Fault, reject_line
 from mobexport.records.columns import Checked, FileChecks, schema_of
 from mobexport.records.csv_rows import csv_columns
-from mobexport.records.elements import Layout, elements
+from mobexport.records.elements import BLOCK_BYTES, Elements, Layout, elements
 from mobexport.records.file_records import JsonColumns
 from mobexport.records.formats import ExportFormat
 from mobexport.records.gunzip import unpacked
@@ -115,9 +115,23 @@ def _columns(
         yield from csv_columns(chunks, checks, rejects.take)
         return
     reader = JsonColumns(checks)
-    for found in elements(chunks, Layout.of(checks.export_type)):
+    for found in _together(elements(chunks, Layout.of(checks.export_type))):
         if (checked := reader.read(found, rejects.take)) is not None:
             yield checked
+
+
+def _together(found: Iterable[Elements]) -> Iterator[list[Elements]]:
+    """Blocks of elements: broken and large ones come alone, and a block of one costs what any block costs."""
+    block: list[Elements] = []
+    size = 0
+    for one in found:
+        block.append(one)
+        size += len(one.text)
+        if size >= BLOCK_BYTES // 2:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
 
 
 def _bounds(window: tuple[date, date] | None) -> tuple[int, int] | None:

@@ -7,13 +7,12 @@ once, and pointers only move forward.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mobexport import export_types
 from mobexport.errors import DataError
 from mobexport.heavy import heavy_step
 from mobexport.pipeline.collecting import COMPLETE, export_folder
-from mobexport.pipeline.converting import Conversion, convert_file
 from mobexport.pipeline.export_row import ExportRow
 from mobexport.pipeline.manifests import day_folder, make_manifest, manifest_path, swap_pointers
 from mobexport.pipeline.registry import Registry
@@ -28,6 +27,9 @@ from mobexport.storage import (
     RawBlob,
 )
 from mobexport.telemetry.tracing import span
+
+if TYPE_CHECKING:
+    from mobexport.pipeline.converting import Conversion
 
 _PARQUET = "application/vnd.apache.parquet"
 
@@ -66,6 +68,8 @@ class Processor:
         return {name: result[name] for name in ("records", "rows", "rejected")}
 
     def _convert(self, row: ExportRow, blob: RawBlob, index: int) -> dict[str, Any]:
+        from mobexport.pipeline.converting import convert_file
+
         request = row.request
         with heavy_step() as folder, span("convert", attributes={"mobexport.file": index}) as opened:
             out_dir, workdir = folder / "out", folder / "work"

@@ -48,7 +48,7 @@ class Rule(StrEnum):
 
 
 class Fault(ValueError):
-    """A record cannot be used."""
+    """A record cannot be used. Kept without its traceback, which would keep all that was read with it."""
 
     def __init__(self, rule: Rule, field: str = "") -> None:
         super().__init__(f"{rule}:{field}" if field else str(rule))
@@ -79,6 +79,13 @@ class Rules:
         self._required = frozenset(required)
         self._listed = listed
         self._containers = [field for field in self._fields if field.members]
+        self._names = frozenset(field.name for field in self._fields)
+        self._members = {
+            field.name: {member.name: f"{field.name}.{member.name}" for member in field.members}
+            for field in self._containers
+        }
+        leaves = [leaf for field in self._fields for leaf in field.leaves()]
+        self._texts = [leaf.name for leaf in leaves if not leaf.is_raw_json]
 
     @classmethod
     def of_raw(cls, export_type: ExportType) -> Rules:
@@ -112,7 +119,8 @@ class Rules:
                 inner = [
                     quote(member.name) + b":" + value
                     for member in field.members
-                    if (value := self._value(member, f"{field.name}.{member.name}", tokens)) is not None
+                    if (value := self._value(member, self._members[field.name][member.name], tokens))
+                    is not None
                 ]
                 parts.append(quote(field.name) + b":{" + b",".join(inner) + b"}")
         if self._listed and self._listed.name in tokens:
@@ -128,8 +136,7 @@ class Rules:
             found = json_text.members(tamed)
             if found is None:
                 raise Fault(Rule.NOT_AN_OBJECT)
-            names = {field.name for field in self._fields}
-            unknown = [("", name) for name in found if name not in names]
+            unknown = [("", name) for name in found if name not in self._names]
             tokens: dict[str, bytes] = {}
             for field in self._fields:
                 token = found.get(field.name, b"null")
@@ -140,11 +147,11 @@ class Rules:
                     tokens[field.name] = token
                     continue
                 tokens[field.name] = b"{}"
-                declared = {member.name for member in field.members}
+                declared = self._members[field.name]
                 unknown += [(field.name, name) for name in inner if name not in declared]
                 tokens |= {
-                    f"{field.name}.{name}": inner[name]
-                    for name in declared
+                    whole: inner[name]
+                    for name, whole in declared.items()
                     if inner.get(name, b"null") != b"null"
                 }
         except NotJson:
@@ -153,13 +160,12 @@ class Rules:
             raise Fault(Rule.LONE_SURROGATE)
         if any(json_text.is_too_deep(token) for token in tokens.values()):
             raise Fault(Rule.TOO_DEEP)
-        for field in self._fields:
-            for leaf in field.leaves():
-                token = tokens.get(leaf.name, b"")
-                if leaf.is_raw_json or len(token) <= MAX_TEXT:
-                    continue
-                if not token.startswith(b'"') or len(json_text.string(token)) > MAX_TEXT:
-                    raise Fault(Rule.TOO_LONG, leaf.name)
+        for name in self._texts if len(text) > MAX_TEXT else ():
+            token = tokens.get(name, b"")
+            if len(token) <= MAX_TEXT:
+                continue
+            if not token.startswith(b'"') or len(json_text.string(token)) > MAX_TEXT:
+                raise Fault(Rule.TOO_LONG, name)
         return tokens, tuple(unknown)
 
     def _value(self, field: Field, name: str, tokens: Mapping[str, bytes]) -> bytes | None:
@@ -184,7 +190,7 @@ class Rules:
             raise Fault(Rule.WRONG_TYPE, name)
         if field.kind in _STRINGS:
             value: str | None = json_text.string(token)
-            if name in self._required and not str(value).strip(_BLANK):
+            if name in self._required and is_blank(str(value)):
                 raise Fault(Rule.BLANK, name)
             if field.kind is FieldKind.TIME and (value := times.canonical(str(value))) is None:
                 raise Fault(Rule.BAD_TIME, name)
@@ -192,6 +198,11 @@ class Rules:
                 raise Fault(Rule.UNKNOWN_VALUE, name)
             return quote(value)
         return json_text.minified(token) if field.is_raw_json else token
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text has nothing but spaces, tabs and line ends."""
+    return not text.strip(_BLANK)
 
 
 def check_list(field: Field, token: bytes) -> None:

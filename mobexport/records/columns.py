@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from mobexport.export_types.model import Collected, ExportType, Field, FieldKind
 from mobexport.records import times
 from mobexport.records.arrow import places, values_of
-from mobexport.records.checks import GUID, MAX_TEXT, Fault, Rule, Rules, check_list
+from mobexport.records.checks import GUID, MAX_TEXT, Fault, Rule, Rules, check_list, is_blank
 from mobexport.records.json_text import NotJson
 from mobexport.records.structs import file_fields, is_needed
 
@@ -107,7 +107,7 @@ class FileChecks:
                 if place in noted:
                     raise noted[place]
             except Fault as fault:
-                reject(place, fault)
+                reject(place, fault.with_traceback(None))
                 bad.append(place)
         if bad:
             good = [True] * len(next(iter(leaves.values())))
@@ -134,7 +134,7 @@ class FileChecks:
                 continue
             # What is blank begins with a space or a control character, if with anything.
             if (low := pc.min_max(array)["min"].as_py()) is not None and low < "!":
-                suspects.update(places(pc.less(array, "!")))
+                suspects.update(at for at in places(pc.less(array, "!")) if is_blank(array[at].as_py()))
         for leaf in self.export_type.columns:
             array = leaves[leaf.name]
             if leaf.kind in (FieldKind.ID, FieldKind.TEXT) and array.nbytes > MAX_TEXT:

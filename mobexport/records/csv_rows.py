@@ -237,18 +237,7 @@ class _Reader:
 
     def _json(self, leaf: Field, cells: pa.Array) -> tuple[pa.Array, list[int]]:
         """JSON as text without whitespace between tokens."""
-        there = cells.drop_null()
-        joined = values_of(pc.binary_join_element_wise(there, "", ","))
-        lengths = pc.binary_length(there).to_pylist()
-        try:
-            values = _array(b"[%b]" % joined[:-1])
-            # As long as the cells, so each is one of them.
-            is_good = list(map(len, values)) == lengths and max(lengths, default=0) <= 2 * json_text.MAX_DEPTH
-        except (msgspec.DecodeError, RecursionError):
-            is_good = False
-        if is_good and leaf.kind is FieldKind.OBJECT:
-            is_good = pc.all(pc.starts_with(there, "{")).as_py() is not False
-        if is_good and not any(space in joined for space in (b" ", b"\t", b"\r", b"\n", b"null")):
+        if _are_as_they_should_be(cells.drop_null(), leaf):
             return cells, self._checks.look_at_lists(cells)
         found: list[str | None] = cells.to_pylist()
         bad = []
@@ -284,6 +273,22 @@ class _Reader:
         parts = members.pop("", [])
         parts += [b"%b:{%b}" % (quote(outer), b",".join(own)) for outer, own in members.items()]
         return b"{" + b",".join(parts) + b"}"
+
+
+def _are_as_they_should_be(cells: pa.Array, leaf: Field) -> bool:
+    """Whether all cells are JSON of the right kind, without whitespace between tokens, and none is null."""
+    joined = values_of(pc.binary_join_element_wise(cells, "", ","))
+    lengths = pc.binary_length(cells).to_pylist()
+    text = b"[%b]" % joined[:-1]
+    try:
+        # As long as the cells, so each value is one of them.
+        if list(map(len, _array(text))) != lengths or len(json_text.minified(text)) != len(text):
+            return False
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    if max(lengths, default=0) > 2 * json_text.MAX_DEPTH or b",null," in b"," + joined:
+        return False
+    return leaf.kind is not FieldKind.OBJECT or pc.all(pc.starts_with(cells, "{")).as_py() is not False
 
 
 def _value(text: bytes, leaf: Field | None) -> bytes:

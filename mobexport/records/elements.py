@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import msgspec
 
@@ -25,7 +25,7 @@ from mobexport.export_types.model import ExportType, Grouped, Latest
 from mobexport.records.json_text import NotJson, loose_members
 from mobexport.records.lines import MARK
 
-BLOCK_BYTES: Final = 256 * 1024
+BLOCK_BYTES: Final = 512 * 1024
 LARGE_BYTES: Final = 4 * 1024 * 1024
 """A larger element is cut into pieces."""
 MAX_ELEMENT_BYTES: Final = 32 * 1024 * 1024
@@ -77,12 +77,10 @@ class Layout:
         """The layout of a type's export files."""
         shape = export_type.shape
         names = {column.name.partition(".")[0] for column in export_type.columns}
-        end = rb"\}"
         if isinstance(shape, Grouped | Latest):
             names = {*export_type.group, export_type.inner}
-            end = rb"[\]}][ \t\n\r]*+\}"
         following = b"|".join(re.escape(name).encode() for name in sorted(names))
-        boundary = end + rb'[ \t\n\r]*+,(?=[ \t\n\r]*+\{[ \t\n\r]*+"(?:' + following + rb')")'
+        boundary = rb'\}[ \t\n\r]*+,(?=[ \t\n\r]*+\{[ \t\n\r]*+"(?:' + following + rb')")'
         inner = export_type.inner if isinstance(shape, Grouped) else ""
         return cls(inner, export_type.group, re.compile(boundary))
 
@@ -109,6 +107,8 @@ class _Reader:
         self._dropped = 0
         """Bytes of the file before the buffer."""
         self._is_end = False
+        self._barren = 0
+        """Up to this byte of the file there is no boundary: nobody needs to look again."""
 
     def run(self) -> Iterator[Elements]:
         self._fill(len(MARK))
@@ -164,6 +164,8 @@ class _Reader:
 
     def _run(self, size: int, boundary: re.Pattern[bytes], *, is_top: bool) -> tuple[bytes, int, bool] | None:
         """Values up to a comma (or the array's end) of which a parser says that they are whole."""
+        if is_top and self._dropped + self._at < self._barren:
+            return None
         while True:
             text = self._text(size)
             end = self._end_of_file() if is_top and self._is_end else None
@@ -182,10 +184,12 @@ class _Reader:
                 # Where a parser stopped before the cut, something is broken: take what stands before that.
                 limit = cut - 1 if found is None or -found > cut - _NEAR else -found
             if limit < len(text) or self._is_end or size >= LARGE_BYTES:
+                if is_top and limit == len(text) and size > BLOCK_BYTES:
+                    self._barren = self._dropped + self._at + len(text) - BLOCK_BYTES
                 return None
             size *= 2
 
-    def _proven(self, text: bytes) -> int | None:
+    def _proven(self, text: Any) -> int | None:
         """How many values a text is; if it is none, where it is broken (negative) or None."""
         try:
             return len(_array(b"[%b]" % text))
@@ -202,6 +206,8 @@ class _Reader:
 
     def _is_large(self, boundary: re.Pattern[bytes]) -> bool:
         """Whether no element ends within what may be taken whole."""
+        if self._dropped + self._at < self._barren:
+            return True
         text = self._text(LARGE_BYTES)
         return len(text) >= LARGE_BYTES and _last(boundary, text, len(text)) is None
 
@@ -269,7 +275,7 @@ class _Reader:
         pattern = rb'"' + re.escape(self._layout.inner.encode()) + rb'"[ \t\n\r]*+:[ \t\n\r]*+\['
         for found in re.finditer(pattern, text):
             try:
-                there = _object(text[: found.end()] + b"]}").keys()
+                there = _object(b"%b]}" % text[: found.end()]).keys()
             except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
                 continue
             if set(self._layout.group) <= there and self._layout.inner in there:
@@ -278,10 +284,10 @@ class _Reader:
 
     # --- the buffer ---------------------------------------------------------------------------------------
 
-    def _text(self, size: int) -> bytes:
-        """The next `size` bytes, or what there is of them."""
+    def _text(self, size: int) -> Any:
+        """The next `size` bytes, or what there is of them, as a memoryview: they are not copied."""
         self._fill(size)
-        return self._buffer[self._at : self._at + size]
+        return memoryview(self._buffer)[self._at : self._at + size]
 
     def _fill(self, size: int) -> None:
         """Reads on until there are `size` bytes, or the file ends."""
@@ -344,7 +350,7 @@ class _Reader:
         raise DataError(f"{what} (byte {self._dropped + self._at + 1} of the file)", code=code)
 
 
-def _last(boundary: re.Pattern[bytes], text: bytes, limit: int) -> int | None:
+def _last(boundary: re.Pattern[bytes], text: bytes | memoryview, limit: int) -> int | None:
     """Where the comma of the last boundary before `limit` is."""
     window = _WINDOW
     while True:

@@ -10,7 +10,7 @@ whitespace between tokens. Of two members with one name the last counts.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, repeat
 from operator import attrgetter, itemgetter
@@ -20,12 +20,13 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mobexport.errors import DataError
 from mobexport.export_types.model import Field, FieldKind, Grouped, Latest
 from mobexport.records import json_text, times
 from mobexport.records.arrow import split
 from mobexport.records.checks import Fault, Rule, is_utf8
 from mobexport.records.columns import ARROW_TYPES, Checked, FileChecks, Reject
-from mobexport.records.elements import Elements
+from mobexport.records.elements import Elements, elements
 from mobexport.records.json_text import NotJson, quote
 from mobexport.records.raw_records import look_at_json
 from mobexport.records.structs import ABSENT, attribute, element_struct, file_fields, struct_of
@@ -44,8 +45,8 @@ class _Entry:
     head: Any
     """A struct that has the group's fields."""
     records: list[Any]
-    text: bytes | None = None
-    """Of a record that was judged by itself, the record as it stands."""
+    texts: tuple[bytes, bytes] | None = None
+    """Of a record that was read by itself: as it stands, and with the group's fields."""
 
 
 class JsonColumns:
@@ -56,17 +57,17 @@ class JsonColumns:
         self._type = checks.export_type
         element, record = element_struct(self._type)
         self._record = record
-        self._elements = msgspec.json.Decoder(list[element]).decode  # type: ignore[valid-type]
+        self._decode_all = msgspec.json.Decoder(list[element]).decode  # type: ignore[valid-type]
         self._element = msgspec.json.Decoder(element).decode
         self._fields = file_fields(self._type)
         self._row = msgspec.json.Decoder(struct_of("Row", self._fields)).decode
         self._inner = attrgetter(attribute(self._type.inner)) if self._type.inner else None
         self._of_head = frozenset(self._type.group if self._type.inner else ())
 
-    def read(self, found: Elements, reject: Reject) -> Checked | None:
+    def read(self, found: Sequence[Elements], reject: Reject) -> Checked | None:
         """The records of some elements without a fault; None if there are none at all."""
         rejects: _Rejects = []
-        entries = self._decoded(found, rejects)
+        entries = [entry for one in found for entry in self._decoded(one, rejects)]
         checked = self._checked(entries, found, rejects) if entries else None
         rejects.sort(key=itemgetter(0, 1))
         for one in rejects:
@@ -78,13 +79,13 @@ class JsonColumns:
     def _decoded(self, found: Elements, rejects: _Rejects) -> list[_Entry]:
         if found.is_sound and is_utf8(found.text):
             try:
-                elements = self._elements(b"[%b]" % found.text)
+                all_of_them = self._decode_all(b"[%b]" % found.text)
             except _FAILS:
                 pass
             else:
                 return [
                     _Entry(number, found.first_record, element, self._records(element))
-                    for number, element in enumerate(elements, start=found.number)
+                    for number, element in enumerate(all_of_them, start=found.number)
                 ]
         entries: list[_Entry] = []
         for number, text in enumerate(_texts(found), start=found.number):
@@ -114,17 +115,26 @@ class JsonColumns:
         try:
             texts = self._texts_of(text)
         except Fault as fault:
-            rejects.append((number, first, fault, text))
+            rejects.append((number, first, fault.with_traceback(None), text))
             return []
         entries = []
         for place, (shown, whole) in enumerate(texts, start=first):
             try:
-                row = self._row(self._checks.rules.judge(whole).text)
+                row = self._row_of(whole)
             except Fault as fault:
-                rejects.append((number, place, fault, shown))
+                rejects.append((number, place, fault.with_traceback(None), shown))
             else:
-                entries.append(_Entry(number, place, row, [row], shown))
+                entries.append(_Entry(number, place, row, [row], (shown, whole)))
         return entries
+
+    def _row_of(self, text: bytes) -> Any:
+        """A record with its group's fields. Raises Fault."""
+        if is_utf8(text):
+            try:
+                return self._row(text)
+            except _FAILS:
+                pass
+        return self._row(self._checks.rules.judge(text).text)
 
     def _texts_of(self, text: bytes) -> list[tuple[bytes, bytes]]:
         """An element's records, as they stand and with the group's fields. Raises Fault if it has none."""
@@ -164,6 +174,11 @@ class JsonColumns:
             try:
                 return json_text.items(nested) or []
             except (NotJson, RecursionError):
+                pass
+            try:
+                return [text for found in elements([nested]) for text in _texts(found)]
+            except DataError:
+                # Commas too many; or a bracket within what is no JSON.
                 return json_text.loose_items(nested)
         assert isinstance(shape, Latest)
         try:
@@ -176,7 +191,7 @@ class JsonColumns:
 
     # --- columns ------------------------------------------------------------------------------------------
 
-    def _checked(self, entries: list[_Entry], found: Elements, rejects: _Rejects) -> Checked | None:
+    def _checked(self, entries: list[_Entry], found: Sequence[Elements], rejects: _Rejects) -> Checked | None:
         heads = [entry.head for entry in entries]
         counts = [len(entry.records) for entry in entries]
         records = list(chain.from_iterable(entry.records for entry in entries))
@@ -221,12 +236,11 @@ class JsonColumns:
 
         def judge(row: int) -> None:
             entry, at = place_of(row)
-            if entry.text is None:
-                self._checks.rules.judge(texts.of(entry.number, at)[1])
+            self._checks.rules.judge((entry.texts or texts.of(entry, at))[1])
 
         def reject(row: int, fault: Fault) -> None:
             entry, at = place_of(row)
-            shown = entry.text if entry.text is not None else texts.of(entry.number, at)[0]
+            shown = (entry.texts or texts.of(entry, at))[0]
             rejects.append((entry.number, entry.first_record + at, fault, shown))
 
         return self._checks.check(leaves, suspects, judge, reject, there)
@@ -244,21 +258,26 @@ class JsonColumns:
 
 
 class _LazyTexts:
-    """The records of a block's elements as they stand, for those that are asked for."""
+    """The records of elements as they stand, for those that are asked for."""
 
-    def __init__(self, found: Elements, texts_of: Callable[[bytes], list[tuple[bytes, bytes]]]) -> None:
+    def __init__(
+        self, found: Sequence[Elements], texts_of: Callable[[bytes], list[tuple[bytes, bytes]]]
+    ) -> None:
         self._found = found
         self._texts_of = texts_of
-        self._elements: list[bytes] | None = None
-        self._known: dict[int, list[tuple[bytes, bytes]]] = {}
+        self._known: tuple[tuple[int, int], list[tuple[bytes, bytes]]] = ((0, 0), [])
 
-    def of(self, number: int, record: int) -> tuple[bytes, bytes]:
-        """A record by its element's number and its place in it."""
-        if self._elements is None:
-            self._elements = _texts(self._found)
-        if number not in self._known:
-            self._known = {number: self._texts_of(self._elements[number - self._found.number])}
-        return self._known[number][record]
+    def of(self, entry: _Entry, record: int) -> tuple[bytes, bytes]:
+        """A record by its element and its place in it."""
+        wanted = entry.number, entry.first_record
+        if self._known[0] != wanted:
+            own = next(
+                one
+                for one in self._found
+                if one.number <= entry.number < one.number + one.count and one.first_record == wanted[1]
+            )
+            self._known = wanted, self._texts_of(_texts(own)[entry.number - own.number])
+        return self._known[1][record]
 
 
 def _texts(found: Elements) -> list[bytes]:

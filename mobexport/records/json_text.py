@@ -27,7 +27,9 @@ _SPACE = re.compile(rb"[ \t\n\r]*+")
 _LOOSE_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _STRINGS = re.compile(_LOOSE_STRING, re.DOTALL)
 _LOOSE = re.compile(rb'[^"\[\]{},]*+(?:' + _LOOSE_STRING + rb'[^"\[\]{},]*+)*+([\[\]{},])', re.DOTALL)
+_BRACKET = re.compile(rb'[^"\[\]{}]*+(?:' + _LOOSE_STRING + rb'[^"\[\]{}]*+)*+([\[\]{}])', re.DOTALL)
 _NAME = re.compile(rb"[ \t\n\r]*+(" + _LOOSE_STRING + rb")[ \t\n\r]*+:", re.DOTALL)
+_JOINT = re.compile(rb"\}[ \t\n\r]*\{")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
@@ -160,6 +162,8 @@ def loose_items(text: bytes) -> list[bytes]:
 
 def joined_objects(text: bytes) -> Iterator[bytes]:
     """The objects of a text that is several of them with nothing but whitespace between; none of others."""
+    if not _JOINT.search(text):
+        return
     try:
         count = sum(1 for _ in _object_spans(text))
     except NotJson:
@@ -191,7 +195,7 @@ def _loose_parts(text: bytes, opening: bytes) -> list[bytes]:
         raise NotJson
     at += 1
     start, depth, parts = at, 0, []
-    while found := _LOOSE.match(text, at):
+    while found := (_BRACKET if depth else _LOOSE).match(text, at):
         at = found.end()
         mark = found[1]
         if mark in b"[{":

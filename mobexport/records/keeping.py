@@ -97,7 +97,7 @@ class Keeper:
         self._only = [(attrgetter(attribute(name)), frozenset(values)) for name, values in only.items()]
         self._group = attrgetter(*map(attribute, export_type.group))
         self._is_single = len(export_type.group) == 1
-        self._sorter = Sorter(spill, self._key_of)
+        self._sorter = Sorter(spill, _key_of_value if self._is_single else _key_of_json)
         self.outside = 0
         """Records that were not selected."""
 
@@ -116,10 +116,6 @@ class Keeper:
         if self._is_single:
             return groups
         return _encode_lines(groups).decode().split("\n")[:-1]
-
-    def _key_of(self, text: str) -> bytes:
-        """The key of a group, from its text."""
-        return key_of([text] if self._is_single else msgspec.json.decode(text))
 
     def spill(self) -> None:
         """Writes all that is in memory to the spill file."""
@@ -287,6 +283,14 @@ class _Collecting(_WithStates):
         found = {group: [state] for group, state in self._states.items()}
         self._states.clear()
         return found
+
+
+def _key_of_value(text: str) -> bytes:
+    return key_of([text])
+
+
+def _key_of_json(text: str) -> bytes:
+    return key_of(msgspec.json.decode(text))
 
 
 def states_of(export_type: ExportType, batches: Iterator[pa.RecordBatch]) -> Iterator[States]:

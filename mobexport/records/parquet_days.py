@@ -68,18 +68,35 @@ class ParquetDays:
         self._days: dict[date, _Day] = {}
         self._parts: list[pa.ipc.RecordBatchFileReader] = []
         self._in_memory = self._on_disk = 0
+        self._pending: list[Checked] = []
+        self._pending_rows = self._pending_bytes = 0
 
     def add(self, checked: Checked) -> None:
         """Takes rows. Raises DataError (`TooLarge`) beyond the limits."""
-        ends = pc.min_max(checked.days)
-        first = ends["min"].as_py()
-        if first is None:
+        self._pending.append(checked)
+        self._pending_rows += len(checked.batch)
+        self._pending_bytes += checked.batch.nbytes
+        if self._pending_rows >= GROUP_ROWS or self._pending_bytes >= GROUP_BYTES:
+            self._sort_out()
+
+    def _sort_out(self) -> None:
+        """Gives pending rows to their days."""
+        if not self._pending_rows:
             return
-        if first == ends["max"].as_py():
-            self._take(first, checked.batch)
+        rows = pa.concat_batches([checked.batch for checked in self._pending])
+        days = pa.concat_arrays([checked.days for checked in self._pending])
+        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
+        ends = pc.min_max(days)
+        if ends["min"].as_py() == ends["max"].as_py():
+            self._take(ends["min"].as_py(), rows)
         else:
-            for day in sorted(pc.unique(checked.days).to_pylist()):
-                self._take(day, checked.batch.filter(pc.equal(checked.days, pa.scalar(day, pa.date32()))))
+            order = pc.sort_indices(days)
+            rows = rows.take(order)
+            runs = pc.run_end_encode(days.take(order))
+            start = 0
+            for day, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+                self._take(day, rows.slice(start, end - start))
+                start = end
         if self._in_memory > self._limits.memory_mb * 1024 * 1024:
             self._spill()
 
@@ -140,6 +157,7 @@ class ParquetDays:
 
     def finish(self) -> Iterator[ParquetFile]:
         """The files by day, each when it is whole."""
+        self._sort_out()
         for n, day in enumerate(sorted(self._days)):
             own = self._days[day]
             self._write_groups(day, own, is_last=True)

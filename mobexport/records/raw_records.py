@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from mobexport.export_types.model import ExportType, Field, FieldKind
 from mobexport.records import json_text, times
-from mobexport.records.checks import MAX_TEXT, Fault, Rule, Rules, is_utf8
+from mobexport.records.checks import MAX_TEXT, Fault, Rule, Rules, is_blank, is_utf8
 from mobexport.records.lines import MARK, LineBlock
 from mobexport.records.structs import ABSENT, attribute, raw_struct
 
@@ -86,7 +86,9 @@ class RawReader:
                     judged.add(place)
                 except Fault as fault:
                     good[at] = False
-                    rejects.append((block.first_line + place, fault, _text(lines[place])))
+                    rejects.append(
+                        (block.first_line + place, fault.with_traceback(None), _text(lines[place]))
+                    )
             if not all(good):
                 records = list(compress(records, good))
                 places = list(compress(places, good))
@@ -179,7 +181,7 @@ class RawReader:
                 # What is blank begins with a space or a control character, if with anything.
                 name_of = attrgetter(own)
                 if min(map(name_of, records), default="!") < "!":
-                    suspects.update(at for at, record in enumerate(records) if name_of(record) < "!")
+                    suspects.update(at for at, name in enumerate(map(name_of, records)) if is_blank(name))
         return suspects, instants
 
     # --- slow path ----------------------------------------------------------------------------------------
@@ -196,7 +198,7 @@ class RawReader:
         try:
             return [self._judged(text)]
         except Fault as fault:
-            first = fault
+            first = fault.with_traceback(None)
         found: list[Any] = []
         faults: list[tuple[Fault, bytes]] = []
         for part in json_text.joined_objects(text) if first.rule is Rule.NOT_JSON else ():
@@ -205,7 +207,7 @@ class RawReader:
             try:
                 found.append(self._judged(part))
             except Fault as fault:
-                faults.append((fault, part))
+                faults.append((fault.with_traceback(None), part))
         rejects += [(number, fault, part) for fault, part in (faults if found else [(first, text)])]
         return found
 
