@@ -44,6 +44,7 @@ class Rule(StrEnum):
     UNKNOWN_VALUE = "unknown-value"
     OUTSIDE_WINDOW = "outside-window"
     TWICE = "twice"
+    NOT_A_GUID = "not-a-guid"
 
 
 class Fault(ValueError):

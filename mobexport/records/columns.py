@@ -176,10 +176,10 @@ class FileChecks:
         """What the published schema asks for and real devices do not do: label, and where it is so."""
         for field in self._fields:
             if field.strict:
-                yield f"missing:{field.name}", pc.is_null(leaves[field.name])
+                yield f"{Rule.MISSING}:{field.name}", pc.is_null(leaves[field.name])
         for field in self._fields:
             if field.kind is FieldKind.ID and (mask := _no_guids(leaves[field.name])) is not None:
-                yield f"not-a-guid:{field.name}", mask
+                yield f"{Rule.NOT_A_GUID}:{field.name}", mask
 
     def _noted(self, leaves: Mapping[str, pa.Array]) -> dict[int, Fault]:
         """The first of the notes by record."""

@@ -30,6 +30,7 @@ from mobexport.records.lines import MARK
 BLOCK_BYTES: Final = 1024 * 1024
 MAX_ROW_BYTES: Final = 32 * 1024 * 1024
 _ROW = re.compile(rb'(?:[^"\n]++|"[^"]*+"?)*+\n?')
+_NO_UTF8 = re.compile("[\udc80-\udcff]")
 _INTEGER = r"^-?(?:0|[1-9][0-9]{0,17})$"
 _array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -135,51 +136,55 @@ class _Reader:
         last = {name: n for n, name in enumerate(header)}
         self._names = [f"{n}" for n in range(len(header))]
         self._places = {name: self._names[last[name]] for name in self._known}
-        self._options = pacsv.ConvertOptions(
-            column_types=dict.fromkeys(self._names, pa.string()),
-            include_columns=list(self._places.values()),
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-        )
 
     def parse(self, data: bytes, number: int) -> _Parsed:
         """The cells of a block whose first row has that number."""
-        wrong: list[tuple[int, Fault, bytes]] = []
-        numbers: list[int] | range | None = None
+        mark = ""
         if not is_utf8(data):
-            rows = [row for row in _ROW.findall(data) if row.strip(b"\r\n")]
-            sound = [is_utf8(row) for row in rows]
-            numbers = [number + n for n, is_sound in enumerate(sound) if is_sound]
-            wrong = [
-                (number + n, Fault(Rule.NOT_UTF8), row.rstrip(b"\r\n"))
-                for n, (row, is_sound) in enumerate(zip(rows, sound, strict=True))
-                if not is_sound
-            ]
-            data = b"".join(compress(rows, sound))
-        skipped: dict[int, bytes] = {}
+            data, mark = _marked(data)
+        skipped: dict[int, str] = {}
 
         def skip(row: Any) -> str:
-            skipped[int(row.number)] = row.text.encode()
+            skipped[int(row.number)] = row.text
             return "skip"
 
+        wanted = self._names if mark else list(self._places.values())
         try:
             table = pacsv.read_csv(
-                pa.BufferReader(data or b"\n"),
+                pa.BufferReader(data),
                 read_options=pacsv.ReadOptions(
                     use_threads=False, block_size=len(data) + 2, column_names=self._names
                 ),
                 parse_options=pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
-                convert_options=self._options,
+                convert_options=pacsv.ConvertOptions(
+                    column_types=dict.fromkeys(wanted, pa.string()),
+                    include_columns=wanted,
+                    null_values=[""],
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=False,
+                ),
             )
         except pa.ArrowInvalid as error:
             raise DataError(f"the CSV file cannot be read ({str(error)[:200]})", code="BadCsv") from None
         total = len(table) + len(skipped)
-        numbers = numbers or range(number, number + total)
-        faults = wrong + [(numbers[n - 1], Fault(Rule.NOT_A_ROW), text) for n, text in skipped.items()]
-        kept = [n for place, n in enumerate(numbers, start=1) if place not in skipped] if skipped else numbers
+        numbers: Sequence[int] = range(number, number + total)
+        if skipped:
+            numbers = [n for place, n in enumerate(numbers, start=1) if place not in skipped]
+        wrong = [
+            (number + place - 1, *_refused(text, mark, Rule.NOT_A_ROW)) for place, text in skipped.items()
+        ]
+        if mark:
+            is_bad = _any(
+                [pc.match_substring(_flat(column), mark).fill_null(False) for column in table.columns]
+            )
+            for place, cells in zip(places(is_bad), table.filter(is_bad).to_pylist(), strict=True):
+                text = csv_row(list(cells.values())).decode().removesuffix("\r\n")
+                wrong.append((numbers[place], *_refused(text, mark, Rule.NOT_UTF8)))
+            sound = pc.invert(is_bad)
+            table = table.filter(sound)
+            numbers = list(compress(numbers, sound.to_pylist()))
         columns = {name: _flat(table[place]) for name, place in self._places.items()}
-        return _Parsed(columns, kept, faults, total + len(wrong))
+        return _Parsed(columns, numbers, wrong, total)
 
     def checked(self, parsed: _Parsed, reject: Reject) -> Checked | None:
         """The rows without a fault."""
@@ -195,7 +200,7 @@ class _Reader:
                 leaves[leaf.name], bad = self._values(leaf, cells)
                 suspects.update(bad)
             there = {
-                field.name: _any_valid([leaves[leaf.name] for leaf in field.leaves()])
+                field.name: _any([pc.is_valid(leaves[leaf.name]) for leaf in field.leaves()])
                 for field in self._checks.export_type.fields
                 if field.members
             }
@@ -311,10 +316,30 @@ def _is_token(text: str) -> bool:
     return text[:1] not in ('"', "[", "{") and "," not in text and text == text.strip()
 
 
-def _any_valid(arrays: list[pa.Array]) -> pa.Array:
-    found = pc.is_valid(arrays[0])
-    for array in arrays[1:]:
-        found = pc.or_(found, pc.is_valid(array))
+def _marked(data: bytes) -> tuple[bytes, str]:
+    """The text with bytes that are no UTF-8 as a mark and two digits, so that Arrow alone says what a row is.
+
+    And the mark: a private character that is nowhere in it. Raises DataError if there is none.
+    """
+    text = data.decode(errors="surrogateescape")
+    present = set(text)
+    mark = next((char for char in map(chr, range(0xF0000, 0xFFFFE)) if char not in present), "")
+    if not mark:
+        raise DataError("the CSV file is not UTF-8", code="BadCsv")
+    return _NO_UTF8.sub(lambda found: f"{mark}{ord(found[0]) & 0xFF:02x}", text).encode(), mark
+
+
+def _refused(text: str, mark: str, rule: Rule) -> tuple[Fault, bytes]:
+    """Why a row is refused, and its text with marks as `\\xNN`."""
+    if not mark or mark not in text:
+        return Fault(rule), text.encode()
+    return Fault(Rule.NOT_UTF8), text.replace(mark, "\\x").encode()
+
+
+def _any(masks: list[pa.Array]) -> pa.Array:
+    found = masks[0]
+    for mask in masks[1:]:
+        found = pc.or_(found, mask)
     return found
 
 

@@ -186,6 +186,22 @@ def test_given_ends_of_only_cr_when_converted_then_no_row_is_lost(tmp_path) -> N
     assert done.names == ["before", "after"]
 
 
+@pytest.mark.parametrize(
+    "odd",
+    cases(("CR within", "a\rb"), ("CR before", "\ra"), ("quotes within", 'a"b\nc"d'), ("blank", "\r\r\r")),
+)
+def test_given_rows_that_are_ended_otherwise_when_one_is_no_utf8_then_the_others_keep_their_cells(
+    tmp_path, odd
+) -> None:
+    bad = row(name="?").encode().replace(b"?", b"\xe9")
+    done = read(tmp_path, file(BEFORE, odd, bad, odd, AFTER))
+    assert done.names == ["before", "after"]
+    rules = [rule for _, _, rule, _ in done.faults]
+    assert rules.count("not-utf8") == 1
+    assert set(rules) <= {"not-utf8", "not-a-row"}
+    assert len(done.faults) + len(done.names) == done.done.records
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("chunk", [1000, 1 << 16, 1 << 20])
 def test_given_many_blocks_when_rows_are_bad_then_their_numbers(tmp_path, chunk) -> None:
