@@ -1,6 +1,7 @@
 """One heavy step at a time per instance, in a temporary folder that is always removed.
 
-An instance has one core and about 0.8 GB of temporary disk; DuckDB's limits hold per connection.
+An instance has one core and about 0.8 GB of temporary disk; the limits of
+a step are its own.
 """
 
 from __future__ import annotations

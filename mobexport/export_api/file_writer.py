@@ -11,7 +11,7 @@ members and members that stand twice in them all stay. Other strings keep their 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -20,7 +20,7 @@ from mobexport.export_api.counts import ExportCounts, ranked
 from mobexport.export_api.selection import Selection, Window
 from mobexport.export_api.slices import PARQUET
 from mobexport.export_types.model import ExportType
-from mobexport.records.checks import Fault, reject_line
+from mobexport.records.checks import Fault
 from mobexport.records.export_text import ExportText
 from mobexport.records.formats import ExportFormat
 from mobexport.records.gunzip import unpacked
@@ -30,6 +30,7 @@ from mobexport.records.lines import line_blocks
 from mobexport.records.merging import Tally
 from mobexport.records.parquet_rows import row_blocks
 from mobexport.records.raw_records import Names, RawReader
+from mobexport.records.rejects import RejectsFile
 from mobexport.records.sorting import SpillFile
 
 __all__ = ["ExportCounts", "ExportFormat", "RawFile", "Selection", "write_export"]
@@ -142,16 +143,20 @@ def write_export(
     tally = Tally()
     loaders = make_loaders(export_type, chosen, workdir, limits)
     with ExitStack() as stack:
-        kept = stack.enter_context(RejectsFile(rejects, [file.name for file in ordered]))
+        kept = stack.enter_context(RejectsFile(rejects))
+
+        def reject(part: int, line: int, fault: Fault, text: bytes) -> None:
+            kept.take({"file": ordered[part].name, "line": line}, fault, text)
+
         for loader in loaders.values():
             stack.callback(loader.spill.close)
         for part, file in enumerate(ordered):
             loader = loaders[file.kind or export_type.kind]
             if file.name.endswith(PARQUET):
                 with local_copy(file.chunks(), workdir / "rows.parquet") as local:
-                    loader.parquet(part, local, file.name, None, kept.take)
+                    loader.parquet(part, local, file.name, None, reject)
             else:
-                loader.lines(part, unpacked(file.chunks(), file.name), kept.take)
+                loader.lines(part, unpacked(file.chunks(), file.name), reject)
         own, *joined = (loader.kept.rows() for loader in loaders.values())
         out = stack.enter_context(target.open("wb") if isinstance(target, Path) else nullcontext(target))
         begun = False
@@ -174,43 +179,13 @@ def write_export(
     )
 
 
-class local_copy:  # noqa: N801 - used as a function
+@contextmanager
+def local_copy(chunks: Iterable[bytes], path: Path) -> Iterator[IO[bytes]]:
     """A local file with the bytes of some chunks, open for reading; deleted after the `with` block."""
-
-    def __init__(self, chunks: Iterable[bytes], path: Path) -> None:
-        self._chunks = chunks
-        self._path = path
-
-    def __enter__(self) -> IO[bytes]:
-        with self._path.open("wb") as out:
-            out.writelines(self._chunks)
-        self._file = self._path.open("rb")
-        return self._file
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
-
-
-class RejectsFile:
-    """The file of rejects in their order, made with the first; `names`: of the files, by part."""
-
-    def __init__(self, path: Path, names: Sequence[str]) -> None:
-        self._path = path
-        self._names = names
-        self._out: IO[bytes] | None = None
-        self._stack = ExitStack()
-        self.count = 0
-
-    def __enter__(self) -> RejectsFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def take(self, part: int, line: int, fault: Fault, text: bytes) -> None:
-        """Appends a reject."""
-        if self._out is None:
-            self._out = self._stack.enter_context(self._path.open("wb"))
-        self._out.write(reject_line({"file": self._names[part], "line": line}, fault, text))
-        self.count += 1
+    with path.open("wb") as out:
+        out.writelines(chunks)
+    try:
+        with path.open("rb") as data:
+            yield data
+    finally:
+        path.unlink(missing_ok=True)

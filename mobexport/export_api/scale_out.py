@@ -36,7 +36,7 @@ from mobexport.export_api.file_writer import RawLoader, Sink, make_loaders
 from mobexport.export_api.selection import Selection
 from mobexport.export_api.slices import PARQUET, Piece, RawEntry, Slice, lines_of_range, plan_slices
 from mobexport.export_types.model import ExportType
-from mobexport.records.checks import Fault, Rule, reject_line
+from mobexport.records.checks import Fault, Rule
 from mobexport.records.export_text import ExportText
 from mobexport.records.formats import ExportFormat
 from mobexport.records.gunzip import unpacked
@@ -45,6 +45,7 @@ from mobexport.records.limits import Limits
 from mobexport.records.merging import Tally
 from mobexport.records.parquet_rows import Ranged, row_groups
 from mobexport.records.raw_records import Names
+from mobexport.records.rejects import RejectsFile, reject_line
 from mobexport.records.sorting import Place, merged, read_run
 
 SLICE_BYTES = 128 * 1024 * 1024
@@ -151,16 +152,13 @@ def partition_slice(
     name = f"slice-{number:05}-{secrets.token_hex(4)}"
     rejects, summary = (workdir / f"{name}{ending}" for ending in (".rejects", ".json"))
     loaders = make_loaders(spec.declared, spec.selection, workdir, limits, spec.bounds)
-    rejected = 0
-    with ExitStack() as stack, rejects.open("wb") as out:
+    with ExitStack() as stack, RejectsFile(rejects) as kept:
         for loader in loaders.values():
             stack.callback(loader.spill.path.unlink, missing_ok=True)
             stack.callback(loader.spill.close)
 
         def reject(part: int, line: int, fault: Fault, text: bytes) -> None:
-            nonlocal rejected
-            rejected += 1
-            out.write(reject_line({"part": part, "line": line}, fault, text))
+            kept.take({"part": part, "line": line}, fault, text)
 
         lines = []
         for piece in spec.slices[number].pieces:
@@ -171,18 +169,17 @@ def partition_slice(
         for loader in loaders.values():
             loader.kept.spill()
             loader.spill.close()
-        out.close()
         names = Names()
         for kind, loader in loaders.items():
             names.merge(loader.names)
             if loader.spill.index:
                 store.put(f"{name}.{kind}", loader.spill.path)
-    if rejected:
+    if kept.count:
         store.put(f"{name}.rejects", rejects)
     found = {
         "read": sum(loader.read for loader in loaders.values()),
         "outside": sum(loader.kept.outside for loader in loaders.values()),
-        "rejected": rejected,
+        "rejected": kept.count,
         "names": names.counts,
         "lines": lines,
         "index": {kind: loader.spill.index for kind, loader in loaders.items()},
@@ -191,7 +188,7 @@ def partition_slice(
     store.put(f"{name}.json", summary)
     for path in (rejects, summary):
         path.unlink(missing_ok=True)
-    return {"slice": number, "token": name, "read": found["read"], "rejected": rejected}
+    return {"slice": number, "token": name, "read": found["read"], "rejected": kept.count}
 
 
 def _load(loader: RawLoader, piece: Piece, entry: RawEntry, source: RawSource, reject: Any) -> int | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
+
+from mobexport.records.instants import bounds_of, micros_of
 
 if TYPE_CHECKING:
     from mobexport.contract import ExportTaskParameter
@@ -67,13 +69,9 @@ class Selection:
         if not self.window:
             return None
         first, last = self.window
-        if not (isinstance(first, datetime) and isinstance(last, datetime)):
-            first, last = datetime.combine(first, time.min, UTC), datetime.combine(last, time.max, UTC)
-        return _micros(first), _micros(last)
-
-
-def _micros(at: datetime) -> int:
-    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+        if isinstance(first, datetime) and isinstance(last, datetime):
+            return micros_of(first), micros_of(last)
+        return bounds_of(first, last)
 
 
 EVERYTHING: Final = Selection()

@@ -6,25 +6,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date
 from pathlib import Path
-from typing import IO, Self
 
 from mobexport.export_types.model import ExportType
-from mobexport.records.checks import Fault, reject_line
-from mobexport.records.columns import Checked, FileChecks, schema_of
+from mobexport.records.checks import Fault
+from mobexport.records.columns import Checked, FileChecks, Reject, schema_of
 from mobexport.records.csv_rows import csv_columns
 from mobexport.records.elements import BLOCK_BYTES, Elements, Layout, elements
 from mobexport.records.file_records import JsonColumns
 from mobexport.records.formats import ExportFormat
 from mobexport.records.gunzip import unpacked
+from mobexport.records.instants import bounds_of
 from mobexport.records.limits import Limits
 from mobexport.records.parquet_days import ParquetDays, ParquetFile
-from mobexport.records.times import micros_of
+from mobexport.records.rejects import RejectsFile
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,11 @@ def convert_file(
         folder.mkdir(parents=True, exist_ok=True)
     measured = _Measured(chunks)
     checks = FileChecks(
-        export_type, app=app, bounds=_bounds(window), snapshot_day=snapshot_day, strict=strict
+        export_type,
+        app=app,
+        bounds=bounds_of(*window) if window else None,
+        snapshot_day=snapshot_day,
+        strict=strict,
     )
     days = ParquetDays(
         schema_of(export_type),
@@ -88,19 +90,24 @@ def convert_file(
         limits=limits,
     )
     rows = 0
-    with _Rejects(out_dir / f"{stem}.rejects.ndjson") as rejects:
-        for checked in _columns(unpacked(measured, stem), checks, rejects, file_format):
+    rejects_path = out_dir / f"{stem}.rejects.ndjson"
+    with RejectsFile(rejects_path) as rejects:
+
+        def reject(element: int, record: int, fault: Fault, text: bytes) -> None:
+            rejects.take({"element": element, "record": record}, fault, text)
+
+        for checked in _columns(unpacked(measured, stem), checks, reject, file_format):
             rows += len(checked.batch)
             days.add(checked)
             watch(measured.bytes, rows)
         outputs = tuple(days.finish())
-    rejected = rejects.rules.total()
+    rejected = rejects.count
     return Conversion(
         rows + rejected,
         sum(output.rows for output in outputs),
         rejected,
         outputs,
-        rejects.path if rejected else None,
+        rejects_path if rejected else None,
         {label: count for label, count in sorted(checks.lenient.items()) if count},
         dict(sorted(rejects.rules.items())),
         measured.bytes,
@@ -109,14 +116,14 @@ def convert_file(
 
 
 def _columns(
-    chunks: Iterable[bytes], checks: FileChecks, rejects: _Rejects, file_format: ExportFormat
+    chunks: Iterable[bytes], checks: FileChecks, reject: Reject, file_format: ExportFormat
 ) -> Iterator[Checked]:
     if file_format is ExportFormat.CSV:
-        yield from csv_columns(chunks, checks, rejects.take)
+        yield from csv_columns(chunks, checks, reject)
         return
     reader = JsonColumns(checks)
     for found in _together(elements(chunks, Layout.of(checks.export_type))):
-        if (checked := reader.read(found, rejects.take)) is not None:
+        if (checked := reader.read(found, reject)) is not None:
             yield checked
 
 
@@ -132,40 +139,6 @@ def _together(found: Iterable[Elements]) -> Iterator[list[Elements]]:
             block, size = [], 0
     if block:
         yield block
-
-
-def _bounds(window: tuple[date, date] | None) -> tuple[int, int] | None:
-    """The days in microseconds since 1970, up to the last one's last."""
-    if window is None:
-        return None
-    first, last = window
-    return (
-        micros_of(datetime.combine(first, time.min, UTC)),
-        micros_of(datetime.combine(last, time.max, UTC)),
-    )
-
-
-class _Rejects:
-    """The rejects file, made with the first reject, and how many there are for each reason."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rules: Counter[str] = Counter()
-        self._stack = ExitStack()
-        self._out: IO[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def take(self, element: int, record: int, fault: Fault, text: bytes) -> None:
-        """Appends a reject."""
-        if self._out is None:
-            self._out = self._stack.enter_context(self.path.open("wb"))
-        self.rules[fault.label] += 1
-        self._out.write(reject_line({"element": element, "record": record}, fault, text))
 
 
 class _Measured:

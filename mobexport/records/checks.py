@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from mobexport.export_types.model import Collected, ExportType, Field, FieldKind
 from mobexport.records import json_text, times
@@ -226,10 +226,3 @@ def is_utf8(text: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def reject_line(place: Mapping[str, Any], fault: Fault, original: bytes) -> bytes:
-    """A line of a rejects file: the place, the rule, the field where one is at fault, the original."""
-    at_fault = {"field": fault.field} if fault.field else {}
-    line = {**place, "rule": str(fault.rule), **at_fault, "original": json_text.shown(original)}
-    return quote(line) + b"\n"

@@ -9,6 +9,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import compress
 from typing import Any, Final
 
@@ -32,7 +33,6 @@ MAX_ROW_BYTES: Final = 32 * 1024 * 1024
 _ROW = re.compile(rb'(?:[^"\n]++|"[^"]*+"?)*+\n?')
 _NO_UTF8 = re.compile("[\udc80-\udcff]")
 _INTEGER = r"^-?(?:0|[1-9][0-9]{0,17})$"
-_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def csv_columns(chunks: Iterable[bytes], checks: FileChecks, reject: Reject) -> Iterator[Checked]:
@@ -226,8 +226,7 @@ class _Reader:
     def _values(self, leaf: Field, cells: pa.Array) -> tuple[pa.Array, list[int]]:
         """What cells say, null where they may be at fault, and the places of those."""
         if leaf.kind is FieldKind.TIME:
-            found = times.usual_instants(cells)
-            return (found, []) if found is not None else times.instants(cells.to_pylist())
+            return times.any_instants(cells)
         if leaf.is_raw_json:
             return self._json(leaf, cells)
         if leaf.kind is FieldKind.INTEGER:
@@ -287,7 +286,7 @@ def _are_as_they_should_be(cells: pa.Array, leaf: Field) -> bool:
     text = b"[%b]" % joined[:-1]
     try:
         # As long as the cells, so each value is one of them.
-        if list(map(len, _array(text))) != lengths or len(json_text.minified(text)) != len(text):
+        if list(map(len, json_text.raw_items(text))) != lengths or len(json_text.minified(text)) != len(text):
             return False
     except (msgspec.DecodeError, RecursionError):
         return False
@@ -336,11 +335,8 @@ def _refused(text: str, mark: str, rule: Rule) -> tuple[Fault, bytes]:
     return Fault(Rule.NOT_UTF8), text.replace(mark, "\\x").encode()
 
 
-def _any(masks: list[pa.Array]) -> pa.Array:
-    found = masks[0]
-    for mask in masks[1:]:
-        found = pc.or_(found, mask)
-    return found
+def _any(masks: Iterable[pa.Array]) -> pa.Array:
+    return reduce(pc.or_, masks)
 
 
 def _flat(array: Any) -> pa.Array:

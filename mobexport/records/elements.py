@@ -22,7 +22,15 @@ import msgspec
 
 from mobexport.errors import DataError, Truncated
 from mobexport.export_types.model import ExportType, Grouped, Latest
-from mobexport.records.json_text import NotJson, loose_members
+from mobexport.records.json_text import (
+    BRACKET,
+    SPACE,
+    STRINGS,
+    NotJson,
+    loose_members,
+    raw_items,
+    raw_members,
+)
 from mobexport.records.lines import MARK
 
 BLOCK_BYTES: Final = 512 * 1024
@@ -34,17 +42,10 @@ _WINDOW = 8 * 1024
 _TRIES = 3
 _NEAR = 64
 
-_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_TO_BRACKET = re.compile(rb'[^"\[\]{}]*+(?:' + _STRING + rb'[^"\[\]{}]*+)*+([\[\]{}])', re.DOTALL)
-_WHOLE_STRING = re.compile(_STRING, re.DOTALL)
 _SCALAR = re.compile(rb'[^ \t\n\r,\[\]{}"]++(?=[ \t\n\r,\[\]{}"])')
-_SPACE = re.compile(rb"[ \t\n\r]*+")
 _PLACE = re.compile(r"\(byte (\d+)\)")
 _CLOSER = {ord("["): ord("]"), ord("{"): ord("}")}
 _OF_RECORDS = re.compile(rb"\}[ \t\n\r]*+,")
-
-_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,6 @@ class _Reader:
         None: here begins an element that is too large to be taken whole, for the caller to take.
         """
         after_comma = False
-        size = BLOCK_BYTES
         while True:
             byte = self._next_byte()
             if byte == ord("]") and not after_comma:
@@ -144,11 +144,10 @@ class _Reader:
                 return
             if byte in b"],}":
                 self._fail("an element is missing")
-            if run := self._run(size, boundary, is_top=is_top):
+            if run := self._run(boundary, is_top=is_top):
                 yield run
                 after_comma = self._buffer[self._at] == ord(",")
                 self._at += after_comma
-                size = min(2 * size, BLOCK_BYTES)
                 continue
             if is_top and self._layout.inner and byte == ord("{") and self._is_large(boundary):
                 yield None
@@ -162,10 +161,11 @@ class _Reader:
 
     # --- fast path ----------------------------------------------------------------------------------------
 
-    def _run(self, size: int, boundary: re.Pattern[bytes], *, is_top: bool) -> tuple[bytes, int, bool] | None:
+    def _run(self, boundary: re.Pattern[bytes], *, is_top: bool) -> tuple[bytes, int, bool] | None:
         """Values up to a comma (or the array's end) of which a parser says that they are whole."""
         if is_top and self._dropped + self._at < self._barren:
             return None
+        size = BLOCK_BYTES
         while True:
             text = self._text(size)
             end = self._end_of_file() if is_top and self._is_end else None
@@ -192,7 +192,7 @@ class _Reader:
     def _proven(self, text: Any) -> int | None:
         """How many values a text is; if it is none, where it is broken (negative) or None."""
         try:
-            return len(_array(b"[%b]" % text))
+            return len(raw_items(b"[%b]" % text))
         except RecursionError:
             return None
         except msgspec.DecodeError as error:
@@ -217,7 +217,7 @@ class _Reader:
         """One value by its brackets and strings, whether it is JSON or not."""
         start = self._next_byte()
         if start not in _CLOSER:
-            pattern = _WHOLE_STRING if start == ord('"') else _SCALAR
+            pattern = STRINGS if start == ord('"') else _SCALAR
             while not (found := pattern.match(self._buffer, self._at)):
                 self._more()
             return self._take(found.end() - self._at)
@@ -227,7 +227,7 @@ class _Reader:
         """Where the brackets of `stack`, and what opens behind `at`, are closed."""
         begun = self._at
         while True:
-            found = _TO_BRACKET.match(self._buffer, at)
+            found = BRACKET.match(self._buffer, at)
             if not found:
                 before = self._at
                 self._more()
@@ -275,7 +275,7 @@ class _Reader:
         pattern = rb'"' + re.escape(self._layout.inner.encode()) + rb'"[ \t\n\r]*+:[ \t\n\r]*+\['
         for found in re.finditer(pattern, text):
             try:
-                there = _object(b"%b]}" % text[: found.end()]).keys()
+                there = raw_members(b"%b]}" % text[: found.end()]).keys()
             except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
                 continue
             if set(self._layout.group) <= there and self._layout.inner in there:
@@ -326,7 +326,7 @@ class _Reader:
     def _next_byte(self) -> int:
         """The next byte that is no whitespace."""
         while True:
-            found = _SPACE.match(self._buffer, self._at)
+            found = SPACE.match(self._buffer, self._at)
             self._at = found.end() if found else self._at
             if self._at < len(self._buffer):
                 return self._buffer[self._at]
@@ -367,7 +367,7 @@ def _last(boundary: re.Pattern[bytes], text: bytes | memoryview, limit: int) -> 
 
 def _is_sound(text: bytes) -> bool:
     try:
-        _array(b"[%b]" % text)
+        raw_items(b"[%b]" % text)
     except (msgspec.DecodeError, RecursionError):
         return False
     return True

@@ -101,7 +101,7 @@ class ExportText:
     def _merged(
         self, own: Iterator[States], joined: Iterator[States] | None, bounds: Bounds, tally: Tally
     ) -> Iterator[bytes]:
-        merger = Merger(self.export_type, bounds)
+        merger = Merger(self.export_type, bounds, tally)
         groups: Iterator[tuple[Merged, bytes | None]] = ((group, None) for group in merger.groups(own))
         if joined is not None and self.export_type.joined:
             groups = with_joined(self.export_type.joined, merger.groups(own), joined, tally)
@@ -112,7 +112,6 @@ class ExportText:
                 yield self.separator + text if has_elements else text
                 has_elements = True
                 tally.elements += 1
-        tally.add(merger.tally)
 
     # --- JSON ---------------------------------------------------------------------------------------------
 
@@ -179,8 +178,8 @@ def with_joined(
 
     Records of the map are merged into the element (superseded); those of groups without one are outside.
     """
-    merger = Merger(joined, None)
-    others = merger.groups(states)
+    merged = Tally()
+    others = Merger(joined, None, merged).groups(states)
     other = next(others, None)
     pair_of = pair_reader(joined)
     for group in own:
@@ -197,8 +196,8 @@ def with_joined(
     while other is not None:
         tally.outside += len(other.records)
         other = next(others, None)
-    tally.superseded += merger.tally.superseded
-    tally.removed += merger.tally.removed
+    tally.superseded += merged.superseded
+    tally.removed += merged.removed
 
 
 def csv_row(cells: list[Any]) -> bytes:

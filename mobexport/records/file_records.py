@@ -31,7 +31,6 @@ from mobexport.records.json_text import NotJson, quote
 from mobexport.records.raw_records import look_at_json
 from mobexport.records.structs import ABSENT, attribute, element_struct, file_fields, struct_of
 
-_RAW = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _FAILS = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _Rejects = list[tuple[int, int, Fault, bytes]]
 
@@ -220,11 +219,8 @@ class JsonColumns:
                 leaves[field.name], bad = self._json(values, field)
                 suspects.update(bad)
             elif field.kind is FieldKind.TIME:
-                array = times.usual_instants(pa.array(values, pa.string()))
-                if array is None:
-                    array, bad = times.instants(values)
-                    suspects.update(bad)
-                leaves[field.name] = array
+                leaves[field.name], bad = times.any_instants(pa.array(values, pa.string()))
+                suspects.update(bad)
             else:
                 leaves[field.name] = pa.array(values, ARROW_TYPES.get(field.kind, pa.string()))
         ends = list(accumulate(counts))
@@ -285,7 +281,7 @@ def _texts(found: Elements) -> list[bytes]:
     if not found.is_sound or found.count == 1:
         return [found.text]
     try:
-        return [bytes(text) for text in _RAW(b"[%b]" % found.text)]
+        return [bytes(text) for text in json_text.raw_items(b"[%b]" % found.text)]
     except RecursionError:
         return json_text.loose_items(b"[%b]" % found.text)
 

@@ -23,11 +23,11 @@ _TOKEN = re.compile(
     rb"|(?P<scalar>-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?|true|false|null)"
     rb"|(?P<mark>[\[\]{},:]))"
 )
-_SPACE = re.compile(rb"[ \t\n\r]*+")
+SPACE = re.compile(rb"[ \t\n\r]*+")
 _LOOSE_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_STRINGS = re.compile(_LOOSE_STRING, re.DOTALL)
+STRINGS = re.compile(_LOOSE_STRING, re.DOTALL)
 _LOOSE = re.compile(rb'[^"\[\]{},]*+(?:' + _LOOSE_STRING + rb'[^"\[\]{},]*+)*+([\[\]{},])', re.DOTALL)
-_BRACKET = re.compile(rb'[^"\[\]{}]*+(?:' + _LOOSE_STRING + rb'[^"\[\]{}]*+)*+([\[\]{}])', re.DOTALL)
+BRACKET = re.compile(rb'[^"\[\]{}]*+(?:' + _LOOSE_STRING + rb'[^"\[\]{}]*+)*+([\[\]{}])', re.DOTALL)
 _NAME = re.compile(rb"[ \t\n\r]*+(" + _LOOSE_STRING + rb")[ \t\n\r]*+:", re.DOTALL)
 _JOINT = re.compile(rb"\}[ \t\n\r]*\{")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -39,8 +39,10 @@ _SQUARE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 _any = msgspec.json.Decoder(msgspec.Raw).decode
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+"""The members of an object, by name, each as it stands; raises what msgspec raises."""
+raw_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+"""The items of an array as they stand; raises what msgspec raises."""
 _text = msgspec.json.Decoder(str).decode
 quote = msgspec.json.Encoder().encode
 """A value as JSON."""
@@ -56,7 +58,7 @@ def members(text: bytes) -> dict[str, bytes] | None:
     Of members with one name the last counts. The text must have no halves of surrogate pairs (`tame`).
     """
     try:
-        return {name: bytes(value) for name, value in _object(text).items()}
+        return {name: bytes(value) for name, value in raw_members(text).items()}
     except RecursionError:
         return _deep_members(text)
     except msgspec.ValidationError:
@@ -69,7 +71,7 @@ def members(text: bytes) -> dict[str, bytes] | None:
 def items(text: bytes) -> list[bytes] | None:
     """The items of an array as they stand; None for other JSON. Raises NotJson, RecursionError."""
     try:
-        return [bytes(value) for value in _array(text)]
+        return [bytes(value) for value in raw_items(text)]
     except msgspec.ValidationError:
         _valid(text)
         return None
@@ -100,7 +102,7 @@ def is_too_deep(token: bytes) -> bool:
     """Whether JSON nests deeper than MAX_DEPTH."""
     if len(token) <= 2 * MAX_DEPTH or token.count(b"[") + token.count(b"{") <= MAX_DEPTH:
         return False
-    brackets = _STRINGS.sub(b"", token).translate(_SQUARE, _NO_BRACKETS)
+    brackets = STRINGS.sub(b"", token).translate(_SQUARE, _NO_BRACKETS)
     if b"[" * (MAX_DEPTH + 1) in brackets:
         return True
     for _ in range(MAX_DEPTH):
@@ -195,7 +197,7 @@ def _loose_parts(text: bytes, opening: bytes) -> list[bytes]:
         raise NotJson
     at += 1
     start, depth, parts = at, 0, []
-    while found := (_BRACKET if depth else _LOOSE).match(text, at):
+    while found := (BRACKET if depth else _LOOSE).match(text, at):
         at = found.end()
         mark = found[1]
         if mark in b"[{":
@@ -257,5 +259,5 @@ def _deep_members(text: bytes) -> dict[str, bytes] | None:
 
 
 def _skip(text: bytes, at: int) -> int:
-    found = _SPACE.match(text, at)
+    found = SPACE.match(text, at)
     return found.end() if found else at

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mobexport.export_types.model import Collected, ExportType, Merge
 from mobexport.records import times
@@ -181,7 +182,7 @@ class _Merging(_WithStates):
         merge: Merge,
     ) -> None:
         super().__init__(export_type, None if export_type.historical else bounds, only, spill)
-        self._spill_bytes = spill.limits.memory_mb * 1024 * 1024
+        self._spill_bytes = spill.limits.memory_bytes
         self._merge = merge
         self._layout = StateLayout.of(export_type)
         self._identity = attrgetter(*map(attribute, merge.identity))
@@ -258,7 +259,7 @@ class _Collecting(_WithStates):
         super().__init__(export_type, bounds, only, spill)
         assert isinstance(export_type.shape, Collected)
         self._value = attrgetter(attribute(export_type.shape.field))
-        self._spill_states = spill.limits.memory_mb * 1024 * 1024 // _STATE_BYTES
+        self._spill_states = spill.limits.memory_bytes // _STATE_BYTES
         self._new = StateLayout.of(export_type).struct
         self._states: dict[Hashable, Any] = {}
 
@@ -313,8 +314,6 @@ def slices(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[bytes, bytes, in
 
     A group may come in several slices.
     """
-    import pyarrow.compute as pc
-
     for batch in batches:
         runs = pc.run_end_encode(batch["key"])
         texts = batch["text"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
@@ -25,11 +25,6 @@ class Tally:
     exported: int = 0
     elements: int = 0
 
-    def add(self, other: Tally) -> None:
-        """Adds another part."""
-        for one in fields(self):
-            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
-
 
 @dataclass(frozen=True)
 class Merged:
@@ -43,10 +38,10 @@ class Merged:
 class Merger:
     """Merges the states of one type; what became of the records goes to `tally`."""
 
-    def __init__(self, export_type: ExportType, bounds: Bounds) -> None:
+    def __init__(self, export_type: ExportType, bounds: Bounds, tally: Tally) -> None:
         self._type = export_type
         self._bounds = bounds if export_type.historical else None
-        self.tally = Tally()
+        self._tally = tally
         shown = {column.name.partition(".")[0] for column in export_type.columns}
         self._hidden = [attribute(field.name) for field in export_type.fields if field.name not in shown]
         if merge := export_type.merge:
@@ -65,8 +60,8 @@ class Merger:
         for state in states:
             for value, place in state.first.items():
                 first[value] = min(first.get(value, place), place)
-        self.tally.superseded += sum(state.n for state in states) - 1
-        self.tally.exported += 1
+        self._tally.superseded += sum(state.n for state in states) - 1
+        self._tally.exported += 1
         return [sorted(first, key=first.__getitem__)]
 
     def _merged(self, states: list[Any]) -> list[Any]:
@@ -100,16 +95,16 @@ class Merger:
                 setattr(state, own, after)
 
     def _is_left(self, state: Any) -> bool:
-        self.tally.superseded += state.n - 1
+        self._tally.superseded += state.n - 1
         if self._present:
             value = self._present(state.record)
             if value is ABSENT or value is None or value is False:
-                self.tally.removed += 1
+                self._tally.removed += 1
                 return False
         if self._bounds and not self._bounds[0] <= state.at <= self._bounds[1]:
-            self.tally.outside += 1
+            self._tally.outside += 1
             return False
-        self.tally.exported += 1
+        self._tally.exported += 1
         return True
 
     def _finished(self, state: Any) -> Any:

@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mobexport.errors import DataError
 from mobexport.records.columns import Checked
 from mobexport.records.limits import Limits
 
@@ -97,7 +96,7 @@ class ParquetDays:
             for day, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
                 self._take(day, rows.slice(start, end - start))
                 start = end
-        if self._in_memory > self._limits.memory_mb * 1024 * 1024:
+        if self._in_memory > self._limits.memory_bytes:
             self._spill()
 
     def _take(self, day: date, batch: pa.RecordBatch) -> None:
@@ -148,12 +147,7 @@ class ParquetDays:
         self._parts.append(pa.ipc.open_file(pa.OSFile(str(path))))
         self._in_memory = 0
         self._on_disk += path.stat().st_size
-        if self._on_disk > self._limits.disk_mb * 1_000_000:
-            raise DataError(
-                f"the rows do not fit into {self._limits.disk_mb} MB of temporary disk: raise WORK_DISK_MB,"
-                " or ask for fewer days",
-                code="TooLarge",
-            )
+        self._limits.check_disk(self._on_disk, "rows")
 
     def finish(self) -> Iterator[ParquetFile]:
         """The files by day, each when it is whole."""

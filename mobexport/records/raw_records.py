@@ -36,7 +36,6 @@ _PLAIN = re.compile(r"""[^"\\\x00-\x1f]+""")
 _DEEP = 2 * json_text.MAX_DEPTH
 _SPACES = (b" ", b"\t", b"\r", b"\n")
 _FAILS = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
-_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 @dataclass
@@ -255,11 +254,11 @@ class RawReader:
             if field.members
         }
         for line in lines:
-            found = _OBJECT(line)
+            found = json_text.raw_members(line)
             yield from found.keys() - declared
             for container in members.keys() & found.keys():
                 if bytes(found[container]) != b"null":
-                    inner = _OBJECT(found[container]).keys() - members[container]
+                    inner = json_text.raw_members(found[container]).keys() - members[container]
                     yield from (f"{container}.{name}" for name in inner)
 
 

@@ -18,7 +18,6 @@ from typing import IO, Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mobexport.errors import DataError
 from mobexport.records.arrow import split
 from mobexport.records.limits import Limits
 
@@ -63,7 +62,7 @@ class SpillFile:
                 with pa.ipc.new_stream(pa.PythonFile(self._out, "w"), SCHEMA, options=options) as stream:
                     for batch in run.batches(row, end):
                         stream.write_batch(batch)
-                        self._check()
+                        self.limits.check_disk(self._out.tell(), "records")
                 self.index.setdefault(bucket, []).append((start, self._out.tell() - start))
             row = end
         self._out.flush()
@@ -79,22 +78,13 @@ class SpillFile:
         if self._out is not None:
             self._out.close()
 
-    def _check(self) -> None:
-        assert self._out is not None
-        if self._out.tell() > self.limits.disk_mb * 1_000_000:
-            raise DataError(
-                f"the records do not fit into {self.limits.disk_mb} MB of temporary disk: raise WORK_DISK_MB,"
-                " or ask for fewer days",
-                code="TooLarge",
-            )
-
 
 class Sorter:
     """Takes rows, and gives them back sorted. `key_of` makes the key's bytes of the text of a group."""
 
     def __init__(self, spill: SpillFile, key_of: Callable[[str], bytes]) -> None:
         self._spill = spill
-        self._limit = spill.limits.memory_mb * 1024 * 1024
+        self._limit = spill.limits.memory_bytes
         self._key_of = key_of
         # Taken once: growing and freeing tens of MiB again and again costs time, and leaves holes.
         self._text = mmap.mmap(-1, self._limit + _ROOM)

@@ -8,16 +8,16 @@ is UTC with `Z` and 3 digits, or 6 where the instant has more than milliseconds.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mobexport.records.arrow import values_of
+from mobexport.records.instants import EPOCH
 
 INSTANT: Final = pa.timestamp("us", "UTC")
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d"
 _TIME = re.compile(
     rf"(\d{{4}}-\d{{2}}-\d{{2}})[Tt]({_CLOCK}:[0-5]\d)(?:\.(\d+))?(?:[Zz]|([+-])({_CLOCK}))", re.ASCII
@@ -38,6 +38,12 @@ def instants(texts: list[str | None]) -> tuple[pa.Array, list[int]]:
             if texts[place] is None:
                 bad.append(place)
     return pa.array(texts, pa.string()).cast(INSTANT), bad
+
+
+def any_instants(array: pa.Array) -> tuple[pa.Array, list[int]]:
+    """Instants of times, null where there is none, and the places of those that are no times."""
+    found = usual_instants(array)
+    return (found, []) if found is not None else instants(array.to_pylist())
 
 
 def usual_instants(array: pa.Array) -> pa.Array | None:
@@ -81,11 +87,6 @@ def text_of(instant: int) -> str:
     at = EPOCH + timedelta(microseconds=instant)
     digits = "microseconds" if instant % 1000 else "milliseconds"
     return at.replace(tzinfo=None).isoformat(timespec=digits) + "Z"
-
-
-def micros_of(at: datetime) -> int:
-    """An instant in microseconds since 1970."""
-    return (at - EPOCH) // timedelta(microseconds=1)
 
 
 def within(at: pa.Array, bounds: tuple[int, int] | None) -> pa.Array | None:
