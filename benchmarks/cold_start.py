@@ -20,7 +20,8 @@ ROWS = {
     "… + pydantic, pydantic_settings": "import function_app, pydantic_settings",
     "… + mobexport.app (first request)": "import function_app, mobexport.app",
     "… + records (first step that writes)": (
-        "import function_app, mobexport.app, mobexport.export_api.scale_out, mobexport.pipeline.converting"
+        "import function_app, mobexport.app, mobexport.export_api.writer.scale_out,"
+        " mobexport.pipeline.converting"
     ),
     "function_app + OpenTelemetry SDK": (
         "import function_app, opentelemetry.sdk.trace, opentelemetry.sdk.metrics"

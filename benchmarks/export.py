@@ -270,7 +270,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
 @as_deployed
 def ours(task: Task, folder: Path) -> Callable[[], Result]:
     """Local files to a local file, in one step."""
-    from mobexport.export_api.file_writer import RawFile
+    from mobexport.export_api.writer.export_file import RawFile
 
     raw = [
         RawFile(f"{_kind(path)}/{n:03}-{path.name}", partial(chunks_of, path), _kind(path))
@@ -282,7 +282,7 @@ def ours(task: Task, folder: Path) -> Callable[[], Result]:
 def _writer(task: Task, folder: Path) -> Callable[[Sequence[Any], Any], Result]:
     """The writer with all that it imports: what writes raw files to a target."""
     from mobexport import export_types
-    from mobexport.export_api.file_writer import write_export
+    from mobexport.export_api.writer.export_file import write_export
     from mobexport.records.formats import ExportFormat
     from mobexport.records.limits import Limits
 
@@ -310,9 +310,9 @@ def _writer(task: Task, folder: Path) -> Callable[[Sequence[Any], Any], Result]:
 @as_deployed
 def steps(task: Task, folder: Path) -> Callable[[], Result]:
     """All steps of a large task, one after the other, in this one process."""
-    from mobexport.export_api import scale_out
-    from mobexport.export_api.selection import Selection
-    from mobexport.export_api.slices import RawEntry
+    from mobexport.export_api.tasks.selection import Selection
+    from mobexport.export_api.writer import scale_out
+    from mobexport.export_api.writer.slices import RawEntry
     from mobexport.records.formats import ExportFormat
     from mobexport.records.limits import Limits
 
@@ -398,8 +398,8 @@ def transfer(task: Task, _: Path) -> Callable[[], Result]:
 @as_deployed
 def end_to_end(task: Task, folder: Path) -> Callable[[], Result]:
     """From raw blobs to a blob."""
-    from mobexport.export_api.file_writer import RawFile
-    from mobexport.export_api.scale_out_storage import BlobTarget, BlockStream
+    from mobexport.export_api.writer.export_file import RawFile
+    from mobexport.export_api.writer.scale_out_storage import BlobTarget, BlockStream
 
     storage = storage_of(task["connection"])
     raw = []

@@ -18,8 +18,8 @@ import requests
 
 from mobexport.clock import stamp
 from mobexport.contract import API_VERSION, ORDER_FIELDS, TaskState
-from mobexport.export_api.task_index import END_OF_TASKS, _key
-from mobexport.export_api.task_registry import ExportTask, _to_entity
+from mobexport.export_api.tasks.task_index import END_OF_TASKS, _key
+from mobexport.export_api.tasks.task_registry import ExportTask, _to_entity
 from mobexport.ids import created_at, new_task_id
 from mobexport.settings import read_settings
 from mobexport.storage import TASKS_TABLE, DataStorage

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from mobexport.clock import now
 from mobexport.config import App, find_endpoint, get_config
 from mobexport.errors import DataError, Unavailable
-from mobexport.export_api.authentication import check_caller
-from mobexport.export_api.tasks import ExportTasks
+from mobexport.export_api.auth.authentication import check_caller
+from mobexport.export_api.tasks.export_tasks import ExportTasks
 from mobexport.pipeline.batch_parsing import parse_batch
 from mobexport.pipeline.batches import Batch, Batches
 from mobexport.pipeline.collecting import Collector

@@ -127,7 +127,7 @@ LONG = frozenset(
     {
         "test_both_halves",
         "test_converting_reference",
-        "test_file_writer",
+        "test_export_file",
         "test_raw_formats",
         "test_chaos",
         "test_determinism_process",

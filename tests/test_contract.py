@@ -27,7 +27,7 @@ from mobexport.contract import (
     parse_list_options,
 )
 from mobexport.errors import Problem, RequestError
-from mobexport.export_api.selection import EVERYTHING, Selection
+from mobexport.export_api.tasks.selection import EVERYTHING, Selection
 from mobexport.export_types import Parameters
 
 SNAPSHOT = {"containerUrl": "https://x/c?sig=1", "exportFormat": "JsonBlob"}

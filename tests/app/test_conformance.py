@@ -16,8 +16,8 @@ from jsonschema import Draft202012Validator
 from mobexport import cli
 from mobexport.contract import ORDER_FIELDS
 from mobexport.export_api.openapi import BASE_PATH, describe
-from mobexport.export_api.selection import EVERYTHING
-from mobexport.export_api.task_registry import TaskRegistry
+from mobexport.export_api.tasks.selection import EVERYTHING
+from mobexport.export_api.tasks.task_registry import TaskRegistry
 
 ROOT = Path(__file__).parent.parent.parent
 CLIENT_SCRIPT = Path(__file__).parent / "official_client.js"

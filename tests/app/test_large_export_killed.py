@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mobexport.config import ExportsConfig
-from mobexport.export_api.tasks import ExportTasks
+from mobexport.export_api.tasks.export_tasks import ExportTasks
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
 from samples.app import App

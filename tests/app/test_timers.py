@@ -16,8 +16,8 @@ from mobexport import ids
 from mobexport.clock import stamp
 from mobexport.config import ExportsConfig
 from mobexport.contract import TaskState
-from mobexport.export_api.task_registry import TaskRegistry
-from mobexport.export_api.tasks import ExportTasks
+from mobexport.export_api.tasks.export_tasks import ExportTasks
+from mobexport.export_api.tasks.task_registry import TaskRegistry
 from mobexport.settings import read_settings
 from mobexport.storage import EXPORTS_TABLE, DataStorage
 from samples.app import App

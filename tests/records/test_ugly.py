@@ -13,8 +13,8 @@ from azure.storage.blob import ContentSettings
 from hostile import DAY, Written, cases, chain, convert, write
 
 from mobexport import export_types
-from mobexport.export_api import raw_store
-from mobexport.export_api.file_writer import RawFile, write_export
+from mobexport.export_api.writer import raw_store
+from mobexport.export_api.writer.export_file import RawFile, write_export
 from mobexport.records.limits import Limits
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mobexport import export_types
-from mobexport.export_api.file_writer import RawFile, Selection, write_export
+from mobexport.export_api.writer.export_file import RawFile, Selection, write_export
 from mobexport.pipeline.converting import convert_file
 from mobexport.records.limits import Limits
 from samples.generate import WINDOW, generate

@@ -11,7 +11,7 @@ from mobexport.clock import now
 from mobexport.config import ExportsConfig
 from mobexport.contract import ListOptions, TaskState
 from mobexport.errors import DataError, NotFound, Rejected, RequestError, SourceChanged, TooManyRequests
-from mobexport.export_api.tasks import ExportTasks
+from mobexport.export_api.tasks.export_tasks import ExportTasks
 from mobexport.settings import read_settings
 
 EVENTS = b"""\
@@ -203,7 +203,7 @@ def test_given_a_sas_that_expires_before_the_file_is_written_when_served_then_fa
     task = tasks.create(app, "events", body(landing))
     tasks.plan(app, task.id)
     later = now() + timedelta(hours=2)
-    monkeypatch.setattr("mobexport.export_api.tasks.now", lambda: later)
+    monkeypatch.setattr("mobexport.export_api.tasks.export_tasks.now", lambda: later)
     with pytest.raises(RequestError) as refused:
         tasks.write(app, task.id)
     tasks.finish(app, task.id, {"error": refused.value.to_json()})

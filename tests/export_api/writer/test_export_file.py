@@ -13,10 +13,10 @@ import pytest
 
 from mobexport import export_types
 from mobexport.errors import DataError
-from mobexport.export_api.file_writer import ExportCounts, RawFile, write_export
+from mobexport.export_api.writer.export_file import ExportCounts, RawFile, write_export
 from mobexport.records.limits import Limits
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RAW = ROOT.parent / "shared" / "data" / "engagement-raw"
 SCHEMA = json.loads((ROOT / "tests/data/export-files.schema.json").read_text("utf-8"))
 DAY = date(2025, 3, 23)

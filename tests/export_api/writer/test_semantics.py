@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from mobexport import export_types
-from mobexport.export_api import scale_out
-from mobexport.export_api.file_writer import ExportFormat, RawFile, Selection, write_export
+from mobexport.export_api.writer import scale_out
+from mobexport.export_api.writer.export_file import ExportFormat, RawFile, Selection, write_export
 from mobexport.records.limits import Limits
 
-SCHEMA = json.loads((Path(__file__).parents[1] / "data/export-files.schema.json").read_text("utf-8"))["$defs"]
+SCHEMA = json.loads((Path(__file__).parents[2] / "data/export-files.schema.json").read_text("utf-8"))["$defs"]
 WINDOW = (date(2025, 3, 1), date(2025, 3, 2))
 TYPES = ["Activity", "Crash", "Device", "Error", "Event", "Job", "Push", "Session", "Tag", "Token"]
 FIELDS = {

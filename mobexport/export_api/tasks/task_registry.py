@@ -20,8 +20,8 @@ from azure.core.exceptions import ResourceNotFoundError
 from mobexport.clock import now, stamp
 from mobexport.contract import ExportTaskResult, ListOptions, TaskState
 from mobexport.errors import NotFound, Throttled
-from mobexport.export_api.selection import EVERYTHING, Selection
-from mobexport.export_api.task_index import END_OF_TASKS, TaskIndex, numbers
+from mobexport.export_api.tasks.selection import EVERYTHING, Selection
+from mobexport.export_api.tasks.task_index import END_OF_TASKS, TaskIndex, numbers
 from mobexport.ids import created_at, is_task_id, new_task_id
 from mobexport.storage import SECRETS_TABLE, TASKS_TABLE, DataStorage, replace_row
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mobexport.export_api import blocks
-from mobexport.export_api.blocks import Blocks
+from mobexport.export_api.writer import blocks
+from mobexport.export_api.writer.blocks import Blocks
 
 
 class Target:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mobexport import export_types
 from mobexport.errors import DataError, Truncated
-from mobexport.export_api.file_writer import ExportCounts, RawFile, write_export
+from mobexport.export_api.writer.export_file import ExportCounts, RawFile, write_export
 from mobexport.records.gunzip import gunzip
 from mobexport.records.limits import Limits
 

@@ -10,10 +10,10 @@ import pytest
 from mobexport.clock import stamp
 from mobexport.contract import ORDER_FIELDS, ListOptions
 from mobexport.errors import NotFound, Throttled
-from mobexport.export_api import task_registry
-from mobexport.export_api.selection import EVERYTHING, Selection
-from mobexport.export_api.task_index import TaskIndex, numbers
-from mobexport.export_api.task_registry import ExportTask, TaskRegistry
+from mobexport.export_api.tasks import task_registry
+from mobexport.export_api.tasks.selection import EVERYTHING, Selection
+from mobexport.export_api.tasks.task_index import TaskIndex, numbers
+from mobexport.export_api.tasks.task_registry import ExportTask, TaskRegistry
 from mobexport.ids import created_at, is_task_id, new_task_id
 
 URL = "https://team.blob.core.windows.net/c?sig=x"

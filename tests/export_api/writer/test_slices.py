@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from mobexport import export_types
 from mobexport.errors import DataError, SourceChanged
-from mobexport.export_api import scale_out
-from mobexport.export_api.file_writer import ExportFormat, RawFile, Selection, write_export
-from mobexport.export_api.slices import PIECES, RawEntry, Slice, lines_of_range, plan_slices
+from mobexport.export_api.writer import scale_out
+from mobexport.export_api.writer.export_file import ExportFormat, RawFile, Selection, write_export
+from mobexport.export_api.writer.slices import PIECES, RawEntry, Slice, lines_of_range, plan_slices
 from mobexport.records.limits import Limits
 
 DAY = date(2025, 3, 23)
@@ -195,7 +195,7 @@ def test_given_a_device_over_many_slices_when_scaled_out_then_merged_with_its_ta
 def test_given_blocks_of_few_bytes_when_scaled_out_then_the_same_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mobexport.export_api.blocks.TARGET_BLOCK_BYTES", 1000)
+    monkeypatch.setattr("mobexport.export_api.writer.blocks.TARGET_BLOCK_BYTES", 1000)
     monkeypatch.setattr("mobexport.records.sorting.BATCH_BYTES", 700)
     large = Large(tmp_path, {"events/1.ndjson": b"".join(map(event, range(500)))})
     found = large.run(large.plan(3000, 9000))

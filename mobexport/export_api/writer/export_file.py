@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from mobexport.export_api.counts import ExportCounts, ranked
-from mobexport.export_api.selection import Selection, Window
-from mobexport.export_api.slices import PARQUET
+from mobexport.export_api.tasks.counts import ExportCounts, ranked
+from mobexport.export_api.tasks.selection import Selection, Window
+from mobexport.export_api.writer.slices import PARQUET
 from mobexport.export_types.model import ExportType
 from mobexport.records.checks import Fault
 from mobexport.records.export_text import ExportText

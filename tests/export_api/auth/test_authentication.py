@@ -16,12 +16,12 @@ from entra_tenant import AUDIENCE, CLIENT, TENANT, EntraTenant
 
 from mobexport.config import ExportsConfig
 from mobexport.errors import ConfigError, Forbidden, Transient, Unauthorized, Unavailable
-from mobexport.export_api import entra
-from mobexport.export_api.authentication import check_caller, check_serving
-from mobexport.export_api.signing_keys import KEEP_SECONDS, PAUSE_SECONDS, SigningKeys, fetch_issuer
+from mobexport.export_api.auth import entra
+from mobexport.export_api.auth.authentication import check_caller, check_serving
+from mobexport.export_api.auth.signing_keys import KEEP_SECONDS, PAUSE_SECONDS, SigningKeys, fetch_issuer
 from mobexport.settings import Settings, read_settings
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 LOCAL = {"DATA_STORAGE": "UseDevelopmentStorage=true", "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
 OTHER = "0d0d0d0d-1111-4222-8333-444444444444"
 CONFIG = ExportsConfig.model_validate(
@@ -328,7 +328,7 @@ def test_given_authentication_off_in_local_development_when_called_then_no_libra
     code = (
         "import sys\n"
         "from mobexport.config import ExportsConfig\n"
-        "from mobexport.export_api.authentication import check_caller\n"
+        "from mobexport.export_api.auth.authentication import check_caller\n"
         "from mobexport.settings import read_settings\n"
         f"check_caller(read_settings({settings!r}), ExportsConfig(), None, 'a')\n"
         "print([name for name in ('jwt', 'cryptography') if name in sys.modules])"

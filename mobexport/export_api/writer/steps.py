@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 from mobexport import export_types
 from mobexport.container_url import ContainerUrl
 from mobexport.errors import DataError, MobexportError, Rejected
-from mobexport.export_api.raw_store import Plan, plan_files
-from mobexport.export_api.scale_out_storage import BlobSource, BlobTarget, BlockStream, WorkContainer
-from mobexport.export_api.slices import RawEntry
-from mobexport.export_api.target import TargetFile, open_blocks, write_file
-from mobexport.export_api.task_registry import ExportTask, TaskRegistry
+from mobexport.export_api.tasks.task_registry import ExportTask, TaskRegistry
+from mobexport.export_api.writer.raw_store import Plan, plan_files
+from mobexport.export_api.writer.scale_out_storage import BlobSource, BlobTarget, BlockStream, WorkContainer
+from mobexport.export_api.writer.slices import RawEntry
+from mobexport.export_api.writer.target import TargetFile, open_blocks, write_file
 from mobexport.heavy import heavy_step
 from mobexport.records.formats import ExportFormat
 from mobexport.redact import redact
@@ -29,8 +29,8 @@ from mobexport.settings import Settings
 from mobexport.storage import NDJSON, REJECTS_CONTAINER, DataStorage
 
 if TYPE_CHECKING:
-    from mobexport.export_api import scale_out
-    from mobexport.export_api.counts import ExportCounts
+    from mobexport.export_api.tasks.counts import ExportCounts
+    from mobexport.export_api.writer import scale_out
 
 _PLAN = "plan.json"
 NO_PLAN: Final = {"files": 0, "bytes": 0, "slices": 0, "buckets": 0, "lanes": 1}
@@ -71,7 +71,7 @@ class TaskWriter:
 
     def write_file(self, task: ExportTask) -> dict[str, Any]:
         """A small task in one step; the counts of section 3 of the design."""
-        from mobexport.export_api.file_writer import RawFile, write_export
+        from mobexport.export_api.writer.export_file import RawFile, write_export
 
         plan, spec = self._planned(task)
         url = self._url(task)
@@ -111,7 +111,7 @@ class TaskWriter:
         """Reads one slice of a large task into records by bucket."""
         container, done = work_container(task.id), _slice_outcome(number)
         if self._storage.read_json(container, done) is None:
-            from mobexport.export_api import scale_out
+            from mobexport.export_api.writer import scale_out
 
             store = WorkContainer(self._storage, container)
             plan, spec = self._planned(task)
@@ -127,7 +127,7 @@ class TaskWriter:
         """Stages the blocks of one bucket of a large task."""
         container, done = work_container(task.id), _bucket_outcome(bucket)
         if self._storage.read_json(container, done) is None:
-            from mobexport.export_api import scale_out
+            from mobexport.export_api.writer import scale_out
 
             store = WorkContainer(self._storage, container)
             _, spec = self._planned(task)
@@ -139,7 +139,7 @@ class TaskWriter:
 
     def commit_file(self, task: ExportTask) -> dict[str, Any]:
         """Makes the file of a large task appear; the counts of section 3 of the design."""
-        from mobexport.export_api import scale_out
+        from mobexport.export_api.writer import scale_out
 
         plan, spec = self._planned(task)
         store = WorkContainer(self._storage, work_container(task.id))
@@ -161,7 +161,7 @@ class TaskWriter:
     # --- parts --------------------------------------------------------------------------------------------
 
     def _make_plan(self, task: ExportTask) -> dict[str, Any]:
-        from mobexport.export_api import scale_out
+        from mobexport.export_api.writer import scale_out
 
         found = plan_files(
             self._storage,
@@ -188,7 +188,7 @@ class TaskWriter:
         return {"input": found.to_json(), "spec": spec.to_json()}
 
     def _cut(self, spec: scale_out.Spec, found: Plan) -> scale_out.Spec:
-        from mobexport.export_api import scale_out
+        from mobexport.export_api.writer import scale_out
 
         most = self._settings.export_gzip_mb
         for file in spec.files:
@@ -203,7 +203,7 @@ class TaskWriter:
         return scale_out.plan(spec, source, slice_bytes=slice_bytes, bucket_bytes=max(slice_bytes // 2, 1))
 
     def _planned(self, task: ExportTask) -> tuple[Plan, scale_out.Spec]:
-        from mobexport.export_api import scale_out
+        from mobexport.export_api.writer import scale_out
 
         fixed = self._storage.read_json(work_container(task.id), _PLAN)
         if fixed is None:

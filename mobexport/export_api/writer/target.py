@@ -15,7 +15,7 @@ from azure.storage.blob import ContainerClient, ContentSettings
 
 from mobexport.container_url import ContainerUrl
 from mobexport.errors import Rejected
-from mobexport.export_api.scale_out_storage import BlobTarget
+from mobexport.export_api.writer.scale_out_storage import BlobTarget
 from mobexport.storage import CHUNK
 
 _WHOLE = 64 * 1024 * 1024

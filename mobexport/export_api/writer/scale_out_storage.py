@@ -13,7 +13,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobBlock, BlobClient, ContentSettings
 
 from mobexport.errors import SourceChanged
-from mobexport.export_api.blocks import Blocks, BlockTarget
+from mobexport.export_api.writer.blocks import Blocks, BlockTarget
 from mobexport.storage import DataStorage, RawBlob, ahead
 
 

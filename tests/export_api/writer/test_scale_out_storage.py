@@ -9,9 +9,9 @@ import pytest
 from azure.core.exceptions import ResourceNotFoundError
 
 from mobexport.errors import SourceChanged
-from mobexport.export_api import scale_out
-from mobexport.export_api.file_writer import ExportFormat, Selection
-from mobexport.export_api.scale_out_storage import BlobSource, BlobTarget, WorkContainer
+from mobexport.export_api.writer import scale_out
+from mobexport.export_api.writer.export_file import ExportFormat, Selection
+from mobexport.export_api.writer.scale_out_storage import BlobSource, BlobTarget, WorkContainer
 from mobexport.records.limits import Limits
 
 DAY = date(2025, 3, 23)

@@ -30,11 +30,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mobexport import export_types
-from mobexport.export_api.blocks import Blocks, BlockTarget, block_name
-from mobexport.export_api.counts import ExportCounts, ranked
-from mobexport.export_api.file_writer import RawLoader, Sink, make_loaders
-from mobexport.export_api.selection import Selection
-from mobexport.export_api.slices import PARQUET, Piece, RawEntry, Slice, lines_of_range, plan_slices
+from mobexport.export_api.tasks.counts import ExportCounts, ranked
+from mobexport.export_api.tasks.selection import Selection
+from mobexport.export_api.writer.blocks import Blocks, BlockTarget, block_name
+from mobexport.export_api.writer.export_file import RawLoader, Sink, make_loaders
+from mobexport.export_api.writer.slices import PARQUET, Piece, RawEntry, Slice, lines_of_range, plan_slices
 from mobexport.export_types.model import ExportType
 from mobexport.records.checks import Fault, Rule
 from mobexport.records.export_text import ExportText

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from mobexport.export_api.selection import Window
-from mobexport.export_api.slices import PARQUET
+from mobexport.export_api.tasks.selection import Window
+from mobexport.export_api.writer.slices import PARQUET
 from mobexport.export_types.model import ExportType
 from mobexport.records.gunzip import GZIP
 from mobexport.storage import DataStorage, RawBlob

@@ -11,7 +11,7 @@ from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 from mobexport.config import ExportsConfig
 from mobexport.contract import TaskState
 from mobexport.errors import DataError, Rejected, RequestError, SourceChanged
-from mobexport.export_api.tasks import ExportTasks
+from mobexport.export_api.tasks.export_tasks import ExportTasks
 from mobexport.settings import read_settings
 
 DATES = {"startDate": "2025-03-23", "endDate": "2025-03-24"}

@@ -70,7 +70,7 @@ def _client(settings: Settings, authorization: str | None) -> str:
         if bearer is None:
             raise Unauthorized("the Authorization header must be `Bearer` and a token")
         # Only here: the libraries behind it are not for those who need no tokens.
-        from mobexport.export_api.entra import token_checker
+        from mobexport.export_api.auth.entra import token_checker
 
         return token_checker(settings).client_of(bearer[1])
     except Unauthorized as error:

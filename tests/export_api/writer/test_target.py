@@ -9,7 +9,7 @@ import pytest
 
 from mobexport.container_url import ContainerUrl
 from mobexport.errors import Rejected
-from mobexport.export_api.target import write_file
+from mobexport.export_api.writer.target import write_file
 from mobexport.storage import CHUNK
 
 SAS = "sv=2024-11-04&sr=c&sp=cw&se=2999-01-01&sig=c2VjcmV0"

@@ -15,10 +15,10 @@ from mobexport.clock import now
 from mobexport.container_url import ContainerUrl, check_configured_url
 from mobexport.contract import PARAMETERS, TaskState, parse
 from mobexport.errors import NotFound, TooManyRequests, UnknownExportType
-from mobexport.export_api.raw_store import has_raw_data
-from mobexport.export_api.selection import Selection
-from mobexport.export_api.task_registry import ExportTask, TaskRegistry
-from mobexport.export_api.writing import NO_PLAN, TaskWriter, work_container
+from mobexport.export_api.tasks.selection import Selection
+from mobexport.export_api.tasks.task_registry import ExportTask, TaskRegistry
+from mobexport.export_api.writer.raw_store import has_raw_data
+from mobexport.export_api.writer.steps import NO_PLAN, TaskWriter, work_container
 from mobexport.settings import Settings
 from mobexport.storage import DataStorage
 

@@ -14,7 +14,7 @@ import jwt
 from jwt import exceptions as failures
 
 from mobexport.errors import Unauthorized
-from mobexport.export_api.signing_keys import SigningKeys
+from mobexport.export_api.auth.signing_keys import SigningKeys
 from mobexport.settings import Settings
 
 LEEWAY_SECONDS: Final = 60

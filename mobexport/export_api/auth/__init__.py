@@ -1,0 +1,1 @@
+"""Who may call the Export API: bearer tokens of Microsoft Entra ID."""

@@ -1,0 +1,1 @@
+"""Export tasks: their registry, their parameters, their counts."""

@@ -1,0 +1,1 @@
+"""Write the file of an export task, in one step or in many."""
