@@ -10,7 +10,7 @@ from mobexport import durable_names as names
 from mobexport.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
-    from mobexport.pipeline.export_row import ExportRow
+    from mobexport.pipeline.registry.export_row import ExportRow
 
 blueprint = Blueprint()
 _log = get_logger(__name__)

@@ -23,7 +23,7 @@ def create_export_job(step: dict[str, Any]) -> dict[str, Any]:
 def check_export_job(step: dict[str, Any]) -> dict[str, Any]:
     """`{exportId, attempt, policy, progress}` → `{state, error, retryAfter}`."""
     from mobexport import app
-    from mobexport.pipeline.poll_policy import PollPolicy, PollProgress
+    from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress
 
     policy, progress = PollPolicy(**step["policy"]), PollProgress.from_json(step["progress"])
     return app.collector(step["exportId"]).check_job(step["exportId"], step["attempt"], policy, progress)

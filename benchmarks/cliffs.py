@@ -19,7 +19,7 @@ sys.modules["pandas"] = sys.modules["numpy"] = None  # type: ignore[assignment]
 
 from mobexport import export_types  # noqa: E402
 from mobexport.export_api.writer.export_file import RawFile, write_export  # noqa: E402
-from mobexport.pipeline.converting import convert_file  # noqa: E402
+from mobexport.pipeline.process.conversion import convert_file  # noqa: E402
 from mobexport.records.limits import Limits  # noqa: E402
 
 DAY = date(2025, 3, 23)

@@ -21,7 +21,7 @@ ROWS = {
     "… + mobexport.app (first request)": "import function_app, mobexport.app",
     "… + records (first step that writes)": (
         "import function_app, mobexport.app, mobexport.export_api.writer.scale_out,"
-        " mobexport.pipeline.converting"
+        " mobexport.pipeline.process.conversion"
     ),
     "function_app + OpenTelemetry SDK": (
         "import function_app, opentelemetry.sdk.trace, opentelemetry.sdk.metrics"

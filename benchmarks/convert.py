@@ -160,7 +160,7 @@ def convert(task: Task, folder: Path) -> Callable[[], Result]:
 def _converter(task: Task, folder: Path) -> Callable[[Iterator[bytes]], Any]:
     """The converter with all that it imports: what makes Parquet files in `target` of chunks."""
     from mobexport import export_types
-    from mobexport.pipeline.converting import convert_file
+    from mobexport.pipeline.process.conversion import convert_file
     from mobexport.records.formats import ExportFormat
     from mobexport.records.limits import Limits
 

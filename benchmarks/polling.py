@@ -21,7 +21,7 @@ import azure.durable_functions as df
 
 from devhost.replay import ReplayHarness
 from mobexport import durable_names as names
-from mobexport.pipeline.poll_policy import PollPolicy, PollProgress
+from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
 from orchestrators.poll_export_job import poll_export_job

@@ -15,23 +15,23 @@ from mobexport.config import App, find_endpoint, get_config
 from mobexport.errors import DataError, Unavailable
 from mobexport.export_api.auth.authentication import check_caller
 from mobexport.export_api.tasks.export_tasks import ExportTasks
-from mobexport.pipeline.batch_parsing import parse_batch
-from mobexport.pipeline.batches import Batch, Batches
-from mobexport.pipeline.collecting import Collector
-from mobexport.pipeline.delivering import Deliverer
-from mobexport.pipeline.destinations import Destinations
-from mobexport.pipeline.export_api_client import ExportApiClient
-from mobexport.pipeline.export_list import parse_list_query
-from mobexport.pipeline.export_row import ExportRow
+from mobexport.pipeline.collect.collector import Collector
 from mobexport.pipeline.finishing import Finisher
-from mobexport.pipeline.poll_policy import PollPolicy
-from mobexport.pipeline.processing import Processor
+from mobexport.pipeline.jobs.export_api_client import ExportApiClient
+from mobexport.pipeline.jobs.poll_policy import PollPolicy
+from mobexport.pipeline.notify.delivery import Deliverer
+from mobexport.pipeline.process.processor import Processor
 from mobexport.pipeline.purging import Purger
 from mobexport.pipeline.reconciling import Reconciler
-from mobexport.pipeline.registry import Registry
-from mobexport.pipeline.request_parsing import parse_request
-from mobexport.pipeline.scheduling import Scheduler
-from mobexport.pipeline.states import State
+from mobexport.pipeline.registry.destinations import Destinations
+from mobexport.pipeline.registry.export_row import ExportRow
+from mobexport.pipeline.registry.registry import Registry
+from mobexport.pipeline.registry.states import State
+from mobexport.pipeline.requests.batch_parsing import parse_batch
+from mobexport.pipeline.requests.batches import Batch, Batches
+from mobexport.pipeline.requests.export_list import parse_list_query
+from mobexport.pipeline.requests.request_parsing import parse_request
+from mobexport.pipeline.requests.scheduling import Scheduler
 from mobexport.settings import get_settings
 from mobexport.storage import get_storage
 

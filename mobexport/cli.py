@@ -23,7 +23,7 @@ from mobexport.records.formats import ExportFormat
 from mobexport.records.limits import Limits
 
 if TYPE_CHECKING:
-    from mobexport.pipeline.converting import Conversion
+    from mobexport.pipeline.process.conversion import Conversion
 
 _CHUNK = 4 * 1024 * 1024
 _SHOWN = 3
@@ -139,7 +139,7 @@ COMMANDS = (
 
 
 def _run(arguments: argparse.Namespace, declared: ExportType, app: str, out: Path) -> Conversion:
-    from mobexport.pipeline.converting import convert_file
+    from mobexport.pipeline.process.conversion import convert_file
 
     window = arguments.window
     if window and not declared.historical:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from mobexport.config import Endpoint, find_endpoint, get_config
 from mobexport.errors import ConfigError, MobexportError, Unavailable
 from mobexport.export_api.auth.authentication import check_serving
-from mobexport.pipeline.export_api_client import ExportApiClient
+from mobexport.pipeline.jobs.export_api_client import ExportApiClient
 from mobexport.redact import redact
 from mobexport.settings import get_settings
 from mobexport.storage import as_remote_error, get_storage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from durable import Blueprint, Context, Steps
 from mobexport import durable_names as names
-from mobexport.pipeline.poll_policy import PollPolicy, PollProgress, delay, observe
+from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress, delay, observe
 from orchestrators.steps import once, pause
 
 blueprint = Blueprint()

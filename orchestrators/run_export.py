@@ -7,8 +7,8 @@ from typing import Any
 
 from durable import Blueprint, Context, Outcome, Steps, Task
 from mobexport import durable_names as names
-from mobexport.pipeline.poll_policy import PollProgress, failure
-from mobexport.pipeline.states import State
+from mobexport.pipeline.jobs.poll_policy import PollProgress, failure
+from mobexport.pipeline.registry.states import State
 from mobexport.retry_policy import MUST_HAPPEN, backoff
 from orchestrators.steps import call, pause, reason, trace_of
 

@@ -126,7 +126,7 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
 LONG = frozenset(
     {
         "test_both_halves",
-        "test_converting_reference",
+        "test_conversion_reference",
         "test_export_file",
         "test_raw_formats",
         "test_chaos",

@@ -16,9 +16,8 @@ PURE = {
     "mobexport.durable_names",
     "mobexport.contract",
     "mobexport.retry_policy",
-    "mobexport.pipeline.states",
-    "mobexport.pipeline.poll_policy",
-    "mobexport.pipeline.plan",
+    "mobexport.pipeline.registry.states",
+    "mobexport.pipeline.jobs.poll_policy",
     "orchestrators",
 }
 IMPURE_STDLIB = {

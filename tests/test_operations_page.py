@@ -8,10 +8,10 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from mobexport.pipeline.export_row import begin
 from mobexport.pipeline.finishing import report
-from mobexport.pipeline.requests import ExportRequest
-from mobexport.pipeline.states import State
+from mobexport.pipeline.registry.export_request import ExportRequest
+from mobexport.pipeline.registry.export_row import begin
+from mobexport.pipeline.registry.states import State
 from mobexport.telemetry.logs import about_these
 
 ROOT = Path(__file__).parent.parent

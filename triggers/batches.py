@@ -22,7 +22,7 @@ blueprint = Blueprint()
 async def request_batch(req: func.HttpRequest, client: Any) -> func.HttpResponse:
     """202 when this call began the batch, 200 with the batch as it is otherwise."""
     from mobexport import app
-    from mobexport.pipeline.views import show_batch
+    from mobexport.pipeline.requests.views import show_batch
 
     try:
         check_signed(req)
@@ -43,7 +43,7 @@ async def request_batch(req: func.HttpRequest, client: Any) -> func.HttpResponse
 def get_batch(req: func.HttpRequest) -> func.HttpResponse:
     """200 with the batch and the outcome of each export, 404."""
     from mobexport import app
-    from mobexport.pipeline.views import show_batch
+    from mobexport.pipeline.requests.views import show_batch
 
     try:
         batch = app.batches().get(req.route_params["batchId"])

@@ -21,8 +21,8 @@ from mobexport.telemetry.logs import get_logger
 blueprint = Blueprint()
 _log = get_logger(__name__)
 
-# Container and file name stand in mobexport.storage and mobexport.pipeline.collecting too, whose imports
-# cold start cannot afford; a test compares them.
+# Container and file name stand in mobexport.storage and mobexport.pipeline.collect.collector too, whose
+# imports cold start cannot afford; a test compares them.
 PATH: Final = "exports/{app}/{type}/{exportId}/{attempt}/_complete.json"
 
 # Flex Consumption cannot poll containers, and on a developer's machine there is no Event Grid. Only the local
@@ -36,7 +36,7 @@ async def exported_file(blob: func.InputStream, client: Any) -> None:
     """Starts `process_export` for the attempt in the blob's path, unless that work is done."""
     from mobexport import app
     from mobexport.errors import Conflict, NotFound
-    from mobexport.pipeline.collecting import parse_complete_name
+    from mobexport.pipeline.collect.collector import parse_complete_name
 
     found = parse_complete_name(blob.name or "")
     if found is None:

@@ -31,8 +31,8 @@ async def request_export(req: func.HttpRequest, client: Any) -> func.HttpRespons
 
 async def _request(req: func.HttpRequest, client: Client) -> func.HttpResponse:
     from mobexport import app
-    from mobexport.pipeline.states import State
-    from mobexport.pipeline.views import show_export
+    from mobexport.pipeline.registry.states import State
+    from mobexport.pipeline.requests.views import show_export
 
     check_signed(req)
     row, began = await asyncio.to_thread(app.request_export, read_json(req))
@@ -50,7 +50,7 @@ async def _request(req: func.HttpRequest, client: Client) -> func.HttpResponse:
 def list_exports(req: func.HttpRequest) -> func.HttpResponse:
     """200 with a page of exports, by id; `links.next` while there are more."""
     from mobexport import app
-    from mobexport.pipeline.views import show_export
+    from mobexport.pipeline.requests.views import show_export
 
     try:
         base = base_url(req, "exports")
@@ -73,7 +73,7 @@ def list_exports(req: func.HttpRequest) -> func.HttpResponse:
 def get_export(req: func.HttpRequest) -> func.HttpResponse:
     """200 with the export, 404."""
     from mobexport import app
-    from mobexport.pipeline.views import show_export
+    from mobexport.pipeline.requests.views import show_export
 
     try:
         row = app.registry().get(req.route_params["exportId"])
@@ -88,7 +88,7 @@ def get_export(req: func.HttpRequest) -> func.HttpResponse:
 async def cancel_export(req: func.HttpRequest, client: Any) -> func.HttpResponse:
     """202 once the flag is set; 409 when it is too late. The events only wake the wait up."""
     from mobexport import app
-    from mobexport.pipeline.views import show_export
+    from mobexport.pipeline.requests.views import show_export
 
     try:
         check_signed(req)

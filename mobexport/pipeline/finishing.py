@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from mobexport.clock import stamp
 from mobexport.errors import Transient
-from mobexport.pipeline.destinations import Destinations
-from mobexport.pipeline.export_row import ExportRow
 from mobexport.pipeline.notify import make_event
-from mobexport.pipeline.processing import Processor
-from mobexport.pipeline.registry import Registry
-from mobexport.pipeline.states import State, end_state
+from mobexport.pipeline.process.processor import Processor
+from mobexport.pipeline.registry.destinations import Destinations
+from mobexport.pipeline.registry.export_row import ExportRow
+from mobexport.pipeline.registry.registry import Registry
+from mobexport.pipeline.registry.states import State, end_state
 from mobexport.redact import redact
 from mobexport.storage import DataStorage
 from mobexport.telemetry import metrics

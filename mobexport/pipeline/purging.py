@@ -12,7 +12,7 @@ from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 
 from mobexport.clock import stamp
-from mobexport.pipeline.registry import Registry
+from mobexport.pipeline.registry.registry import Registry
 from mobexport.settings import Settings
 from mobexport.storage import CURATED_CONTAINER, EXPORTS_TABLE, DataStorage, StoredBlob
 

@@ -9,11 +9,11 @@ from typing import Final
 
 from mobexport.clock import stamp
 from mobexport.errors import MobexportError
-from mobexport.pipeline.collecting import COMPLETE, export_folder, job_token, landing_of
-from mobexport.pipeline.export_row import ExportRow
+from mobexport.pipeline.collect.collector import COMPLETE, export_folder, job_token, landing_of
 from mobexport.pipeline.finishing import Finisher
-from mobexport.pipeline.registry import Registry
-from mobexport.pipeline.source import JobSource
+from mobexport.pipeline.jobs.source import JobSource
+from mobexport.pipeline.registry.export_row import ExportRow
+from mobexport.pipeline.registry.registry import Registry
 from mobexport.storage import EXPORTS_CONTAINER, DataStorage
 from mobexport.telemetry.logs import about_these, get_logger
 

@@ -15,8 +15,8 @@ from mobexport import settings as settings_module
 from mobexport.config import ExportsConfig
 from mobexport.contract import parse_list_options
 from mobexport.errors import RequestError
-from mobexport.pipeline.export_list import parse_list_query
-from mobexport.pipeline.states import State
+from mobexport.pipeline.registry.states import State
+from mobexport.pipeline.requests.export_list import parse_list_query
 from mobexport.settings import read_settings
 from triggers import batches, export_tasks, exports
 from triggers.http import read_json

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from mobexport import durable_names, storage
-from mobexport.pipeline import collecting
+from mobexport.pipeline.collect import collector as collecting
 from triggers import exported_file
 
 ROOT = Path(__file__).parent.parent.parent

@@ -13,7 +13,7 @@ from mobexport import export_types
 from mobexport.errors import UnknownExportType
 from mobexport.export_api.writer.export_file import RawFile, write_export
 from mobexport.export_types import ExportType, Field, FieldKind, Grouped
-from mobexport.pipeline.converting import convert_file
+from mobexport.pipeline.process.conversion import convert_file
 from mobexport.records.limits import Limits
 
 DAY = date(2025, 3, 23)

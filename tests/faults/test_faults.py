@@ -17,11 +17,11 @@ from mobexport import clock
 from mobexport import durable_names as names
 from mobexport.config import Endpoint, ExportsConfig, Source
 from mobexport.pipeline import notify
-from mobexport.pipeline.collecting import Collector
-from mobexport.pipeline.export_api_client import ExportApiClient
-from mobexport.pipeline.manifests import CURRENT, day_folder
-from mobexport.pipeline.poll_policy import PollPolicy
-from mobexport.pipeline.registry import Registry
+from mobexport.pipeline.collect.collector import Collector
+from mobexport.pipeline.jobs.export_api_client import ExportApiClient
+from mobexport.pipeline.jobs.poll_policy import PollPolicy
+from mobexport.pipeline.process.manifests import CURRENT, day_folder
+from mobexport.pipeline.registry.registry import Registry
 from mobexport.settings import read_settings
 from mobexport.storage import CURATED_CONTAINER, DataStorage
 from samples.scripted_export_api import CUT, DOWN, GARBAGE, HTML, LOST, Fault, ScriptedExportApi

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bicep_compiler import ROOT
 
-from mobexport.pipeline.collecting import COMPLETE, parse_complete_name
+from mobexport.pipeline.collect.collector import COMPLETE, parse_complete_name
 from triggers import exported_file
 
 Indexed = Callable[[str], list[dict[str, Any]]]

@@ -9,7 +9,7 @@ import pytest
 
 from activities.collecting import FAILED_EXPORT, finish_export
 from mobexport import app
-from mobexport.pipeline.states import State
+from mobexport.pipeline.registry.states import State
 
 ERROR = {"code": "Truncated", "kind": "data", "message": "cut off at https://x.example/c?sig=SECRET"}
 

@@ -19,12 +19,12 @@ from mobexport import durable_names as names
 from mobexport.config import ExportsConfig
 from mobexport.errors import Conflict
 from mobexport.pipeline import notify
-from mobexport.pipeline.collecting import Collector, export_folder, landing_of
-from mobexport.pipeline.poll_policy import PollPolicy
-from mobexport.pipeline.registry import Registry
-from mobexport.pipeline.requests import ExportRequest
-from mobexport.pipeline.source import Job
-from mobexport.pipeline.states import State
+from mobexport.pipeline.collect.collector import Collector, export_folder, landing_of
+from mobexport.pipeline.jobs.poll_policy import PollPolicy
+from mobexport.pipeline.jobs.source import Job
+from mobexport.pipeline.registry.export_request import ExportRequest
+from mobexport.pipeline.registry.registry import Registry
+from mobexport.pipeline.registry.states import State
 from mobexport.settings import read_settings
 from mobexport.storage import EXPORTS_CONTAINER, EXPORTS_TABLE, RawBlob
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mobexport import durable_names as names
 from mobexport.errors import ConfigError, Rejected, Throttled, Transient
-from mobexport.pipeline.states import State, can_move
+from mobexport.pipeline.registry.states import State, can_move
 
 FAILURES = st.sampled_from(
     [

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from mobexport import durable_names as names
 from mobexport.errors import Rejected
-from mobexport.pipeline.export_api_client import _seconds
-from mobexport.pipeline.poll_policy import PollPolicy, PollProgress, delay
-from mobexport.pipeline.states import State
+from mobexport.pipeline.jobs.export_api_client import _seconds
+from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress, delay
+from mobexport.pipeline.registry.states import State
 from mobexport.retry_policy import MUST_HAPPEN, STEP, next_delay
 from mobexport.settings import Settings
 from orchestrators.deliver_notification import DELIVERY

@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from mobexport.pipeline.registry import Registry
-from mobexport.pipeline.requests import ExportRequest
-from mobexport.pipeline.source import Job
+from mobexport.pipeline.jobs.source import Job
+from mobexport.pipeline.registry.export_request import ExportRequest
+from mobexport.pipeline.registry.registry import Registry
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
 

@@ -7,13 +7,13 @@ import pytest
 
 from mobexport.clock import stamp
 from mobexport.errors import Transient
-from mobexport.pipeline.collecting import COMPLETE, Collector, export_folder, job_token, landing_of
+from mobexport.pipeline.collect.collector import COMPLETE, Collector, export_folder, job_token, landing_of
 from mobexport.pipeline.finishing import Finisher
-from mobexport.pipeline.manifests import CURRENT, day_folder
-from mobexport.pipeline.processing import Processor
+from mobexport.pipeline.process.manifests import CURRENT, day_folder
+from mobexport.pipeline.process.processor import Processor
 from mobexport.pipeline.purging import Purger
 from mobexport.pipeline.reconciling import QUIET, Reconciler
-from mobexport.pipeline.states import State
+from mobexport.pipeline.registry.states import State
 from mobexport.settings import read_settings
 from mobexport.storage import CURATED_CONTAINER, EXPORTS_CONTAINER
 

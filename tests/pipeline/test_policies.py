@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from mobexport.config import ExportsConfig
 from mobexport.errors import RequestError
-from mobexport.pipeline.poll_policy import PollPolicy, PollProgress, delay, observe
-from mobexport.pipeline.request_parsing import parse_request
-from mobexport.pipeline.requests import ExportRequest
-from mobexport.pipeline.states import JOB_STATES, TABLE, State, can_move, end_state
+from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress, delay, observe
+from mobexport.pipeline.registry.export_request import ExportRequest
+from mobexport.pipeline.registry.states import JOB_STATES, TABLE, State, can_move, end_state
+from mobexport.pipeline.requests.request_parsing import parse_request
 from mobexport.redact import redact
 from mobexport.retry_policy import RetryPolicy, next_delay
 from mobexport.settings import read_settings

@@ -8,7 +8,7 @@ import pytest
 
 from mobexport import export_types
 from mobexport.export_api.writer.export_file import RawFile, Selection, write_export
-from mobexport.pipeline.converting import convert_file
+from mobexport.pipeline.process.conversion import convert_file
 from mobexport.records.limits import Limits
 from samples.generate import WINDOW, generate
 from samples.ledger import values_of

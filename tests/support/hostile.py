@@ -19,7 +19,7 @@ import pytest
 
 from mobexport import export_types
 from mobexport.export_api.writer.export_file import ExportCounts, RawFile, write_export
-from mobexport.pipeline.converting import Conversion, convert_file
+from mobexport.pipeline.process.conversion import Conversion, convert_file
 from mobexport.records.formats import ExportFormat
 from mobexport.records.limits import Limits
 

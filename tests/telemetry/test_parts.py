@@ -24,8 +24,8 @@ from durable import Blueprint
 from mobexport import durable_names as names
 from mobexport.config import Endpoint, Source
 from mobexport.errors import ConfigError, Throttled, Transient
-from mobexport.pipeline.export_api_client import ExportApiClient
-from mobexport.pipeline.requests import ExportRequest
+from mobexport.pipeline.jobs.export_api_client import ExportApiClient
+from mobexport.pipeline.registry.export_request import ExportRequest
 from mobexport.telemetry import exporting, logs, metrics, tracing
 from triggers.tracing import traced
 

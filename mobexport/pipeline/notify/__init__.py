@@ -8,8 +8,8 @@ from typing import Any
 
 from mobexport.clock import stamp
 from mobexport.config import QueueTarget, WebhookTarget
-from mobexport.pipeline.export_row import ExportRow
 from mobexport.pipeline.notify import storage_queue, webhook
+from mobexport.pipeline.registry.export_row import ExportRow
 from mobexport.storage import DataStorage
 
 _SENDERS: dict[type, Callable[[Any, Mapping[str, Any], Mapping[str, str], DataStorage], None]] = {

@@ -9,13 +9,14 @@ import pytest
 
 from mobexport.config import WebhookTarget
 from mobexport.errors import ConfigError, DataError, NotFound, Rejected, Transient, Truncated
-from mobexport.pipeline import notify, processing
-from mobexport.pipeline.collecting import COMPLETE, export_folder
+from mobexport.pipeline import notify
+from mobexport.pipeline.collect.collector import COMPLETE, export_folder
 from mobexport.pipeline.finishing import Finisher
-from mobexport.pipeline.manifests import CURRENT, day_folder, manifest_path
-from mobexport.pipeline.processing import Processor
-from mobexport.pipeline.registry import Registry
-from mobexport.pipeline.states import State
+from mobexport.pipeline.process import processor as processing
+from mobexport.pipeline.process.manifests import CURRENT, day_folder, manifest_path
+from mobexport.pipeline.process.processor import Processor
+from mobexport.pipeline.registry.registry import Registry
+from mobexport.pipeline.registry.states import State
 from mobexport.settings import read_settings
 from mobexport.standard_webhooks import sign
 from mobexport.storage import CURATED_CONTAINER, EXPORTS_CONTAINER, REJECTS_CONTAINER

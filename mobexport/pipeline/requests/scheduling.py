@@ -12,8 +12,8 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from mobexport import export_types
 from mobexport.config import App, ExportsConfig
-from mobexport.pipeline.batch_parsing import make_requests
-from mobexport.pipeline.batches import Batch, Batches, new_batch
+from mobexport.pipeline.requests.batch_parsing import make_requests
+from mobexport.pipeline.requests.batches import Batch, Batches, new_batch
 from mobexport.schedule import Schedule
 from mobexport.settings import Settings
 from mobexport.storage import EXPORTS_TABLE, DataStorage

@@ -10,8 +10,8 @@ from mobexport.clock import stamp
 from mobexport.config import ExportsConfig
 from mobexport.errors import MobexportError
 from mobexport.pipeline import notify
-from mobexport.pipeline.export_row import PENDING
-from mobexport.pipeline.registry import Registry
+from mobexport.pipeline.registry.export_row import PENDING
+from mobexport.pipeline.registry.registry import Registry
 from mobexport.redact import redact
 from mobexport.storage import DataStorage, as_remote_error
 from mobexport.telemetry import metrics

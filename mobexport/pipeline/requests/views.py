@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from mobexport.pipeline.batches import Batch
-from mobexport.pipeline.export_row import ExportRow
+from mobexport.pipeline.registry.export_row import ExportRow
+from mobexport.pipeline.requests.batches import Batch
 
 
 def show_batch(batch: Batch, base_url: str) -> dict[str, Any]:

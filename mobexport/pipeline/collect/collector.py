@@ -16,12 +16,12 @@ from mobexport import clock
 from mobexport.clock import stamp
 from mobexport.errors import MobexportError, Rejected, Transient
 from mobexport.ids import new_container_suffix
-from mobexport.pipeline.destinations import Destinations
-from mobexport.pipeline.export_row import ExportRow
-from mobexport.pipeline.poll_policy import PollPolicy, PollProgress, delay, observe
-from mobexport.pipeline.registry import Registry
-from mobexport.pipeline.source import Job, JobSource
-from mobexport.pipeline.states import JOB_STATES, State
+from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress, delay, observe
+from mobexport.pipeline.jobs.source import Job, JobSource
+from mobexport.pipeline.registry.destinations import Destinations
+from mobexport.pipeline.registry.export_row import ExportRow
+from mobexport.pipeline.registry.registry import Registry
+from mobexport.pipeline.registry.states import JOB_STATES, State
 from mobexport.settings import SAS_MARGIN
 from mobexport.storage import EXPORTS_CONTAINER, DataStorage, RawBlob
 

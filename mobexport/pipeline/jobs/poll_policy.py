@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from mobexport.pipeline.states import State
+from mobexport.pipeline.registry.states import State
 from mobexport.retry_policy import backoff
 
 # The real host fires timers up to one second early.

@@ -13,7 +13,7 @@ from typing import Any, Final
 from mobexport import export_types
 from mobexport.clock import stamp
 from mobexport.errors import Problem, RequestError, UnknownExportType
-from mobexport.pipeline.states import State
+from mobexport.pipeline.registry.states import State
 
 MAX_LIMIT: Final = 200
 _DEFAULT_LIMIT: Final = 50

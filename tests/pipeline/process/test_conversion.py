@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mobexport import export_types
 from mobexport.errors import DataError, Truncated
-from mobexport.pipeline.converting import Conversion, convert_file
+from mobexport.pipeline.process.conversion import Conversion, convert_file
 from mobexport.records.elements import elements
 from mobexport.records.limits import Limits
 

@@ -10,8 +10,8 @@ import pytest
 
 from mobexport.config import Endpoint, Source
 from mobexport.errors import ConfigError, Rejected, Throttled, Transient
-from mobexport.pipeline.export_api_client import ExportApiClient
-from mobexport.pipeline.requests import Campaign
+from mobexport.pipeline.jobs.export_api_client import ExportApiClient
+from mobexport.pipeline.registry.export_request import Campaign
 
 SECRET_URL = "https://a.blob.core.windows.net/c?sv=1&sig=TOPSECRET"
 TASK = {"id": "t1", "state": "Queued", "dateCreated": "2026-11-24T00:00:00Z", "exportType": "Event"}

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from mobexport.errors import Rejected, Transient
-from mobexport.pipeline.collecting import (
+from mobexport.pipeline.collect.collector import (
     COMPLETE,
     Cancelled,
     Collector,
@@ -16,9 +16,9 @@ from mobexport.pipeline.collecting import (
     job_token,
     landing_of,
 )
-from mobexport.pipeline.poll_policy import PollPolicy, PollProgress
-from mobexport.pipeline.source import Job
-from mobexport.pipeline.states import State
+from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress
+from mobexport.pipeline.jobs.source import Job
+from mobexport.pipeline.registry.states import State
 from mobexport.settings import SAS_MARGIN
 from mobexport.storage import EXPORTS_CONTAINER, DataStorage
 

@@ -18,9 +18,9 @@ from opentelemetry.trace import SpanKind
 from mobexport.config import Endpoint
 from mobexport.contract import API_VERSION, MAX_TOP
 from mobexport.errors import MobexportError, Rejected, Transient
-from mobexport.pipeline.requests import ExportRequest
-from mobexport.pipeline.source import Job
-from mobexport.pipeline.tokens import forget_tokens, get_token
+from mobexport.pipeline.jobs.credentials import forget_tokens, get_token
+from mobexport.pipeline.jobs.source import Job
+from mobexport.pipeline.registry.export_request import ExportRequest
 from mobexport.redact import redact
 from mobexport.retry_table import Decision, Speaker, as_error, on_exception, on_status
 from mobexport.settings import is_loopback

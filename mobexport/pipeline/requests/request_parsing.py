@@ -12,7 +12,7 @@ from mobexport import config, export_types
 from mobexport.container_url import check_container_url
 from mobexport.errors import MobexportError, Problem, RequestError, UnknownExportType
 from mobexport.export_types import ExportType, FieldKind, Parameters
-from mobexport.pipeline.requests import Campaign, ExportRequest
+from mobexport.pipeline.registry.export_request import Campaign, ExportRequest
 from mobexport.settings import Settings
 
 _FIELDS: Final = frozenset(

@@ -18,10 +18,10 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from mobexport.clock import now, stamp
 from mobexport.errors import Conflict, NotFound
-from mobexport.pipeline.export_row import ExportRow
-from mobexport.pipeline.registry import Registry
-from mobexport.pipeline.requests import ExportRequest
-from mobexport.pipeline.states import State
+from mobexport.pipeline.registry.export_request import ExportRequest
+from mobexport.pipeline.registry.export_row import ExportRow
+from mobexport.pipeline.registry.registry import Registry
+from mobexport.pipeline.registry.states import State
 from mobexport.storage import EXPORTS_TABLE, DataStorage, replace_row
 
 PARTITION: Final = "batches"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from mobexport.pipeline.requests import ExportRequest
+from mobexport.pipeline.registry.export_request import ExportRequest
 
 
 @dataclass(frozen=True)

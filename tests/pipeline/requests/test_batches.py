@@ -7,10 +7,10 @@ import pytest
 
 from mobexport.config import ExportsConfig
 from mobexport.errors import Conflict, RequestError
-from mobexport.pipeline.batch_parsing import parse_batch
-from mobexport.pipeline.batches import Batches, new_batch
-from mobexport.pipeline.scheduling import Scheduler
-from mobexport.pipeline.states import State
+from mobexport.pipeline.registry.states import State
+from mobexport.pipeline.requests.batch_parsing import parse_batch
+from mobexport.pipeline.requests.batches import Batches, new_batch
+from mobexport.pipeline.requests.scheduling import Scheduler
 from mobexport.settings import read_settings
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from mobexport import export_types
 from mobexport.errors import DataError
 from mobexport.heavy import heavy_step
-from mobexport.pipeline.collecting import COMPLETE, export_folder
-from mobexport.pipeline.export_row import ExportRow
-from mobexport.pipeline.manifests import day_folder, make_manifest, manifest_path, swap_pointers
-from mobexport.pipeline.registry import Registry
-from mobexport.pipeline.states import State
+from mobexport.pipeline.collect.collector import COMPLETE, export_folder
+from mobexport.pipeline.process.manifests import day_folder, make_manifest, manifest_path, swap_pointers
+from mobexport.pipeline.registry.export_row import ExportRow
+from mobexport.pipeline.registry.registry import Registry
+from mobexport.pipeline.registry.states import State
 from mobexport.settings import Settings
 from mobexport.storage import (
     CURATED_CONTAINER,
@@ -29,7 +29,7 @@ from mobexport.storage import (
 from mobexport.telemetry.tracing import span
 
 if TYPE_CHECKING:
-    from mobexport.pipeline.converting import Conversion
+    from mobexport.pipeline.process.conversion import Conversion
 
 _PARQUET = "application/vnd.apache.parquet"
 
@@ -68,7 +68,7 @@ class Processor:
         return {name: result[name] for name in ("records", "rows", "rejected")}
 
     def _convert(self, row: ExportRow, blob: RawBlob, index: int) -> dict[str, Any]:
-        from mobexport.pipeline.converting import convert_file
+        from mobexport.pipeline.process.conversion import convert_file
 
         request = row.request
         with heavy_step() as folder, span("convert", attributes={"mobexport.file": index}) as opened:

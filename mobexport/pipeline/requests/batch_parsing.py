@@ -10,9 +10,9 @@ from typing import Any, Final
 from mobexport import config, export_types
 from mobexport.errors import Problem, RequestError
 from mobexport.export_types import ExportType
-from mobexport.pipeline.batches import MAX_EXPORTS, Batch, new_batch
-from mobexport.pipeline.request_parsing import Reader, by_campaign, campaign_types
-from mobexport.pipeline.requests import Campaign, ExportRequest
+from mobexport.pipeline.registry.export_request import Campaign, ExportRequest
+from mobexport.pipeline.requests.batches import MAX_EXPORTS, Batch, new_batch
+from mobexport.pipeline.requests.request_parsing import Reader, by_campaign, campaign_types
 from mobexport.settings import Settings
 
 _FIELDS: Final = frozenset(

@@ -13,7 +13,7 @@ import pytest
 
 from mobexport import export_types
 from mobexport.errors import DataError, Truncated
-from mobexport.pipeline.converting import Conversion, convert_file
+from mobexport.pipeline.process.conversion import Conversion, convert_file
 from mobexport.records import elements, parquet_days
 from mobexport.records.limits import Limits
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from mobexport.pipeline.requests import ExportRequest
-from mobexport.pipeline.states import State
+from mobexport.pipeline.registry.export_request import ExportRequest
+from mobexport.pipeline.registry.states import State
 
 PARTITION: Final = "exports"
 

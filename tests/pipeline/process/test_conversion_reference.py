@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobexport import export_types
-from mobexport.pipeline.converting import Conversion, convert_file
+from mobexport.pipeline.process.conversion import Conversion, convert_file
 from mobexport.records.limits import Limits
 
 WINDOW = (date(2025, 3, 22), date(2025, 3, 24))

@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any
 
 from mobexport.clock import stamp
-from mobexport.pipeline.export_row import ExportRow
+from mobexport.pipeline.registry.export_row import ExportRow
 from mobexport.storage import CURATED_CONTAINER, DataStorage
 
 CURRENT = "_current.json"

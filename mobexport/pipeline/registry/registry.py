@@ -15,10 +15,10 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from mobexport.clock import stamp
 from mobexport.errors import Conflict, NotFound
-from mobexport.pipeline.export_list import ListQuery, encode_token
-from mobexport.pipeline.export_row import PARTITION, ExportRow, begin, from_entity, to_entity
-from mobexport.pipeline.requests import ExportRequest
-from mobexport.pipeline.states import can_move
+from mobexport.pipeline.registry.export_request import ExportRequest
+from mobexport.pipeline.registry.export_row import PARTITION, ExportRow, begin, from_entity, to_entity
+from mobexport.pipeline.registry.states import can_move
+from mobexport.pipeline.requests.export_list import ListQuery, encode_token
 from mobexport.storage import CURATED_CONTAINER, EXPORTS_TABLE, DataStorage, replace_row
 from mobexport.telemetry.tracing import current
 

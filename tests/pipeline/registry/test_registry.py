@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from mobexport.errors import Conflict, NotFound
-from mobexport.pipeline.manifests import manifest_path
-from mobexport.pipeline.states import State
+from mobexport.pipeline.process.manifests import manifest_path
+from mobexport.pipeline.registry.states import State
 from mobexport.storage import CURATED_CONTAINER, EXPORTS_TABLE
 
 

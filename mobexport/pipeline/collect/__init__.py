@@ -1,0 +1,1 @@
+"""Copy the files of a finished job to `exports/`."""

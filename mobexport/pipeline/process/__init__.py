@@ -1,0 +1,1 @@
+"""Convert collected files to Parquet and commit them."""

@@ -1,0 +1,1 @@
+"""Requests for exports and batches: parse, keep, list, show, schedule."""
