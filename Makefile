@@ -27,10 +27,10 @@ setup: .venv/.installed node_modules/.installed ## .venv and node_modules; quiet
 	@:
 
 demo: setup ## all ten export types end to end, every number checked; DATA=folder: your own raw data
-	@$(BIN)/python -m samples.demo $(if $(DATA),--data "$(DATA)")
+	@$(BIN)/python -m demo $(if $(DATA),--data "$(DATA)")
 
 start: setup ## the app until Ctrl-C; PORT=7071 DATA=folder STATE=folder HOST=devhost|func
-	@$(BIN)/python -m samples.start --port $(PORT) --host $(HOST) \
+	@$(BIN)/python -m localdev.start --port $(PORT) --host $(HOST) \
 		$(if $(DATA),--data "$(DATA)") $(if $(STATE),--state "$(STATE)")
 
 trace: setup ## one export's timeline: ID=… [URL=http://127.0.0.1:7071]

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from devhost.chaos.run import run
-from samples.azurite import Azurite
+from localdev.azurite import Azurite
 
 
 def _say(text: str) -> None:

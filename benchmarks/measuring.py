@@ -233,7 +233,7 @@ def chunks_of(path: Path, first: int = 0, end: int | None = None) -> Iterator[by
 @contextmanager
 def azurite() -> Iterator[str]:
     """The storage emulator with its data in a temporary folder: its connection string."""
-    from samples.azurite import Azurite
+    from localdev.azurite import Azurite
 
     with tempfile.TemporaryDirectory(prefix="bench-azurite-") as name:
         data = Path(name, "data")

@@ -16,6 +16,9 @@ from urllib.parse import quote
 
 import requests
 
+from localdev.app import App
+from localdev.azurite import Azurite
+from localdev.processes import free_ports
 from mobexport.clock import stamp
 from mobexport.contract import API_VERSION, ORDER_FIELDS, TaskState
 from mobexport.export_api.tasks.task_index import END_OF_TASKS, _key
@@ -23,9 +26,6 @@ from mobexport.export_api.tasks.task_registry import ExportTask, _to_entity
 from mobexport.ids import created_at, new_task_id
 from mobexport.settings import read_settings
 from mobexport.storage import TASKS_TABLE, DataStorage
-from samples.app import App
-from samples.azurite import Azurite
-from samples.processes import free_ports
 
 RUNS = 15
 PATH = (

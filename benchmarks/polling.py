@@ -20,14 +20,14 @@ from typing import Any
 import azure.durable_functions as df
 
 from devhost.replay import ReplayHarness
+from localdev.app import App
+from localdev.azurite import Azurite
+from localdev.processes import free_ports
 from mobexport import durable_names as names
 from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
 from orchestrators.poll_export_job import poll_export_job
-from samples.app import App
-from samples.azurite import Azurite
-from samples.processes import free_ports
 
 DAY = timedelta(days=1).total_seconds()
 POLICY = PollPolicy(first=5, most=300, queue_deadline=DAY, run_deadline=DAY, total_deadline=DAY)

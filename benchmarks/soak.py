@@ -23,13 +23,13 @@ from typing import Any
 import duckdb
 import requests
 
+from localdev.app import App
+from localdev.azurite import Azurite
+from localdev.processes import LOOPBACK, StartError, free_ports
+from localdev.webhook_receiver import Receiver, new_secret
 from mobexport import export_types
 from mobexport.settings import read_settings
 from mobexport.storage import CURATED_CONTAINER, DataStorage
-from samples.app import App
-from samples.azurite import Azurite
-from samples.processes import LOOPBACK, StartError, free_ports
-from samples.webhook_receiver import Receiver, new_secret
 
 FIRST_DAY = date(2025, 3, 1)
 APP = "soak"

@@ -12,6 +12,7 @@ import pytest
 from activities import batching, collecting, creating, notifying, processing, serving
 from devhost.durable.engine import EndedError, NotFoundError
 from devhost.replay import AlreadyExistsError, ReplayHarness
+from localdev.azurite import Azurite, missing
 from mobexport import durable_names as names
 from orchestrators.deliver_notification import deliver_notification
 from orchestrators.poll_export_job import poll_export_job
@@ -20,7 +21,6 @@ from orchestrators.run_batch import run_batch
 from orchestrators.run_export import run_export
 from orchestrators.run_task_lane import run_task_lane
 from orchestrators.serve_export_task import serve_export_task
-from samples.azurite import Azurite, missing
 
 ORCHESTRATORS = {
     function.__name__: function

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from scripted_export_api import GARBAGE, Fault, ScriptedExportApi
 
+from localdev.processes import LOOPBACK, free_ports
 from mobexport import health
 from mobexport.config import ExportsConfig
 from mobexport.errors import ConfigError, Transient
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
-from samples.processes import LOOPBACK, free_ports
-from samples.scripted_export_api import GARBAGE, Fault, ScriptedExportApi
 
 LOCAL = {
     "DATA_STORAGE": "UseDevelopmentStorage=true",

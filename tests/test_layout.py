@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SHELL = {"activities", "orchestrators", "triggers", "function_app", "durable", "devhost", "samples"}
+SHELL = {"activities", "orchestrators", "triggers", "function_app", "durable", "devhost", "demo", "localdev"}
 PURE = {
     "durable",
     "mobexport",

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from entra_tenant import CLIENT, EntraTenant
 
+from localdev.app import App
+from localdev.processes import free_ports
 from mobexport import export_types
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
-from samples.app import App
-from samples.processes import free_ports
 
 EXPORT_API_APP = "conformance"
 _CONFIG = f"""

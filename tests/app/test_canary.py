@@ -26,12 +26,12 @@ import pytest
 import requests
 from entra_tenant import CLIENT, EntraTenant
 
+from localdev.app import App
+from localdev.azurite import PUBLIC_KEY, Azurite, missing
+from localdev.processes import free_ports
+from localdev.webhook_receiver import Receiver, new_secret
 from mobexport.settings import read_settings
 from mobexport.storage import SECRETS_TABLE, DataStorage
-from samples.app import App
-from samples.azurite import PUBLIC_KEY, Azurite, missing
-from samples.processes import free_ports
-from samples.webhook_receiver import Receiver, new_secret
 
 pytestmark = pytest.mark.slow
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from localdev.app import App
+from localdev.azurite import Azurite
+from localdev.processes import free_ports
 from mobexport.config import ExportsConfig
 from mobexport.export_api.tasks.export_tasks import ExportTasks
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
-from samples.app import App
-from samples.azurite import Azurite
-from samples.processes import free_ports
 
 TASKS = (
     "/api/subscriptions/s/resourceGroups/r/providers/Microsoft.MobileEngagement/appcollections/a"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from localdev.app import App
+from localdev.processes import free_ports
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
-from samples.app import App
-from samples.processes import free_ports
 
 EVENT = b'{"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00Z"}\n'
 ONE_DAY = {"exportType": "Event", "startDate": "2025-03-23", "endDate": "2025-03-23"}

@@ -11,11 +11,11 @@ import pytest
 import requests
 from durable_client import CLIENT
 
+from localdev.app import App
+from localdev.processes import free_ports
 from mobexport import settings as settings_module
 from mobexport.settings import read_settings
 from mobexport.standard_webhooks import sign
-from samples.app import App
-from samples.processes import free_ports
 from triggers import batches, exports
 from triggers.http import check_signed
 

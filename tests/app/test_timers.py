@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted_export_api import ScriptedExportApi
 from waiting import until
 
+from localdev.app import App
+from localdev.processes import free_ports
 from mobexport import ids
 from mobexport.clock import stamp
 from mobexport.config import ExportsConfig
@@ -20,9 +23,6 @@ from mobexport.export_api.tasks.export_tasks import ExportTasks
 from mobexport.export_api.tasks.task_registry import TaskRegistry
 from mobexport.settings import read_settings
 from mobexport.storage import EXPORTS_TABLE, DataStorage
-from samples.app import App
-from samples.processes import free_ports
-from samples.scripted_export_api import ScriptedExportApi
 from triggers.schedules import purge_history
 
 EVENT = b'{"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00Z"}\n'

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from oauth_server import OAuthServer
+from scripted_export_api import ScriptedExportApi
 from waiting import until
 
+from localdev.app import App
+from localdev.processes import free_ports
+from localdev.webhook_receiver import Receiver, new_secret
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
-from samples.app import App
-from samples.processes import free_ports
-from samples.scripted_export_api import ScriptedExportApi
-from samples.webhook_receiver import Receiver, new_secret
 
 CONFIG = """
 [apps.north]

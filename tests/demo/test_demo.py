@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from samples.azurite import missing
-from samples.processes import ROOT
-from samples.raw_data import TYPES
-from samples.story import differs, transcript_in
+from demo.raw_data import TYPES
+from demo.story import differs, transcript_in
+from localdev.azurite import missing
+from localdev.processes import ROOT
 
 pytestmark = [
     pytest.mark.azurite,
@@ -32,7 +32,7 @@ class Run:
 
 
 def run_demo(state: Path, *arguments: str) -> Run:
-    command = [sys.executable, "-m", "samples.demo", "--state", str(state), *arguments]
+    command = [sys.executable, "-m", "demo", "--state", str(state), *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
     return Run(done.returncode, done.stdout, done.stderr, state)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from samples.demo import main
-from samples.raw_data import DataError, in_container, in_folder
-from samples.story import BEGIN, END, differs, keep, transcript_in
+from demo.__main__ import main
+from demo.raw_data import DataError, in_container, in_folder
+from demo.story import BEGIN, END, differs, keep, transcript_in
 
 PRINTED = ["1. Request", "   202  shop-event-ab", "   · shop Event: Running", "2. Count", "", "Done in 12 s."]
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from devhost.storage import Storage
-from samples.azurite import Azurite
+from localdev.azurite import Azurite
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,7 +21,7 @@ from devhost.durable.commit_points import CommitPoint
 from devhost.durable.history import Event, Kind
 from devhost.durable.store import Store
 from devhost.replay import ReplayHarness
-from samples.azurite import Azurite
+from localdev.azurite import Azurite
 
 SPLIT = """
 import sys

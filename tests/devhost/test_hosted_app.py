@@ -12,7 +12,7 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from devhost.bindings.queues import Encoding
 from devhost.storage import Storage
-from samples.azurite import Azurite
+from localdev.azurite import Azurite
 
 APP = """
 from __future__ import annotations

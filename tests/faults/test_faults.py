@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from scripted_export_api import CUT, DOWN, GARBAGE, HTML, LOST, Fault, ScriptedExportApi
 
 from mobexport import app as wiring
 from mobexport import clock
@@ -24,7 +25,6 @@ from mobexport.pipeline.process.manifests import CURRENT, day_folder
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.settings import read_settings
 from mobexport.storage import CURATED_CONTAINER, DataStorage
-from samples.scripted_export_api import CUT, DOWN, GARBAGE, HTML, LOST, Fault, ScriptedExportApi
 
 POLICY = PollPolicy(
     first=5,

@@ -12,8 +12,8 @@ import pytest
 import requests
 
 from benchmarks.package import install, sizes, start_up
+from localdev.processes import LOOPBACK, Process, free_ports, wait_until
 from mobexport import durable_names
-from samples.processes import LOOPBACK, Process, free_ports, wait_until
 from scripts.package import build, deployed_files
 
 ROOT = Path(__file__).parent.parent.parent

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from localdev.app import App
+from localdev.processes import free_ports
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
-from samples.app import App
-from samples.processes import free_ports
 from scripts.smoke import main
 
 EVENT = b'{"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00Z"}\n'

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from samples.app import App
+from localdev.app import App
 
 
 def until(app: App, found: Callable[[], Any]) -> Any:

@@ -11,13 +11,13 @@ import canary
 import pytest
 import recording_exporter
 
+from localdev.app import App
+from localdev.azurite import PUBLIC_KEY, Azurite, missing
+from localdev.processes import free_ports
+from localdev.webhook_receiver import Receiver, new_secret
 from mobexport import durable_names as names
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
-from samples.app import App
-from samples.azurite import PUBLIC_KEY, Azurite, missing
-from samples.processes import free_ports
-from samples.webhook_receiver import Receiver, new_secret
 
 pytestmark = pytest.mark.azurite
 

@@ -19,7 +19,7 @@ from devhost.triggers.blob import POISON_QUEUE, BlobTrigger
 from devhost.triggers.blob_path import parse_path
 from devhost.triggers.event_grid import receive
 from devhost.webhooks import Webhooks
-from samples.azurite import Azurite
+from localdev.azurite import Azurite
 
 
 class _Runs:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 import duckdb
 import pytest
 
+from localdev.webhook_receiver import Receiver, new_secret
 from mobexport.config import WebhookTarget
 from mobexport.errors import ConfigError, DataError, NotFound, Rejected, Transient, Truncated
 from mobexport.pipeline import notify
@@ -21,7 +22,6 @@ from mobexport.settings import read_settings
 from mobexport.standard_webhooks import sign
 from mobexport.storage import CURATED_CONTAINER, EXPORTS_CONTAINER, REJECTS_CONTAINER
 from mobexport.telemetry import metrics
-from samples.webhook_receiver import Receiver, new_secret
 
 DAY = date(2025, 3, 23)
 FILE = b"""[

@@ -7,8 +7,8 @@ from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
-from samples.azurite import Azurite, Ports, missing
-from samples.processes import StartError, is_listening
+from localdev.azurite import Azurite, Ports, missing
+from localdev.processes import StartError, is_listening
 
 
 def test_given_the_fixture_when_all_three_services_are_used_then_each_answers(azurite: Azurite) -> None:

@@ -10,7 +10,7 @@ from typing import Self
 
 import requests
 
-from samples.processes import LOOPBACK, ROOT, Process, StartError, free_ports, is_listening, wait_until
+from localdev.processes import LOOPBACK, ROOT, Process, StartError, free_ports, is_listening, wait_until
 
 ACCOUNT = "devstoreaccount1"
 # The emulator's one account has this key everywhere in the world; it is published in its documentation.

@@ -11,9 +11,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from samples.generate import APPS, KINDS, WINDOW, generate, main
-from samples.raw_data import in_folder
-from samples.recount import RULES, recount
+from demo.generate import APPS, KINDS, WINDOW, generate, main
+from demo.independent_count import RULES, count_records
+from demo.raw_data import in_folder
 
 # Changes only when the sample is changed on purpose; the demo's transcript in the README changes with it.
 SHA256 = "27fafafb6e659649e1d7a85f9541b2f6015b341bf98a5d9efd2273d2abe7c9f5"
@@ -48,7 +48,7 @@ def test_given_the_seed_when_generated_then_the_bytes_are_the_pinned_ones(sample
 def test_given_another_hash_seed_when_generated_by_the_command_then_the_bytes_are_the_same(
     tmp_path: Path,
 ) -> None:
-    command = [sys.executable, "-m", "samples.generate", "--out", str(tmp_path / "raw")]
+    command = [sys.executable, "-m", "demo.generate", "--out", str(tmp_path / "raw")]
     done = subprocess.run(command, env={"PYTHONHASHSEED": "77"}, check=True, capture_output=True, text=True)
     assert digest(tmp_path / "raw") == SHA256
     assert "lines of 2 apps" in done.stdout
@@ -57,7 +57,7 @@ def test_given_another_hash_seed_when_generated_by_the_command_then_the_bytes_ar
 @pytest.mark.parametrize("type_", RULES)
 def test_given_the_sample_when_counted_then_every_term_is_there(sample: Path, type_: str) -> None:
     export = next(one for one in in_folder(sample).exports(WINDOW) if one.export_type == type_)
-    count = recount(sample, export.app, type_, export.window, strict=True, feedback=export.feedback)
+    count = count_records(sample, export.app, type_, export.window, strict=True, feedback=export.feedback)
     terms = {
         "outside_window": bool(RULES[type_].time) or type_ in ("Push", "Device"),
         "superseded": type_ in ("Session", "Job", "Push", "Tag", "Token", "Device"),
@@ -74,7 +74,7 @@ def test_given_the_sample_when_counted_then_every_term_is_there(sample: Path, ty
 
 
 def test_given_the_sample_when_counted_then_strict_checks_reject_some_but_not_all(sample: Path) -> None:
-    strict = recount(sample, STRICT_APP, "Event", WINDOW, strict=True)
+    strict = count_records(sample, STRICT_APP, "Event", WINDOW, strict=True)
     assert 0 < strict.conversion_rejects < strict.exported
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from azure.core.exceptions import ResourceExistsError
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
-from samples.raw_reading import BadLineError, records
-from samples.recount import RULES, Feedback
+from demo.independent_count import RULES, Feedback
+from demo.raw_reading import BadLineError, records
 
 CONTAINER = "raw"
 ENDINGS = (".ndjson", ".ndjson.gz", ".parquet")

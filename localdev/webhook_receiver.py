@@ -1,7 +1,7 @@
 """A webhook receiver that trusts nobody: it verifies Standard Webhooks signatures itself and keeps what came.
 
 In a test or the demo: `with Receiver(secret) as receiver: receiver.url, receiver.received`. By itself:
-`WEBHOOK_SECRET=whsec_… python -m samples.webhook_receiver --port 9000`, and point a target at it. Nothing
+`WEBHOOK_SECRET=whsec_… python -m localdev.webhook_receiver --port 9000`, and point a target at it. Nothing
 here is shared with the sender, so a mistake in one is not hidden by the same mistake in the other.
 """
 
@@ -162,7 +162,7 @@ def _print(delivery: Delivery) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m samples.webhook_receiver", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m localdev.webhook_receiver", description=__doc__)
     parser.add_argument("--port", type=int, default=9000)
     chosen = parser.parse_args(arguments)
     secret = os.environ.get("WEBHOOK_SECRET", "")

@@ -9,10 +9,10 @@ from typing import Any
 import duckdb
 from azure.storage.queue import QueueServiceClient
 
-from samples.ledger import Result
-from samples.raw_data import Export
-from samples.story import Story
-from samples.webhook_receiver import Delivery, Receiver
+from demo.count_comparison import Result
+from demo.raw_data import Export
+from demo.story import Story
+from localdev.webhook_receiver import Delivery, Receiver
 
 QUEUE = "notifications"
 WIDTH = 78

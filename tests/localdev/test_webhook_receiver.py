@@ -8,7 +8,7 @@ import time
 import pytest
 import requests
 
-from samples.webhook_receiver import Receiver, main, new_secret, problem_with
+from localdev.webhook_receiver import Receiver, main, new_secret, problem_with
 
 BODY = b'{"type":"export.succeeded","id":"a"}'
 # The example of the Standard Webhooks specification, so that sender and receiver are not wrong together.

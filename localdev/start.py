@@ -15,10 +15,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
-from samples.app import App
-from samples.azurite import Azurite, Ports
-from samples.processes import ROOT, StartError, is_listening
-from samples.raw_data import Apps, DataError, Export, in_container, raw_container, upload
+from demo.raw_data import Apps, DataError, Export, in_container, raw_container, upload
+from localdev.app import App
+from localdev.azurite import Azurite, Ports
+from localdev.processes import ROOT, StartError, is_listening
 
 STATE = ROOT / ".devhost"
 USUAL = Ports(10000, 10001, 10002)
@@ -102,7 +102,7 @@ def _terminated(*_: object) -> NoReturn:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m samples.start", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m localdev.start", description=__doc__)
     parser.add_argument("--port", type=int, default=7071)
     parser.add_argument("--data", type=Path, help="a folder {app}/{kind}/{YYYY-MM-DD}/*.ndjson")
     parser.add_argument("--state", type=Path, default=STATE)

@@ -18,14 +18,14 @@ from typing import Any, NoReturn
 import requests
 from azure.core.exceptions import AzureError
 
-from samples import evidence, ledger
-from samples.app import App, log_tail
-from samples.azurite import Azurite
-from samples.generate import WINDOW, generate
-from samples.processes import ROOT, StartError, free_ports, is_listening
-from samples.raw_data import DataError, Export, in_folder, upload
-from samples.story import Story, keep
-from samples.webhook_receiver import Receiver, new_secret
+from demo import count_comparison, evidence
+from demo.generate import WINDOW, generate
+from demo.raw_data import DataError, Export, in_folder, upload
+from demo.story import Story, keep
+from localdev.app import App, log_tail
+from localdev.azurite import Azurite
+from localdev.processes import ROOT, StartError, free_ports, is_listening
+from localdev.webhook_receiver import Receiver, new_secret
 
 SECONDS = 180
 STATE = ROOT / ".run" / "demo"
@@ -138,21 +138,21 @@ class Demo:
             states = Counter(one["state"] for one in self.shown.values())
         self.story.live("   " + "   ".join(f"{state} {count}" for state, count in states.items()))
 
-    def _count(self, azurite: Azurite) -> list[ledger.Result]:
-        account = ledger.Account.connect(azurite.connection_string)
+    def _count(self, azurite: Azurite) -> list[count_comparison.Result]:
+        account = count_comparison.Account.connect(azurite.connection_string)
         curated = self.state / "curated"
         results = [
-            ledger.collect(account, export, self.shown[key], self.data, curated)
+            count_comparison.collect(account, export, self.shown[key], self.data, curated)
             for key, export in self.exports.items()
         ]
         self.story.step("What could not be used, and why")
         evidence.show_rejects(self.story, results)
         self.story.step("Every number, beside an independent count of the raw files in plain Python")
-        for table in ledger.table(results):
+        for table in count_comparison.table(results):
             self.story.table(table)
-        if problems := [problem for result in results for problem in ledger.problems(result)]:
+        if problems := [problem for result in results for problem in count_comparison.problems(result)]:
             raise DemoError("\n  ".join(problems))
-        compared = sum(len(ledger.compared(result)) for result in results)
+        compared = sum(len(count_comparison.compared(result)) for result in results)
         self.story.say(f"   {compared} numbers compared, all the same")
         self.story.step("Ask the committed Parquet, found by the pointers of its days")
         evidence.show_query(self.story, results[0])
@@ -172,7 +172,7 @@ class Demo:
         told = {message["id"] for message in messages}
         self.story.say(f"   queue {evidence.QUEUE!r}: {len(told)} messages with the same events")
 
-    def _finish(self, results: list[ledger.Result]) -> None:
+    def _finish(self, results: list[count_comparison.Result]) -> None:
         state = self.state.relative_to(ROOT) if self.state.is_relative_to(ROOT) else self.state
         data = f"{state}/raw" if self.generated else self.data
         self.story.title("Where everything lies")
@@ -224,7 +224,7 @@ def _terminated(*_: object) -> NoReturn:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m samples.demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--data", type=Path, help="a folder {app}/{kind}/{YYYY-MM-DD}/*.ndjson")
     parser.add_argument("--state", type=Path, default=STATE, help="an empty folder for all that is made")
     parser.add_argument("--transcript", type=Path, help="also keep the output in this file")

@@ -7,8 +7,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from samples import vocabulary as words
-from samples.raw_files import Json
+from demo import vocabulary as words
+from demo.raw_files import Json
 
 Moment = int
 """Milliseconds since 1970 UTC."""

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import requests
 
-from samples.azurite import Azurite
-from samples.processes import LOOPBACK, ROOT, Process, StartError, tail, wait_until
+from localdev.azurite import Azurite
+from localdev.processes import LOOPBACK, ROOT, Process, StartError, tail, wait_until
 
 START_SECONDS = 60
 

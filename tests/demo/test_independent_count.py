@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from samples.recount import Feedback, recount
+from demo.independent_count import Feedback, count_records
 
 DAY = date(2025, 3, 23)
 GUID = "1f2eba2b-7cba-4ce5-8aab-248794879333"
@@ -28,7 +28,7 @@ def event(time: str, **more: str) -> str:
 def test_given_a_window_when_counted_then_only_its_folders_and_a_day_around_are_read(tmp_path: Path) -> None:
     for day in ("2025-03-21", "2025-03-22", "2025-03-23", "2025-03-24", "2025-03-25", "not-a-day"):
         write(tmp_path, "events", day, event("2025-03-23T10:00:00Z"))
-    count = recount(tmp_path, "app", "Event", (DAY, DAY), strict=False)
+    count = count_records(tmp_path, "app", "Event", (DAY, DAY), strict=False)
     assert (count.read, count.exported) == (3, 3)
 
 
@@ -42,7 +42,7 @@ def test_given_times_around_midnight_when_counted_then_the_day_in_utc_decides(tm
         event("2025-03-24T00:00:00Z"),
         event("2025-03-22T23:30:00.5-01:00"),
     )
-    count = recount(tmp_path, "app", "Event", (DAY, DAY), strict=False)
+    count = count_records(tmp_path, "app", "Event", (DAY, DAY), strict=False)
     assert (count.exported, count.outside_window) == (3, 1)
 
 
@@ -63,7 +63,7 @@ def test_given_lines_that_are_no_records_when_counted_then_each_is_rejected_with
         good.replace("2025-03-23T10", "2025-03-23T25"),
         good.replace('"open"', "NaN"),
     )
-    count = recount(tmp_path, "app", "Event", (DAY, DAY), strict=False)
+    count = count_records(tmp_path, "app", "Event", (DAY, DAY), strict=False)
     assert (count.read, count.exported) == (6, 1)
     assert count.reasons == {"not an object": 1, "not JSON": 2, "no deviceId": 1, "bad time": 1}
 
@@ -82,7 +82,7 @@ def test_given_tags_when_counted_then_the_latest_wins_and_the_later_place_wins_a
         tag("2025-03-20T10:00:00.000Z", "gone", '"x"'),
         tag("2025-03-20T12:00:00+02:00", "gone", "null"),
     )
-    count = recount(tmp_path, "app", "Tag", None, strict=False)
+    count = count_records(tmp_path, "app", "Tag", None, strict=False)
     assert (count.read, count.superseded, count.removed, count.exported) == (4, 2, 1, 1)
     assert count.read == count.rejected + count.superseded + count.removed + count.exported
 
@@ -101,9 +101,9 @@ def test_given_strict_checks_when_counted_then_events_without_all_guids_are_conv
         event(time, **full | {"deviceId": GUID + "0"}),
         event(time),
     )
-    count = recount(tmp_path, "app", "Event", (DAY, DAY), strict=True)
+    count = count_records(tmp_path, "app", "Event", (DAY, DAY), strict=True)
     assert (count.exported, count.conversion_rejects, count.rows) == (4, 3, 1)
-    assert recount(tmp_path, "app", "Event", (DAY, DAY), strict=False).rows == 4
+    assert count_records(tmp_path, "app", "Event", (DAY, DAY), strict=False).rows == 4
 
 
 def write_rows(root: Path, kind: str, day: str, query: str, name: str = "part-1.parquet") -> None:
@@ -125,7 +125,7 @@ def test_given_parquet_beside_lines_when_counted_then_its_rows_are_records_in_th
         f" UNION ALL SELECT NULL, {at}, 'plan', '1'::JSON"
         f" UNION ALL SELECT '{GUID}', {at}, 'other', '[1]'::JSON",
     )
-    count = recount(tmp_path, "app", "Tag", None, strict=False)
+    count = count_records(tmp_path, "app", "Tag", None, strict=False)
     assert (count.read, count.rejected, count.superseded, count.removed, count.exported) == (4, 1, 1, 1, 1)
     assert count.values == {(GUID, "other"): 1}
 
@@ -147,7 +147,7 @@ def test_given_a_session_told_twice_when_counted_then_earliest_start_latest_end_
         line(sessionId="b", start="2025-03-22T23:50:00Z", end="2025-03-23T00:00:00Z"),
         line(sessionId="c", start="2025-03-23T10:00:00Z", end="later"),
     )
-    count = recount(tmp_path, "app", "Session", (DAY, DAY), strict=False)
+    count = count_records(tmp_path, "app", "Session", (DAY, DAY), strict=False)
     assert (count.read, count.rejected, count.outside_window, count.superseded) == (5, 1, 1, 2)
     assert count.values == {("a", GUID, us("09:00:00"), us("10:09:00")): 1}
 
@@ -170,7 +170,7 @@ def test_given_a_job_told_again_when_counted_then_the_latest_end_wins_and_of_equ
         line(jobId="b", name="early", start=start, end="2025-03-23T10:00:00Z"),
         line(jobId="b", name="late", start=start, end="2025-03-23T12:00:00+02:00"),
     )
-    count = recount(tmp_path, "app", "Job", (DAY, DAY), strict=False)
+    count = count_records(tmp_path, "app", "Job", (DAY, DAY), strict=False)
     assert {values[2] for values in count.values} == {"done", "late"}
     assert (count.superseded, count.exported) == (2, 2)
 
@@ -194,11 +194,13 @@ def test_given_pushes_when_counted_then_distinct_flags_in_time_order_of_what_is_
         push(1, 5, "Seen"),
         push(1, 5, "Queued").replace('"campaignId": 1', '"campaignId": "1"'),
     )
-    count = recount(tmp_path, "app", "Push", None, strict=False, feedback=Feedback("Poll", (1,)))
+    count = count_records(tmp_path, "app", "Push", None, strict=False, feedback=Feedback("Poll", (1,)))
     assert count.values == {(GUID, "Poll", 1, '["Queued","Dropped"]'): 1}
     assert (count.read, count.rejected, count.outside_window, count.superseded) == (7, 2, 2, 2)
     window = (datetime(2025, 3, 23, 10, 0, 5, tzinfo=UTC), datetime(2025, 3, 23, 10, 0, 8, tzinfo=UTC))
-    timed = recount(tmp_path, "app", "Push", None, strict=False, feedback=Feedback("Poll", window=window))
+    timed = count_records(
+        tmp_path, "app", "Push", None, strict=False, feedback=Feedback("Poll", window=window)
+    )
     assert timed.values == {(GUID, "Poll", n, '["Queued"]'): 1 for n in (1, 2)}
 
 
@@ -216,7 +218,7 @@ def test_given_tokens_when_counted_then_the_newest_of_each_type_if_it_is_valid(t
         token("apns", 5, "b", False),
         token("wns", 1, "x", "yes"),
     )
-    count = recount(tmp_path, "app", "Token", None, strict=False)
+    count = count_records(tmp_path, "app", "Token", None, strict=False)
     assert count.values == {(GUID, "new", "gcm"): 1}
     assert (count.read, count.rejected, count.superseded, count.removed) == (5, 1, 2, 1)
 
@@ -247,7 +249,7 @@ def test_given_devices_and_tags_when_counted_then_tags_belong_to_their_device_or
         tag("2025-03-23T10:00:00Z", "gone", "null"),
         other,
     )
-    count = recount(tmp_path, "app", "Device", None, strict=False)
+    count = count_records(tmp_path, "app", "Device", None, strict=False)
     assert count.values == {(GUID, 5, 99, "old", "here"): 1}
     assert (count.read, count.rejected, count.outside_window, count.superseded, count.removed) == (
         9,

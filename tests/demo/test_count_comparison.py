@@ -1,4 +1,4 @@
-"""The demo's ledger: what agrees passes, and every number that is off is named."""
+"""The demo's comparison of counts: what agrees passes, and every number that is off is named."""
 
 import json
 from collections import Counter
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from samples.ledger import Result, compared, problems, table
-from samples.raw_data import Export
-from samples.recount import Count
+from demo.count_comparison import Result, compared, problems, table
+from demo.independent_count import Count
+from demo.raw_data import Export
 
 
 def agreeing() -> Result:

@@ -14,8 +14,8 @@ import duckdb
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 
-from samples.raw_data import Export
-from samples.recount import RULES, Count, recount
+from demo.independent_count import RULES, Count, count_records
+from demo.raw_data import Export
 
 TASKS = "exporttasks"
 
@@ -91,7 +91,7 @@ def collect(account: Account, export: Export, shown: Mapping[str, Any], data: Pa
         rejects=[line for path in manifest["rejects"] for line in account.lines("rejects", path)],
         file=_file(account, export, manifest, folder.parent),
         parquet=parquet,
-        count=recount(
+        count=count_records(
             data,
             export.app,
             export.export_type,

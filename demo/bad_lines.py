@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from datetime import date
 
-from samples.raw_files import Files, Json, dump
+from demo.raw_files import Files, Json, dump
 
 GUID = "7d0cb9a4-40b4-4b0c-8f3b-0a1d2c3e4f50"
 NOT_REQUIRED = {"value", "end", "extras", "meta"}

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from samples.processes import LOOPBACK
+from localdev.processes import LOOPBACK
 
 GOOD = ("Queued", "Started", "Succeeded")
 

@@ -1,6 +1,6 @@
 """The made-up raw data of two apps: the same bytes every time, and something of everything that can be wrong.
 
-`python -m samples.generate --out DIR` writes `{app}/{kind}/{YYYY-MM-DD}/part-N` in three formats, as the
+`python -m demo.generate --out DIR` writes `{app}/{kind}/{YYYY-MM-DD}/part-N` in three formats, as the
 collectors of a team drop them into the container `raw`: all ten kinds, and every term of the counts that the
 project keeps.
 """
@@ -13,10 +13,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from samples import vocabulary as words
-from samples.raw_files import Files, Json
-from samples.spoiled import spoil
-from samples.states import Period, states
+from demo import vocabulary as words
+from demo.bad_lines import spoil
+from demo.devices import Period, states
+from demo.raw_files import Files, Json
 
 SEED = 20180331  # the day the service closed
 WINDOW = (date(2025, 3, 22), date(2025, 3, 25))
@@ -238,7 +238,7 @@ def generate(out: Path, seed: int = SEED) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m samples.generate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m demo.generate", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="an empty or absent folder")
     chosen = parser.parse_args(arguments)
     try:

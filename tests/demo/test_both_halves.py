@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
+from demo.count_comparison import values_of
+from demo.generate import WINDOW, generate
+from demo.independent_count import RULES, count_records
+from demo.raw_data import Export, in_folder
+from localdev.processes import ROOT
 from mobexport import export_types
 from mobexport.export_api.writer.export_file import RawFile, Selection, write_export
 from mobexport.pipeline.process.conversion import convert_file
 from mobexport.records.limits import Limits
-from samples.generate import WINDOW, generate
-from samples.ledger import values_of
-from samples.processes import ROOT
-from samples.raw_data import Export, in_folder
-from samples.recount import RULES, recount
 
 REAL_DATA = ROOT.parent / "shared" / "data" / "engagement-raw"
 
@@ -72,7 +72,7 @@ def judge(root: Path, export: Export, tmp_path: Path) -> None:
     )
     assert server.balances()
     for strict in (False, True):
-        count = recount(
+        count = count_records(
             root, export.app, export.export_type, export.window, strict=strict, feedback=export.feedback
         )
         assert (

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from samples.raw_reading import BadLineError, Record, records
+from demo.raw_reading import BadLineError, Record, records
 
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -128,7 +128,7 @@ class Count:
         return self.exported - self.conversion_rejects
 
 
-def recount(
+def count_records(
     root: Path,
     app: str,
     export_type: str,

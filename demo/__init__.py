@@ -1,0 +1,1 @@
+"""The demo: sample data, an independent count, and the story of ten exports."""

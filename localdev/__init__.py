@@ -1,0 +1,1 @@
+"""Run the app and its storage on this machine."""
