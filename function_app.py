@@ -13,16 +13,12 @@ from orchestrators import (
     run_task_lane,
     serve_export_task,
 )
-from triggers import batches, export_tasks, exported_file, exports, schedules
+from triggers import batches, export_tasks, exported_file, exports, health, schedules
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 
-for module in (
-    exports,
-    batches,
-    export_tasks,
-    exported_file,
-    schedules,
+TRIGGERS = (exports, batches, export_tasks, exported_file, schedules, health)
+ORCHESTRATORS = (
     run_export,
     run_batch,
     poll_export_job,
@@ -30,11 +26,8 @@ for module in (
     deliver_notification,
     serve_export_task,
     run_task_lane,
-    creating,
-    batching,
-    collecting,
-    processing,
-    notifying,
-    serving,
-):
+)
+ACTIVITIES = (creating, batching, collecting, processing, notifying, serving)
+
+for module in (*TRIGGERS, *ORCHESTRATORS, *ACTIVITIES):
     app.register_functions(module.blueprint.sdk)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from durable import Blueprint, Client, start_once
-from mobexport import durable_names as names
+from durable_app.blueprint import Blueprint
+from durable_app.sdk import Client
+from durable_app.starting import start_run
+from mobexport.pipeline.messages import AdvanceBatch
+
+if TYPE_CHECKING:
+    from mobexport.services import Services
 
 blueprint = Blueprint()
 
 
-@blueprint.client_activity
-async def advance_batch(step: dict[str, Any], client: Client) -> dict[str, Any]:
-    """`{batchId}` → `{ended, moved, counts}`: notes what ended, begins as many exports as may run."""
-    from mobexport import app
-
-    before = await asyncio.to_thread(app.batches().get, step["batchId"])
-    batch, starting = await asyncio.to_thread(app.batches().advance, step["batchId"])
+@blueprint.client_activity(AdvanceBatch)
+async def advance_batch(services: Services, step: AdvanceBatch, client: Client) -> dict[str, Any]:
+    """`{ended, moved, counts}`: notes what ended, begins as many exports as may run."""
+    before = await asyncio.to_thread(services.batches.get, step.batch_id)
+    batch, starting = await asyncio.to_thread(services.batches.advance, step.batch_id)
     for row in starting:
-        await start_once(
-            client, names.RUN_EXPORT, names.run_instance(row.id, row.attempt), app.run_input(row)
-        )
+        await start_run(client, services, row)
     moved = before.counts != batch.counts
     return {"ended": batch.ended_at is not None, "moved": moved, "counts": batch.counts}

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
-from durable import Blueprint
+from durable_app.blueprint import Blueprint
+from mobexport.pipeline.jobs.poll_policy import PollProgress
+from mobexport.pipeline.messages import CheckJob, CreateJob
+
+if TYPE_CHECKING:
+    from mobexport.services import Services
 
 blueprint = Blueprint()
 
 
-@blueprint.activity
-def create_export_job(step: dict[str, Any]) -> dict[str, Any]:
-    """`{exportId, attempt, totalDeadline}` → `{phase, began, collect}`."""
-    from mobexport import app
-
-    return app.collector(step["exportId"]).create_job(
-        step["exportId"], step["attempt"], step["totalDeadline"]
-    )
+@blueprint.activity(CreateJob)
+def create_export_job(services: Services, step: CreateJob) -> dict[str, Any]:
+    """`{phase, began, collect}`."""
+    return services.jobs.create(step.ref, step.total_deadline)
 
 
-@blueprint.activity
-def check_export_job(step: dict[str, Any]) -> dict[str, Any]:
-    """`{exportId, attempt, policy, progress}` → `{state, error, retryAfter}`."""
-    from mobexport import app
-    from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress
-
-    policy, progress = PollPolicy(**step["policy"]), PollProgress.from_json(step["progress"])
-    return app.collector(step["exportId"]).check_job(step["exportId"], step["attempt"], policy, progress)
+@blueprint.activity(CheckJob)
+def check_export_job(services: Services, step: CheckJob) -> dict[str, Any]:
+    """`{progress, end?, wait}`."""
+    progress, now = PollProgress.from_json(step.progress), datetime.fromisoformat(step.now)
+    return services.jobs.check(step.ref, step.policy, progress, now)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from durable import Blueprint
+from durable_app.blueprint import Blueprint
+from mobexport.pipeline.messages import SendNotification
+
+if TYPE_CHECKING:
+    from mobexport.services import Services
 
 blueprint = Blueprint()
 
 
-@blueprint.activity
-def send_notification(step: dict[str, Any]) -> dict[str, Any]:
-    """`{exportId, attempt, target, tried, of}` → `{state}`; the registry keeps every try."""
-    from mobexport import app
-
-    tries = step["tried"] + 1
-    return app.deliverer().send(step["exportId"], step["attempt"], step["target"], tries=tries, of=step["of"])
+@blueprint.activity(SendNotification)
+def send_notification(services: Services, step: SendNotification) -> dict[str, Any]:
+    """`{state}`; the registry keeps every try."""
+    return services.deliverer.send(step.ref, step.target, tries=step.tried + 1, attempts=step.attempts)

@@ -2,46 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import TYPE_CHECKING, Any
 
-from durable import Blueprint, Client, wake
+from durable_app.blueprint import Blueprint
+from durable_app.sdk import Client
+from durable_app.starting import wake
 from mobexport import durable_names as names
+from mobexport.pipeline.messages import AttemptStep, CommitExport, ConvertFile, EndStep
+
+if TYPE_CHECKING:
+    from mobexport.services import Services
 
 blueprint = Blueprint()
 
 
-@blueprint.activity
-def begin_processing(step: dict[str, Any]) -> dict[str, Any]:
-    """`{exportId, attempt}` → `{done}` or `{done: false, files}`."""
-    from mobexport import app
-
-    return app.processor().begin(step["exportId"], step["attempt"])
+@blueprint.activity(AttemptStep)
+def begin_processing(services: Services, step: AttemptStep) -> dict[str, Any]:
+    """`{done}` or `{done: false, files}`."""
+    return services.processor.begin(step.ref)
 
 
-@blueprint.activity
-def convert_file(step: dict[str, Any]) -> dict[str, Any]:
-    """`{exportId, attempt, index}` → `{records, rows, rejected}`."""
-    from mobexport import app
-
-    return app.processor().convert(step["exportId"], step["attempt"], step["index"])
+@blueprint.activity(ConvertFile)
+def convert_file(services: Services, step: ConvertFile) -> dict[str, Any]:
+    """`{records, rows, rejected}`."""
+    return services.processor.convert(step.ref, step.index)
 
 
-@blueprint.activity
-def commit_export(step: dict[str, Any]) -> dict[str, Any]:
-    """`{exportId, attempt, startedBy?}` → `{records, rows, rejected}` of the whole export."""
-    from mobexport import app
-
-    return app.processor().commit(step["exportId"], step["attempt"], step.get("startedBy"))
+@blueprint.activity(CommitExport)
+def commit_export(services: Services, step: CommitExport) -> dict[str, Any]:
+    """`{records, rows, rejected}` of the whole export."""
+    return services.processor.commit(step.ref, step.started_by)
 
 
-@blueprint.client_activity
-async def announce_processed(step: dict[str, Any], client: Client) -> dict[str, Any]:
-    """`{exportId, attempt, outcome}` → `{}`: keeps a failure, and tells the run."""
-    import asyncio
-
-    from mobexport import app
-
-    export_id, attempt = step["exportId"], step["attempt"]
-    await asyncio.to_thread(app.keep_processed, export_id, attempt, step["outcome"])
-    await wake(client, names.run_instance(export_id, attempt), names.PROCESSED)
+@blueprint.client_activity(EndStep)
+async def announce_processed(services: Services, step: EndStep, client: Client) -> dict[str, Any]:
+    """`{}`: keeps a failure (a commit keeps itself), and tells the run."""
+    if failure := step.outcome.failure:
+        await asyncio.to_thread(services.processor.give_up, step.ref, failure)
+    await wake(client, names.run_instance(step.ref), names.PROCESSED)
     return {}

@@ -2,56 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from durable import Blueprint
+from durable_app.blueprint import Blueprint
+from mobexport.export_api.messages import FinishTask, PartStep, TaskStep
+
+if TYPE_CHECKING:
+    from mobexport.services import Services
 
 blueprint = Blueprint()
 
 
-@blueprint.activity
-def plan_export_task(step: dict[str, Any]) -> dict[str, Any]:
-    """`{app, taskId}` → `{files, bytes, slices, buckets, lanes}`."""
-    from mobexport import app
-
-    return app.export_tasks().plan(step["app"], step["taskId"])
+@blueprint.activity(TaskStep)
+def plan_export_task(services: Services, step: TaskStep) -> dict[str, Any]:
+    """`{files, bytes, slices, buckets, lanes}`."""
+    return services.task_writer.plan(step.ref)
 
 
-@blueprint.activity
-def write_file(step: dict[str, Any]) -> dict[str, Any]:
-    """`{app, taskId}` → the counts."""
-    from mobexport import app
-
-    return app.export_tasks().write(step["app"], step["taskId"])
+@blueprint.activity(TaskStep)
+def write_file(services: Services, step: TaskStep) -> dict[str, Any]:
+    """The counts."""
+    return services.task_writer.write_file(step.ref)
 
 
-@blueprint.activity
-def partition_slice(step: dict[str, Any]) -> dict[str, Any]:
-    """`{app, taskId, number}` → `{slice}`."""
-    from mobexport import app
-
-    return app.export_tasks().partition(step["app"], step["taskId"], step["number"])
+@blueprint.activity(PartStep)
+def partition_slice(services: Services, step: PartStep) -> dict[str, Any]:
+    """`{slice}`."""
+    return services.task_writer.partition_slice(step.ref, step.number)
 
 
-@blueprint.activity
-def write_bucket(step: dict[str, Any]) -> dict[str, Any]:
-    """`{app, taskId, number}` → `{bucket}`."""
-    from mobexport import app
-
-    return app.export_tasks().write_bucket(step["app"], step["taskId"], step["number"])
+@blueprint.activity(PartStep)
+def write_bucket(services: Services, step: PartStep) -> dict[str, Any]:
+    """`{bucket}`."""
+    return services.task_writer.write_bucket(step.ref, step.number)
 
 
-@blueprint.activity
-def commit_file(step: dict[str, Any]) -> dict[str, Any]:
-    """`{app, taskId}` → the counts."""
-    from mobexport import app
-
-    return app.export_tasks().commit(step["app"], step["taskId"])
+@blueprint.activity(TaskStep)
+def commit_file(services: Services, step: TaskStep) -> dict[str, Any]:
+    """The counts."""
+    return services.task_writer.commit_file(step.ref)
 
 
-@blueprint.activity
-def finish_export_task(step: dict[str, Any]) -> dict[str, Any]:
-    """`{app, taskId, outcome}` → `{state}`."""
-    from mobexport import app
-
-    return {"state": app.export_tasks().finish(step["app"], step["taskId"], step["outcome"])}
+@blueprint.activity(FinishTask)
+def finish_export_task(services: Services, step: FinishTask) -> dict[str, Any]:
+    """`{state}`."""
+    return {"state": services.export_tasks.finish(step.ref, step.outcome)}

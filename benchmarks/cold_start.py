@@ -18,9 +18,9 @@ ROWS = {
     "function_app": "import function_app",
     "… + pydantic": "import function_app, pydantic",
     "… + pydantic, pydantic_settings": "import function_app, pydantic_settings",
-    "… + mobexport.app (first request)": "import function_app, mobexport.app",
+    "… + mobexport.services (first request)": "import function_app, mobexport.services",
     "… + records (first step that writes)": (
-        "import function_app, mobexport.app, mobexport.export_api.writer.scale_out,"
+        "import function_app, mobexport.services, mobexport.export_api.writer.scale_out,"
         " mobexport.pipeline.process.conversion"
     ),
     "function_app + OpenTelemetry SDK": (
@@ -29,8 +29,8 @@ ROWS = {
     "function_app + exporter set up (first function)": (
         "import function_app; from mobexport.telemetry import exporting; exporting.check()"
     ),
-    "mobexport.app + exporter set up": (
-        "import function_app, mobexport.app; from mobexport.telemetry import exporting; exporting.check()"
+    "mobexport.services + exporter set up": (
+        "import function_app, mobexport.services;from mobexport.telemetry import exporting; exporting.check()"
     ),
 }
 # Nothing listens there, and nothing is sent before a process ends.

@@ -6,12 +6,10 @@ machine, where any app with raw data counts as configured.
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -29,8 +27,9 @@ from pydantic import (
 
 from mobexport import export_types
 from mobexport.errors import ConfigError, NotFound, UnknownExportType
+from mobexport.ids import GUID
 from mobexport.schedule import Schedule
-from mobexport.settings import GUID, Duration, Settings, check_total_deadline, get_settings, is_loopback
+from mobexport.settings import Duration, Settings, check_total_deadline, is_loopback
 
 APP_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 """Names of apps are folder names, table keys and URL segments at once."""
@@ -207,12 +206,9 @@ def _problem(item: Any) -> str:
     return f"{place}: {message}" if place else message
 
 
-@lru_cache(maxsize=1)
-def get_config() -> ExportsConfig:
-    """The process's configuration, read at the first call. Raises ConfigError."""
-    settings = get_settings()
+def read_config(settings: Settings, root: str) -> ExportsConfig:
+    """The configuration that the settings name; `root` is the app's folder. Raises ConfigError."""
     path = Path(settings.exports_config)
-    root = Path(os.environ.get("AzureWebJobsScriptRoot", "."))  # noqa: SIM112 - the platform's spelling
     return load_config(path if path.is_absolute() else root / path, required=not settings.is_local)
 
 

@@ -26,6 +26,7 @@ from pydantic_core import PydanticCustomError
 
 from mobexport.errors import Problem, RequestError
 from mobexport.export_types.model import Parameters
+from mobexport.records.formats import ExportFormat
 
 API_VERSION: Final = "2014-12-01"
 MAX_TOP: Final = 40
@@ -45,7 +46,6 @@ _DATE_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 
-ExportFormat = Literal["JsonBlob", "CsvBlob"]
 CampaignType = Literal["Announcement", "DataPush", "NativePush", "Poll"]
 
 

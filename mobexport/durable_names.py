@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mobexport.wire import AttemptRef
+
 # Orchestrators
 RUN_EXPORT: Final = "run_export"
 POLL_EXPORT_JOB: Final = "poll_export_job"
@@ -77,24 +79,24 @@ CANCEL: Final = "cancel"
 PROCESSED: Final = "processed"
 
 
-def run_instance(export_id: str, attempt: int) -> str:
+def run_instance(ref: AttemptRef) -> str:
     """Instance of `run_export` for one attempt; its children derive theirs from the same two."""
-    return f"run-{export_id}-{attempt}"
+    return f"run-{ref}"
 
 
-def poll_instance(export_id: str, attempt: int) -> str:
+def poll_instance(ref: AttemptRef) -> str:
     """Instance of `poll_export_job`; a child of the run, so nobody else may start it."""
-    return f"poll-{export_id}-{attempt}"
+    return f"poll-{ref}"
 
 
-def process_instance(export_id: str, attempt: int) -> str:
+def process_instance(ref: AttemptRef) -> str:
     """Instance of `process_export`: one id for its three starters (trigger, run, reconcile)."""
-    return f"process-{export_id}-{attempt}"
+    return f"process-{ref}"
 
 
-def notify_instance(export_id: str, attempt: int, target: str) -> str:
+def notify_instance(ref: AttemptRef, target: str) -> str:
     """Instance of `deliver_notification`: one id for its two starters (the attempt's end, reconcile)."""
-    return f"notify-{export_id}-{attempt}-{target}"
+    return f"notify-{ref}-{target}"
 
 
 def batch_instance(batch_id: str) -> str:

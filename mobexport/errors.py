@@ -14,9 +14,13 @@
     │   ├── Transient              try again (timeouts, 5xx, broken connections)
     │   ├── Throttled              try again, not before `retry_after` seconds
     │   └── Rejected               the same call would be refused again (4xx, nonsense)
-    └── DataError                  the data cannot be used
-        ├── Truncated              a file is structurally incomplete
-        └── SourceChanged          an input was replaced or deleted while it was read
+    ├── DataError                  the data cannot be used
+    │   ├── Truncated              a file is structurally incomplete
+    │   └── SourceChanged          an input was replaced or deleted while it was read
+    ├── Cancelled                  the export's cancel flag is set
+    ├── AttemptEnded               a step of an attempt that has ended: nothing to do
+    ├── DestinationGone            the container URL of an attempt is not there any more
+    └── OtherVersion               a message on Durable's wire that this version does not know
 
 Messages are written for the person who must act and never carry a secret.
 """
@@ -24,14 +28,14 @@ Messages are written for the person who must act and never carry a secret.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 
 class MobexportError(Exception):
     """Base of all expected failures.
 
     `code` is stable and for programs, the message is for people, `kind` says whose turn it is
-    (`config`, `request`, `remote`, `data`), `retryable` whether the same step may work later.
+    (`mobexport.wire.Failure` lists them), `retryable` whether the same step may work later.
     """
 
     code: ClassVar[str] = "Error"
@@ -42,15 +46,6 @@ class MobexportError(Exception):
         super().__init__(message)
         self.message = message
         self.own_code = code or self.code
-
-    def to_json(self) -> dict[str, Any]:
-        """`{code, kind, message, retryable}`: the tagged outcome that activities return."""
-        return {
-            "code": self.own_code,
-            "kind": self.kind,
-            "message": self.message,
-            "retryable": self.retryable,
-        }
 
 
 class ConfigError(MobexportError):
@@ -138,9 +133,6 @@ class RemoteError(MobexportError):
         self.status = status
         self.retry_after = retry_after
 
-    def to_json(self) -> dict[str, Any]:
-        return {**super().to_json(), "status": self.status, "retryAfter": self.retry_after}
-
 
 class Transient(RemoteError):
     code = "Transient"
@@ -171,6 +163,33 @@ class SourceChanged(DataError):
     """A raw file was replaced or deleted after the plan was fixed."""
 
     code = "SourceChanged"
+
+
+class Cancelled(MobexportError):
+    """The run ends the attempt as Cancelled."""
+
+    code = "Cancelled"
+    kind = "cancelled"
+
+
+class AttemptEnded(MobexportError):
+    """A step that is repeated after the end does nothing."""
+
+    code = "Ended"
+    kind = "ended"
+
+
+class DestinationGone(MobexportError):
+    """The request has to be made again, with its container URL."""
+
+    code = "ContainerUrlGone"
+    kind = "request"
+
+
+class OtherVersion(MobexportError):
+    """The app was deployed while something was running; docs/upgrade.md says what to do."""
+
+    code = "OtherVersion"
 
 
 class Problem(tuple[str, str]):

@@ -12,76 +12,80 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from mobexport.config import Endpoint, find_endpoint, get_config
-from mobexport.errors import ConfigError, MobexportError, Unavailable
+from mobexport import services
+from mobexport.config import Endpoint, ExportsConfig, find_endpoint
+from mobexport.errors import ConfigError, Unavailable
 from mobexport.export_api.auth.authentication import check_serving
 from mobexport.pipeline.jobs.export_api_client import ExportApiClient
 from mobexport.redact import redact
-from mobexport.settings import get_settings
-from mobexport.storage import as_remote_error, get_storage
+from mobexport.settings import Settings
+from mobexport.storage import known_error
 from mobexport.telemetry import exporting
 
-_CACHE_SECONDS: Final = 10.0
 _TIMEOUT: Final = (3.0, 5.0)
 # A little longer than one call may take; what trickles in, or retries inside an SDK, is not waited for.
 _API_SECONDS = 9.0
-_ALL_SECONDS = 10.0
 _STORAGE_SECONDS = 4.0
 
 Check = Callable[[], Any]
-_lock = threading.Lock()
-_last: tuple[float, dict[str, Any]] | None = None
-_going: dict[str, threading.Thread] = {}
 
 
-def check_health(indexing: Check) -> dict[str, Any]:
-    """`{"status": "ok" | "failing", "checks": {name: "ok" | what is wrong}}`; `indexing` raises if wrong.
+class Health:
+    """The checks of one process; each raises what is wrong."""
 
-    Whoever asks while a check is under way waits for it: there is never more than one.
-    """
-    global _last
-    with _lock:
-        if _last is None or time.monotonic() - _last[0] > _CACHE_SECONDS:
-            found = _check(indexing)
-            _last = time.monotonic(), found
-        return _last[1]
+    def __init__(self, checks: Mapping[str, Check], *, seconds: float = 10.0, cached: float = 10.0) -> None:
+        self._checks = checks
+        self._seconds = seconds
+        self._cached = cached
+        self._lock = threading.Lock()
+        self._last: tuple[float, dict[str, Any]] | None = None
+        self._going: dict[str, threading.Thread] = {}
 
+    def check(self) -> dict[str, Any]:
+        """`{"status": "ok" | "failing", "checks": {name: "ok" | what is wrong}}`.
 
-def _check(indexing: Check) -> dict[str, Any]:
-    results = _side_by_side(
-        {
-            "indexing": indexing,
-            "settings": get_settings,
-            "configuration": get_config,
-            "storage": lambda: get_storage().ping(_STORAGE_SECONDS),
-            "exportApi": _export_api,
-            "telemetry": exporting.check,
-        },
-        _ALL_SECONDS,
-    )
-    good = all(result == "ok" for result in results.values())
-    return {"status": "ok" if good else "failing", "checks": results}
+        Whoever asks while a check is under way waits for it: there is never more than one.
+        """
+        with self._lock:
+            if self._last is None or time.monotonic() - self._last[0] > self._cached:
+                results = side_by_side(self._checks, self._seconds, self._going)
+                good = all(result == "ok" for result in results.values())
+                self._last = (
+                    time.monotonic(),
+                    {"status": "ok" if good else "failing", "checks": results},
+                )
+            return self._last[1]
 
 
-def _export_api() -> None:
-    settings, exports_config = get_settings(), get_config()
+def app_checks() -> dict[str, Check]:
+    """What this app's work needs, each for itself: one that is wrong does not hide another."""
+    return {
+        "settings": services.get_settings,
+        "configuration": services.get_config,
+        "storage": lambda: services.get_storage().ping(_STORAGE_SECONDS),
+        "exportApi": lambda: check_export_api(services.get_settings(), services.get_config()),
+        "telemetry": exporting.check,
+    }
+
+
+def check_export_api(settings: Settings, exports_config: ExportsConfig) -> None:
+    """The half that serves, and the Export APIs that the pipeline calls. Raises what is wrong."""
     if settings.role != "pipeline":
         check_serving(settings, exports_config)
     if settings.role == "export-api":
         return
     asked = {find_endpoint(exports_config, settings, app): app for app in exports_config.apps}
     checks = {
-        f"{endpoint.url_setting} (app {app!r})": partial(_ask, endpoint, app)
+        f"{endpoint.url_setting} (app {app!r})": partial(_ask, settings, endpoint, app)
         for endpoint, app in asked.items()
     }
-    results = _side_by_side(checks, _API_SECONDS)
+    results = side_by_side(checks, _API_SECONDS, {})
     failing = [f"{name}: {result}" for name, result in results.items() if result != "ok"]
     if failing:
         raise Unavailable("; ".join(failing))
 
 
-def _ask(endpoint: Endpoint, app: str) -> None:
-    settings = get_settings()
+def _ask(settings: Settings, endpoint: Endpoint, app: str) -> None:
     if endpoint.url != settings.own_api_url:
         ExportApiClient(endpoint, timeout=_TIMEOUT).ping(app)
     elif settings.role == "pipeline":
@@ -89,20 +93,22 @@ def _ask(endpoint: Endpoint, app: str) -> None:
         raise ConfigError("ROLE is 'pipeline', so this app serves no Export API; set the URL of one")
 
 
-def _side_by_side(checks: Mapping[str, Check], seconds: float) -> dict[str, str]:
-    """The outcome of each check after at most so many seconds; one that hangs is not started again."""
+def side_by_side(
+    checks: Mapping[str, Check], seconds: float, going: dict[str, threading.Thread]
+) -> dict[str, str]:
+    """The outcome of each check after at most so many seconds; one still `going` is not begun again."""
     results: dict[str, str] = {}
 
     def run(name: str, check: Check) -> None:
         results[name] = _outcome(check)
 
     for name, check in checks.items():
-        if name not in _going or not _going[name].is_alive():
-            _going[name] = threading.Thread(target=run, args=(name, check), daemon=True)
-            _going[name].start()
+        if name not in going or not going[name].is_alive():
+            going[name] = threading.Thread(target=run, args=(name, check), daemon=True)
+            going[name].start()
     deadline = time.monotonic() + seconds
     for name in checks:
-        _going[name].join(max(0.0, deadline - time.monotonic()))
+        going[name].join(max(0.0, deadline - time.monotonic()))
     return {name: results.get(name, f"no answer within {seconds:.0f} seconds") for name in checks}
 
 
@@ -110,7 +116,7 @@ def _outcome(check: Check) -> str:
     try:
         check()
     except Exception as error:  # noqa: BLE001 - whatever is wrong, health says it
-        known = error if isinstance(error, MobexportError) else as_remote_error(error)
+        known = known_error(error)
         if known is not None:
             return redact(known.message)
         return redact(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")[:300]

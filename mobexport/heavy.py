@@ -1,4 +1,4 @@
-"""One heavy step at a time per instance, in a temporary folder that is always removed.
+"""One step that writes or converts a file at a time, in a temporary folder that is always removed.
 
 An instance has one core and about 0.8 GB of temporary disk; the limits of
 a step are its own.
@@ -16,7 +16,7 @@ _lock = threading.Lock()
 
 
 @contextmanager
-def heavy_step() -> Iterator[Path]:
+def exclusive_step() -> Iterator[Path]:
     """Waits for its turn, then gives an empty folder for this step alone."""
     with _lock, tempfile.TemporaryDirectory(prefix="mobexport-") as folder:
         yield Path(folder)

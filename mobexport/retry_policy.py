@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mobexport.wire import Failure
+
 
 @dataclass(frozen=True)
 class RetryPolicy:
@@ -21,7 +23,7 @@ class RetryPolicy:
 
 STEP = RetryPolicy(first=2, most=60, attempts=8)
 """A step against storage or the Export API: about four minutes in all."""
-MUST_HAPPEN = RetryPolicy(first=2, most=300, attempts=300)
+UNTIL_DONE = RetryPolicy(first=2, most=300, attempts=300)
 """A step that ends something: about a day, since nobody else would do it."""
 
 
@@ -37,11 +39,11 @@ def backoff(first: float, most: float, number: int, token: str) -> float:
     return min(most, first * 2.0 ** min(number, 30)) * jitter(token, number)
 
 
-def next_delay(policy: RetryPolicy, tried: int, token: str, error: dict[str, Any]) -> float | None:
+def next_delay(policy: RetryPolicy, tried: int, token: str, failure: Failure) -> float | None:
     """Seconds until the next try after `tried` failed ones; None if there is none.
 
-    `error` is a tagged outcome's; `retryAfter` (seconds) is a lower bound.
+    Its `retry_after` is a lower bound.
     """
-    if not error.get("retryable") or tried >= policy.attempts:
+    if not failure.retryable or tried >= policy.attempts:
         return None
-    return max(backoff(policy.first, policy.most, tried - 1, token), float(error.get("retryAfter") or 0))
+    return max(backoff(policy.first, policy.most, tried - 1, token), failure.retry_after or 0.0)

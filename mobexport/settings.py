@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from datetime import timedelta
-from functools import lru_cache
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -17,12 +16,12 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mobexport.errors import ConfigError
+from mobexport.ids import GUID
 from mobexport.records.limits import Limits
 
 # A user-delegation key, and so the SAS it signs, lives 7 days; half a day is left for clock skew.
 MAX_SAS_LIFETIME = timedelta(days=6, hours=12)
 SAS_MARGIN = timedelta(hours=2)
-GUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 _CLOCK = re.compile(r"(?:(?P<d>\d+)\.)?(?P<h>\d{1,2}):(?P<m>\d{2}):(?P<s>\d{2})")
 
 
@@ -238,9 +237,3 @@ def _problem(item: Any) -> str:
     message = str(item["msg"]).removeprefix("Value error, ")
     name = "__".join(str(part) for part in item["loc"])
     return f"{name if '__' in name else name.upper()}: {message}" if name else message
-
-
-@lru_cache(maxsize=1)
-def get_settings() -> Settings:
-    """The process's settings, read at the first call. Raises ConfigError."""
-    return read_settings()

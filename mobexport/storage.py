@@ -1,4 +1,4 @@
-"""The data account: clients, names of its containers and tables, and write-only SAS for landing containers.
+"""The data account: clients, names of its tables, and write-only SAS for landing containers.
 
 The Azure SDK is imported here and nowhere at start-up: `triggers` and `activities` import this module
 inside their functions.
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from azure.core import MatchConditions
@@ -30,9 +30,10 @@ from azure.storage.blob import (
     generate_container_sas,
 )
 
+from mobexport.blob_paths import EXPORTS_CONTAINER
 from mobexport.errors import ConfigError, MobexportError, SourceChanged, Transient
-from mobexport.retry_table import Decision, Speaker, as_error, on_exception, on_status
-from mobexport.settings import Settings, get_settings
+from mobexport.failure_policy import Decision, Peer, as_error, on_exception, on_status
+from mobexport.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
     from azure.data.tables import TableClient, TableServiceClient
     from azure.storage.queue import QueueClient, QueueServiceClient
 
-EXPORTS_CONTAINER: Final = "exports"
-CURATED_CONTAINER: Final = "curated"
-REJECTS_CONTAINER: Final = "rejects"
 EXPORTS_TABLE: Final = "exports"
 TASKS_TABLE: Final = "exporttasks"
 SECRETS_TABLE: Final = "secrets"
@@ -364,11 +362,13 @@ def _create(create: Any) -> None:
         return
 
 
-def as_remote_error(error: Exception) -> MobexportError | None:
-    """A storage failure as this app's error; None for one that only a change of code would help."""
+def known_error(error: Exception) -> MobexportError | None:
+    """An expected failure, with storage's as this app's errors; None for what only a change of code mends."""
+    if isinstance(error, MobexportError):
+        return error
     status = getattr(error, "status_code", None)
     if isinstance(error, HttpResponseError) and status:
-        decision = on_status(status, Speaker.STORAGE)
+        decision = on_status(status, Peer.STORAGE)
         message = f"storage answered HTTP {status}"
     elif isinstance(error, AzureError) and (found := on_exception(error)) is not None:
         decision, message = found, f"DATA_STORAGE: storage cannot be reached ({type(error).__name__})"
@@ -377,9 +377,3 @@ def as_remote_error(error: Exception) -> MobexportError | None:
     if decision is Decision.CONFIGURE:
         message = f"DATA_STORAGE: {message}; may this app's identity use the account?"
     return None if decision is Decision.FAIL else as_error(decision, message, status=status)
-
-
-@lru_cache(maxsize=1)
-def get_storage() -> DataStorage:
-    """The process's clients of the data account. Raises ConfigError."""
-    return DataStorage(get_settings())

@@ -15,6 +15,7 @@ import requests
 
 from mobexport import durable_names as names
 from mobexport.redact import redact
+from mobexport.wire import AttemptRef
 
 _TIMEOUT = (5, 30)
 
@@ -73,14 +74,14 @@ class _Client:
 
 def _instances(export: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """(label, instance id) of everything that worked on the newest attempt."""
-    export_id, attempt = export["id"], export["attempt"]
-    yield "run", names.run_instance(export_id, attempt)
-    yield "poll", names.poll_instance(export_id, attempt)
+    ref = AttemptRef(export["id"], export["attempt"])
+    yield "run", names.run_instance(ref)
+    yield "poll", names.poll_instance(ref)
     if export["jobId"]:
         yield "serve", names.task_instance(export["jobId"])
-    yield "process", names.process_instance(export_id, attempt)
+    yield "process", names.process_instance(ref)
     for target in export["deliveries"]:
-        yield "notify", names.notify_instance(export_id, attempt, target)
+        yield "notify", names.notify_instance(ref, target)
 
 
 def _history(client: _Client, instance: tuple[str, str]) -> Iterator[Line]:

@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
-from durable import Blueprint, Context, Steps
+from dataclasses import replace
+
+from durable_app.blueprint import Blueprint
+from durable_app.calls import call, pause
+from durable_app.sdk import Context, Steps
 from mobexport import durable_names as names
-from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress, delay, observe
-from orchestrators.steps import once, pause
+from mobexport.pipeline.messages import CheckJob, PollExportJob
+from mobexport.retry_policy import RetryPolicy
+from mobexport.wire import Outcome
 
 blueprint = Blueprint()
 
 
-@blueprint.orchestrator
-def poll_export_job(context: Context) -> Steps:
-    """Input: `{version, exportId, attempt, policy, progress, trace?}`; returns an Outcome.
+@blueprint.orchestrator(PollExportJob)
+def poll_export_job(context: Context, given: PollExportJob) -> Steps:
+    """Returns an Outcome. Each poll decides in its activity; here is only the waiting.
 
     Continues as new after `polls_per_generation` polls, which keeps the history small.
     """
-    given = context.get_input()
-    policy = PollPolicy(**given["policy"])
-    progress = PollProgress.from_json(given["progress"])
-    step = {"exportId": given["exportId"], "attempt": given["attempt"]}
+    policy, progress = given.policy, given.progress
+    # For a poll that raised, as it does when its worker dies; other errors are counted by the poll itself.
+    retries = RetryPolicy(policy.first, policy.most, policy.max_errors)
     cancel = context.wait_for_external_event(names.CANCEL)
     for _ in range(policy.polls_per_generation):
-        asked = {**step, "policy": given["policy"], "progress": progress.to_json()}
-        outcome = yield from once(context, names.CHECK_EXPORT_JOB, asked)
-        now = context.current_utc_datetime
-        progress, end = observe(policy, progress, outcome, now)
-        if end is not None:
-            return end
-        error = outcome.get("error") or outcome["ok"]
-        wait = delay(policy, progress, given["exportId"], error.get("retryAfter"), now)
-        yield from pause(context, wait, cancel)
+        step = CheckJob(
+            export_id=given.export_id,
+            attempt=given.attempt,
+            policy=policy,
+            progress=progress,
+            now=context.current_utc_datetime.isoformat(),
+        )
+        polled: Outcome = yield from call(context, names.CHECK_EXPORT_JOB, step, retries, cancel)
+        if polled.failure:
+            return polled
+        if end := polled.value.get("end"):
+            return Outcome.from_json(end)
+        progress = polled.value["progress"]
+        yield from pause(context, polled.value["wait"], cancel)
     # No cancel is lost here: the next generation begins with a poll, and a poll looks at the flag.
-    context.continue_as_new({**given, "progress": progress.to_json()})
+    context.continue_as_new(replace(given, progress=progress).to_json())
     return None

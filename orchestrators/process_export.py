@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from durable import Blueprint, Context, Steps
+from durable_app.blueprint import Blueprint
+from durable_app.calls import call
+from durable_app.sdk import Context, Steps
 from mobexport import durable_names as names
-from mobexport.retry_policy import MUST_HAPPEN
-from orchestrators.steps import call
+from mobexport.pipeline.messages import AttemptStep, CommitExport, ConvertFile, EndStep, ProcessExport
+from mobexport.retry_policy import UNTIL_DONE
+from mobexport.wire import Outcome
 
 blueprint = Blueprint()
 
 
-@blueprint.orchestrator
-def process_export(context: Context) -> Steps:
-    """Input: `{version, exportId, attempt, startedBy?, trace?}`; returns the last Outcome.
+@blueprint.orchestrator(ProcessExport)
+def process_export(context: Context, given: ProcessExport) -> Steps:
+    """Returns the last Outcome.
 
     Three may start it, also again after it finished: its first step leaves when the work is done.
     """
-    given = context.get_input()
-    step = {"exportId": given["exportId"], "attempt": given["attempt"]}
-    begun = yield from call(context, names.BEGIN_PROCESSING, step)
-    if begun.get("ok", {}).get("done"):
-        return begun
-    outcome = yield from _convert_and_commit(context, step, begun, given.get("startedBy"))
-    yield from call(context, names.ANNOUNCE_PROCESSED, {**step, "outcome": outcome}, MUST_HAPPEN)
+    export_id, attempt = given.export_id, given.attempt
+    step = AttemptStep(export_id=export_id, attempt=attempt)
+    outcome: Outcome = yield from call(context, names.BEGIN_PROCESSING, step)
+    if outcome.value.get("done"):
+        return outcome
+    if not outcome.failure:
+        outcome = yield from _convert_and_commit(context, given, outcome.value["files"])
+    end = EndStep(export_id=export_id, attempt=attempt, outcome=outcome)
+    yield from call(context, names.ANNOUNCE_PROCESSED, end, UNTIL_DONE)
     return outcome
 
 
-def _convert_and_commit(
-    context: Context, step: dict[str, Any], begun: dict[str, Any], started_by: str | None
-) -> Steps:
-    if "error" in begun:
-        return begun
+def _convert_and_commit(context: Context, given: ProcessExport, files: int) -> Steps:
+    export_id, attempt = given.export_id, given.attempt
     # One after the other: an instance has one core, and a conversion uses all of it.
-    for index in range(begun["ok"]["files"]):
-        converted = yield from call(context, names.CONVERT_FILE, {**step, "index": index})
-        if "error" in converted:
+    for index in range(files):
+        step = ConvertFile(export_id=export_id, attempt=attempt, index=index)
+        converted: Outcome = yield from call(context, names.CONVERT_FILE, step)
+        if converted.failure:
             return converted
-    started = {"startedBy": started_by} if started_by else {}
-    return (yield from call(context, names.COMMIT_EXPORT, {**step, **started}))
+    commit = CommitExport(export_id=export_id, attempt=attempt, started_by=given.started_by)
+    return (yield from call(context, names.COMMIT_EXPORT, commit))

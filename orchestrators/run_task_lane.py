@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from durable import Blueprint, Context, Steps
-from orchestrators.steps import call
+from dataclasses import replace
+
+from durable_app.blueprint import Blueprint
+from durable_app.calls import call
+from durable_app.sdk import Context, Steps
+from mobexport.export_api.messages import PartStep, RunTaskLane
+from mobexport.wire import Outcome
 
 blueprint = Blueprint()
 
@@ -11,17 +16,17 @@ blueprint = Blueprint()
 _GENERATION = 50
 
 
-@blueprint.orchestrator
-def run_task_lane(context: Context) -> Steps:
-    """Input: `{version, activity, step, next, stride, end, trace?}`; returns the first error, else `ok`."""
-    given = context.get_input()
-    number = given["next"]
+@blueprint.orchestrator(RunTaskLane)
+def run_task_lane(context: Context, given: RunTaskLane) -> Steps:
+    """Returns the first failure, else an empty Outcome."""
+    number = given.next
     for _ in range(_GENERATION):
-        if number >= given["end"]:
-            return {"ok": {}}
-        outcome = yield from call(context, given["activity"], {**given["step"], "number": number})
-        if "error" in outcome:
+        if number >= given.end:
+            return Outcome()
+        step = PartStep(app=given.app, task_id=given.task_id, number=number)
+        outcome: Outcome = yield from call(context, given.activity, step)
+        if outcome.failure:
             return outcome
-        number += given["stride"]
-    context.continue_as_new({**given, "next": number})
+        number += given.stride
+    context.continue_as_new(replace(given, next=number).to_json())
     return None

@@ -2,61 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from durable import Blueprint, Context, Outcome, Steps
+from durable_app.blueprint import Blueprint
+from durable_app.calls import call, trace_of, wait_for_all
+from durable_app.sdk import Context, Steps
 from mobexport import durable_names as names
-from mobexport.retry_policy import MUST_HAPPEN
-from orchestrators.steps import call, step_failed, trace_of
+from mobexport.export_api.messages import FinishTask, RunTaskLane, ServeExportTask, TaskStep
+from mobexport.retry_policy import UNTIL_DONE
+from mobexport.wire import Outcome
 
 blueprint = Blueprint()
 
 
-@blueprint.orchestrator
-def serve_export_task(context: Context) -> Steps:
-    """Input: `{version, app, taskId, trace?}`; only references and counts travel between the steps."""
-    given = context.get_input()
-    step = {"app": given["app"], "taskId": given["taskId"]}
-    outcome = yield from call(context, names.PLAN_EXPORT_TASK, step)
-    if "ok" in outcome:
-        outcome = yield from (_write_large if outcome["ok"]["slices"] else _write_small)(
-            context, step, outcome["ok"]
-        )
-    return (yield from call(context, names.FINISH_EXPORT_TASK, {**step, "outcome": outcome}, MUST_HAPPEN))
+@blueprint.orchestrator(ServeExportTask)
+def serve_export_task(context: Context, given: ServeExportTask) -> Steps:
+    """Returns the last Outcome; only references and counts travel between the steps."""
+    step = TaskStep(app=given.app, task_id=given.task_id)
+    outcome: Outcome = yield from call(context, names.PLAN_EXPORT_TASK, step)
+    if not outcome.failure:
+        if outcome.value["slices"]:
+            outcome = yield from _write_large(
+                context, step, outcome.value["slices"], outcome.value["buckets"], outcome.value["lanes"]
+            )
+        else:
+            outcome = yield from call(context, names.WRITE_FILE, step)
+    end = FinishTask(app=given.app, task_id=given.task_id, outcome=outcome)
+    return (yield from call(context, names.FINISH_EXPORT_TASK, end, UNTIL_DONE))
 
 
-def _write_small(context: Context, step: dict[str, Any], _: dict[str, Any]) -> Steps:
-    return (yield from call(context, names.WRITE_FILE, step))
-
-
-def _write_large(context: Context, step: dict[str, Any], plan: dict[str, Any]) -> Steps:
+def _write_large(context: Context, step: TaskStep, slices: int, buckets: int, lanes: int) -> Steps:
     """Every slice, then every bucket, then the commit."""
-    for activity, count in ((names.PARTITION_SLICE, plan["slices"]), (names.WRITE_BUCKET, plan["buckets"])):
-        outcome = yield from _side_by_side(context, activity, step, count, min(plan["lanes"], count))
-        if "error" in outcome:
+    for activity, count in ((names.PARTITION_SLICE, slices), (names.WRITE_BUCKET, buckets)):
+        outcome: Outcome = yield from _side_by_side(context, activity, step, count, min(lanes, count))
+        if outcome.failure:
             return outcome
     return (yield from call(context, names.COMMIT_FILE, step))
 
 
-def _side_by_side(context: Context, activity: str, step: dict[str, Any], count: int, lanes: int) -> Steps:
+def _side_by_side(context: Context, activity: str, step: TaskStep, count: int, lanes: int) -> Steps:
     """All numbers below `count`, in lanes: as many steps at a time and no more, each with its own retries."""
-    tasks = [
-        context.call_sub_orchestrator(
-            names.RUN_TASK_LANE,
-            {
-                "version": 1,
-                "activity": activity,
-                "step": step,
-                "next": lane,
-                "stride": lanes,
-                "end": count,
-                **trace_of(context),
-            },
+    messages = [
+        RunTaskLane(
+            app=step.app,
+            task_id=step.task_id,
+            activity=activity,
+            next=lane,
+            stride=lanes,
+            end=count,
+            trace=trace_of(context),
         )
         for lane in range(lanes)
     ]
-    try:
-        outcomes: list[Outcome] = yield context.task_all(tasks)
-    except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
-        return step_failed(error)
-    return next((outcome for outcome in outcomes if "error" in outcome), outcomes[0])
+    tasks = [context.call_sub_orchestrator(names.RUN_TASK_LANE, message.to_json()) for message in messages]
+    return (yield from wait_for_all(context, tasks))

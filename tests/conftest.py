@@ -40,11 +40,13 @@ ACTIVITY_MODULES = (creating, batching, collecting, processing, notifying, servi
 class VirtualApp:
     """The app's orchestrators and its own activities, in virtual time: what they touch is up to the test.
 
-    `overrides` replace activities by functions `step -> outcome`; `crashed` answers whether the step that
-    has just been done is to end like one whose worker died right after it: done, its answer lost.
+    The activities work with `services`. `overrides` replace activities by functions `step -> outcome`;
+    `crashed` answers whether the step that has just been done is to end like one whose worker died right
+    after it: done, its answer lost.
     """
 
     def __init__(self, **options: Any) -> None:
+        self.services: Any = None
         self.overrides: dict[str, Callable[[Any], Any]] = {}
         self.crashed: Callable[[str], bool] = lambda name: False
         self.h = ReplayHarness(
@@ -59,9 +61,9 @@ class VirtualApp:
             if name in self.overrides:
                 outcome = self.overrides[name](step)
             elif inspect.iscoroutinefunction(function):
-                outcome = asyncio.run(function(step, self.client))
+                outcome = asyncio.run(function(self.services, step, self.client))
             else:
-                outcome = function(step)
+                outcome = function(self.services, step)
             if self.crashed(name):
                 raise RuntimeError("the worker died")
             return outcome

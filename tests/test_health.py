@@ -14,8 +14,10 @@ from localdev.processes import LOOPBACK, free_ports
 from mobexport import health
 from mobexport.config import ExportsConfig
 from mobexport.errors import ConfigError, Transient
+from mobexport.health import Health, app_checks, check_export_api
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
+from triggers.health import _check_indexing
 
 LOCAL = {
     "DATA_STORAGE": "UseDevelopmentStorage=true",
@@ -24,79 +26,58 @@ LOCAL = {
 }
 
 
-@pytest.fixture(autouse=True)
-def parts(monkeypatch):
-    """All is well until a test says otherwise."""
-    monkeypatch.setattr(health, "_last", None)
-    monkeypatch.setattr(health, "_going", {})
-    found = {"settings": 0}
-
-    def settings():
-        found["settings"] += 1
-
-    monkeypatch.setattr(health, "get_settings", settings)
-    monkeypatch.setattr(health, "get_config", lambda: None)
-    monkeypatch.setattr(health, "get_storage", lambda: type("Storage", (), {"ping": lambda *_: None})())
-    monkeypatch.setattr(health, "_export_api", lambda: None)
-    return found
-
-
-def failing() -> dict[str, str]:
+def failing(found: dict[str, Any]) -> dict[str, str]:
     """The parts that are not well, by name."""
-    found = health.check_health(lambda: None)
     wrong = {name: result for name, result in found["checks"].items() if result != "ok"}
     assert found["status"] == ("failing" if wrong else "ok")
     return wrong
 
 
-def test_given_many_who_ask_when_checked_then_looked_at_once_in_ten_seconds(parts, monkeypatch) -> None:
-    clock = [1000.0]
+def fine() -> None:
+    """A check that is well."""
+
+
+def test_given_many_who_ask_when_checked_then_looked_at_once_in_ten_seconds(monkeypatch) -> None:
+    clock, looked = [1000.0], []
+    found = Health({"settings": lambda: looked.append(1)})
     monkeypatch.setattr(health.time, "monotonic", lambda: clock[0])
     for _ in range(50):
-        assert health.check_health(lambda: None)["status"] == "ok"
-    assert parts["settings"] == 1
+        assert found.check()["status"] == "ok"
+    assert len(looked) == 1
     clock[0] += 11
-    health.check_health(lambda: None)
-    assert parts["settings"] == 2
+    found.check()
+    assert len(looked) == 2
 
 
-@pytest.mark.parametrize(
-    ("part", "check"),
-    [("configuration", "get_config"), ("exportApi", "_export_api"), ("storage", "get_storage")],
-)
-def test_given_a_part_that_fails_when_checked_then_it_is_named_without_secrets(
-    monkeypatch, part, check
-) -> None:
+def test_given_a_part_that_fails_when_checked_then_it_is_named_without_secrets() -> None:
     def fails():
         raise Transient("cannot reach https://a/c?sig=SECRET")
 
-    monkeypatch.setattr(health, check, fails)
-    found = failing()
-    assert set(found) == {part}
+    found = failing(Health({"settings": fine, "storage": fails}).check())
+    assert set(found) == {"storage"}
     assert "SECRET" not in str(found)
 
 
-def test_given_a_function_that_is_not_indexed_when_checked_then_failing() -> None:
-    def missing():
-        raise ConfigError("not indexed: run_export")
-
-    assert health.check_health(missing)["checks"]["indexing"] == "not indexed: run_export"
+def test_given_the_app_when_checked_then_each_part_has_a_check_of_its_own() -> None:
+    assert set(app_checks()) == {"settings", "configuration", "storage", "exportApi", "telemetry"}
 
 
-def test_given_a_part_that_hangs_when_checked_then_an_answer_all_the_same_and_no_second_try(
-    monkeypatch,
-) -> None:
+def test_given_a_function_that_is_not_indexed_when_checked_then_it_is_named(monkeypatch) -> None:
+    monkeypatch.setattr("triggers.health.registered", set())
+    with pytest.raises(ConfigError, match=r"not indexed, so that calls of them would hang: .*run_export"):
+        _check_indexing()
+
+
+def test_given_a_part_that_hangs_when_checked_then_an_answer_all_the_same_and_no_second_try() -> None:
     started, released = [], threading.Event()
 
     def hangs() -> None:
         started.append(1)
         released.wait(30)
 
-    monkeypatch.setattr(health, "_ALL_SECONDS", 0.2)
-    monkeypatch.setattr(health, "_CACHE_SECONDS", 0.0)
-    monkeypatch.setattr(health, "_export_api", hangs)
+    found = Health({"settings": fine, "exportApi": hangs}, seconds=0.2, cached=0)
     for _ in range(3):
-        assert failing() == {"exportApi": "no answer within 0 seconds"}
+        assert failing(found.check()) == {"exportApi": "no answer within 0 seconds"}
     assert len(started) == 1
     released.set()
 
@@ -104,22 +85,12 @@ def test_given_a_part_that_hangs_when_checked_then_an_answer_all_the_same_and_no
 # --- the Export APIs of the apps, over real HTTP ------------------------------------------------------------
 
 
-@pytest.fixture
-def configured(monkeypatch) -> Callable[..., None]:
+def configured(good: str, bad: str, **settings: str) -> Health:
     """Two apps: `good` with a well-behaved Export API, and `bad` with that one."""
-    monkeypatch.undo()
-    monkeypatch.setattr(health, "_last", None)
-    monkeypatch.setattr(health, "_going", {})
-    monkeypatch.setattr(health, "get_storage", lambda: type("Storage", (), {"ping": lambda *_: None})())
-
-    def configure(good: str, bad: str, **settings: str) -> None:
-        apps = {"good": {"source": {"url": good}}, "bad": {"source": {"url": bad}}}
-        config = ExportsConfig.model_validate({"apps": apps})
-        read = read_settings({**LOCAL, **settings})
-        monkeypatch.setattr(health, "get_config", lambda: config)
-        monkeypatch.setattr(health, "get_settings", lambda: read)
-
-    return configure
+    apps = {"good": {"source": {"url": good}}, "bad": {"source": {"url": bad}}}
+    config = ExportsConfig.model_validate({"apps": apps})
+    read = read_settings({**LOCAL, **settings})
+    return Health({"exportApi": lambda: check_export_api(read, config)})
 
 
 @contextmanager
@@ -167,12 +138,12 @@ SECRET_BODY = b'{"error": {"code": "No", "message": "https://a/c?sig=TOPSECRET B
     ids=["refused", "silent", "no TLS", "401", "403", "500", "302", "garbage"],
 )
 def test_given_two_export_apis_of_which_one_fails_when_checked_then_app_and_setting_are_named(
-    configured, monkeypatch, server: Callable[[], Any], says: str
+    monkeypatch, server: Callable[[], Any], says: str
 ) -> None:
     monkeypatch.setattr(health, "_TIMEOUT", (1.0, 0.5))
     with ScriptedExportApi() as good, server() as bad:
-        configured(good.url, bad)
-        found = failing()
+        checked = configured(good.url, bad)
+        found = failing(checked.check())
         assert set(found) == {"exportApi"}
         assert found["exportApi"].startswith("apps.\"bad\".source.url (app 'bad'): the Export API ")
         assert "good" not in found["exportApi"]
@@ -180,12 +151,12 @@ def test_given_two_export_apis_of_which_one_fails_when_checked_then_app_and_sett
         assert "TOPSECRET" not in str(found)
         assert len(good.calls) == 1
         # Asked again at once it is the same answer, and nobody is called.
-        assert failing() == found
+        assert failing(checked.check()) == found
         assert len(good.calls) == 1
 
 
 def test_given_an_export_api_that_trickles_when_checked_then_the_answer_does_not_wait_for_its_end(
-    configured, monkeypatch
+    monkeypatch,
 ) -> None:
     over = threading.Event()
 
@@ -198,50 +169,45 @@ def test_given_an_export_api_that_trickles_when_checked_then_the_answer_does_not
     monkeypatch.setattr(health, "_API_SECONDS", 1.0)
     with ScriptedExportApi() as good, socket.create_server((LOOPBACK, 0)) as server:
         threading.Thread(target=trickle, args=(server,), daemon=True).start()
-        configured(good.url, f"http://{LOOPBACK}:{server.getsockname()[1]}")
+        checked = configured(good.url, f"http://{LOOPBACK}:{server.getsockname()[1]}")
         try:
-            assert failing() == {
+            assert failing(checked.check()) == {
                 "exportApi": "apps.\"bad\".source.url (app 'bad'): no answer within 1 seconds"
             }
         finally:
             over.set()
 
 
-def test_given_an_app_that_only_runs_the_pipeline_when_its_export_api_is_its_own_then_failing(
-    configured,
-) -> None:
+def test_given_an_app_that_only_runs_the_pipeline_when_its_export_api_is_its_own_then_failing() -> None:
     with ScriptedExportApi() as good:
         own = read_settings(LOCAL).own_api_url
-        configured(good.url, own, ROLE="pipeline")
-        assert "ROLE is 'pipeline'" in failing()["exportApi"]
+        checked = configured(good.url, own, ROLE="pipeline")
+        assert "ROLE is 'pipeline'" in failing(checked.check())["exportApi"]
         assert good.calls == ["GET exportTasks"]
 
 
 def test_given_storage_that_goes_away_when_checked_again_then_failing_naming_the_setting(
-    parts, monkeypatch, azurite
+    azurite,
 ) -> None:
     port = free_ports(1)[0]
     there = DataStorage(read_settings({**LOCAL, "DATA_STORAGE": azurite.connection_string}))
     there.table("exports")
-    monkeypatch.setattr(health, "get_storage", lambda: there)
-    assert failing() == {}
-    monkeypatch.setattr(health, "_last", None)
+    assert failing(Health({"storage": lambda: there.ping(4)}).check()) == {}
     gone = azurite.connection_string.replace(azurite.table_endpoint, f"http://{LOOPBACK}:{port}/x")
     away = DataStorage(read_settings({**LOCAL, "DATA_STORAGE": gone}))
     away._made.add("table:exports")  # as in a process that used the table before
-    monkeypatch.setattr(health, "get_storage", lambda: away)
-    assert failing() == {"storage": "DATA_STORAGE: storage cannot be reached (ServiceRequestError)"}
+    assert failing(Health({"storage": lambda: away.ping(4)}).check()) == {
+        "storage": "DATA_STORAGE: storage cannot be reached (ServiceRequestError)"
+    }
 
 
 @pytest.mark.parametrize("server", [_refusing, _silent])
 def test_given_storage_that_is_down_or_silent_when_checked_then_named_at_once_and_no_key_shown(
-    parts, monkeypatch, server
+    server,
 ) -> None:
     with server() as url:
         text = f"DefaultEndpointsProtocol=http;AccountName=a;AccountKey=VE9QU0VDUkVU;BlobEndpoint={url}/a;"
         broken = DataStorage(read_settings({**LOCAL, "DATA_STORAGE": text}))
-        monkeypatch.setattr(health, "get_storage", lambda: broken)
-        monkeypatch.setattr(health, "_STORAGE_SECONDS", 0.3)
-        found = failing()
+        found = failing(Health({"storage": lambda: broken.ping(0.3)}).check())
     assert set(found) == {"storage"}
     assert re.fullmatch(r"DATA_STORAGE: storage cannot be reached \(Service\w+Error\)", found["storage"])

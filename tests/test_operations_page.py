@@ -12,16 +12,16 @@ from mobexport.pipeline.finishing import report
 from mobexport.pipeline.registry.export_request import ExportRequest
 from mobexport.pipeline.registry.export_row import begin
 from mobexport.pipeline.registry.states import State
-from mobexport.telemetry.logs import about_these
+from mobexport.telemetry.logs import log_context
 
 ROOT = Path(__file__).parent.parent
 DAY = date(2025, 3, 23)
 REQUEST = ExportRequest("shop", "Event", (DAY, DAY), None, (), False, datetime(2026, 11, 24, 12, tzinfo=UTC))
-PACKAGES = ("mobexport", "orchestrators", "activities", "triggers")
+PACKAGES = ("mobexport", "durable_app", "orchestrators", "activities", "triggers")
 
 
 def _codes() -> Iterator[str]:
-    """`code = "…"` of a class, `code="…"` of a call, and the first argument of `failure(…)`."""
+    """`code = "…"` of a class, `code="…"` of a call, and the first argument of `Outcome.failed(…)`."""
     for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             found: list[ast.expr | None] = []
@@ -32,7 +32,7 @@ def _codes() -> Iterator[str]:
                         found.append(line.value)
             elif isinstance(node, ast.Call):
                 found += [item.value for item in node.keywords if item.arg == "code"]
-                if isinstance(node.func, ast.Name) and node.func.id == "failure":
+                if isinstance(node.func, ast.Attribute) and node.func.attr == "failed":
                     found += node.args[:1]
             yield from (
                 item.value for item in found if isinstance(item, ast.Constant) and isinstance(item.value, str)
@@ -65,7 +65,7 @@ def test_given_the_query_for_ended_exports_when_applied_to_a_line_then_its_measu
         phases={**row.phases, "poll": "2026-11-24T12:00:01.500Z", "done": "2026-11-24T12:01:00.000Z"},
         error={"code": "TimedOut", "kind": "deadline", "message": "a {brace} {"},
     )
-    with caplog.at_level("INFO"), about_these({"exportId": row.id, "attempt": 1}):
+    with caplog.at_level("INFO"), log_context({"exportId": row.id, "attempt": 1}):
         report(ended)
     (line,) = caplog.messages
     assert line.startswith(start)

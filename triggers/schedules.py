@@ -1,20 +1,22 @@
-"""Timers: exports that are due every day, what was left undone, and what may go."""
+"""Timers: schedule, reconcile, purge."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
-import azure.functions as func
 from azure.durable_functions import OrchestrationRuntimeStatus
 
-from activities.collecting import start_deliveries
-from durable import Blueprint, Client, is_going, start_once
+from durable_app.blueprint import Blueprint
+from durable_app.sdk import Client
+from durable_app.starting import is_going, start_batch, start_deliveries, start_run
 from mobexport import durable_names as names
-from mobexport.telemetry.logs import about_these, get_logger
-from triggers.batches import start_batch
+from mobexport.telemetry.logs import get_logger, log_context
 from triggers.export_tasks import start_left_tasks
+
+if TYPE_CHECKING:
+    from mobexport.services import Services
 
 blueprint = Blueprint()
 _log = get_logger(__name__)
@@ -30,56 +32,46 @@ _LONG_AGO: Final = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @blueprint.timer("0 */5 * * * *")
-@blueprint.with_client
-async def request_due_exports(timer: func.TimerRequest, client: Any) -> None:
+async def request_due_exports(services: Services, client: Client) -> None:
     """Asks for what the schedules of exports.toml make due; looks every five minutes."""
-    del timer
-    from mobexport import app
     from mobexport.clock import now
 
-    if app.runs_pipeline():
-        batches = iter(app.scheduler().due(now()))
+    if services.runs_pipeline:
+        batches = iter(services.scheduler.due(now()))
         while batch := await asyncio.to_thread(next, batches, None):
             if batch.ended_at is None:
                 await start_batch(client, batch.id)
 
 
 @blueprint.timer("30 */10 * * * *")
-@blueprint.with_client
-async def reconcile(timer: func.TimerRequest, client: Any) -> None:
+async def reconcile(services: Services, client: Client) -> None:
     """Goes on with what hints, instances and crashes left undone."""
-    del timer
-    from mobexport import app
     from mobexport.clock import now
 
-    if app.serves_export_api():
-        await start_left_tasks(client)
-    if not app.runs_pipeline():
+    if services.serves_export_api:
+        await start_left_tasks(services, client)
+    if not services.runs_pipeline:
         return
-    quiet, owing = await asyncio.to_thread(app.reconciler().look, now())
-    for row in quiet:
-        instance = names.run_instance(row.id, row.attempt)
-        if not await is_going(client, instance):
-            with about_these({"exportId": row.id, "attempt": row.attempt}):
+    stalled, undelivered = await asyncio.to_thread(services.reconciler.look, now())
+    for row in stalled:
+        if not await is_going(client, names.run_instance(row.ref)):
+            with log_context({"exportId": row.id, "attempt": row.attempt}):
                 _log.warning("export %s was left in state %s; it goes on", row.id, row.state)
-            await start_once(client, names.RUN_EXPORT, instance, app.run_input(row))
-    for row in owing:
+            await start_run(client, services, row)
+    for row in undelivered:
         await start_deliveries(client, row)
-    for batch in await asyncio.to_thread(app.batches().open_ids):
+    for batch in await asyncio.to_thread(services.batches.open_ids):
         await start_batch(client, batch)
 
 
 @blueprint.timer("0 20 2 * * *")
-@blueprint.with_client
-async def purge(timer: func.TimerRequest, client: Any) -> None:
+async def purge(services: Services, client: Client) -> None:
     """Deletes what is past its time, once a day."""
-    del timer
-    from mobexport import app
     from mobexport.clock import now
 
-    if app.runs_pipeline():
-        _log.info("purged: %s", await asyncio.to_thread(app.purger().purge, now()))
-    await purge_history(client, now() - timedelta(days=app.history_days()))
+    if services.runs_pipeline:
+        _log.info("purged: %s", await asyncio.to_thread(services.purger.purge, now()))
+    await purge_history(client, now() - timedelta(days=services.settings.history_days))
 
 
 async def purge_history(client: Client, before: datetime) -> None:

@@ -20,6 +20,7 @@ from mobexport.contract import (
     TaskState,
 )
 from mobexport.export_types import ExportType, Route
+from mobexport.records.formats import ExportFormat
 
 BASE_PATH: Final = (
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroup}/providers/Microsoft.MobileEngagement"
@@ -137,8 +138,10 @@ def _schemas() -> dict[str, Any]:
         for name, model in PARAMETERS.items()
     }
     for schema in bodies.values():
+        del schema["$defs"]
+        schema["properties"]["exportFormat"] = {"type": "string", "enum": list(ExportFormat)}
         for field in schema["properties"].values():
-            field.pop("title")
+            field.pop("title", None)
     task = ExportTaskResult.model_json_schema(mode="serialization")
     types = [declared.name for declared in export_types.all_types()]
     task["properties"] |= {

@@ -1,9 +1,8 @@
-"""The end of an attempt: the one place that moves it to a terminal state, and what is owed from then on."""
+"""End attempts: the one place that moves them to a terminal state."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from mobexport.redact import redact
 from mobexport.storage import DataStorage
 from mobexport.telemetry import metrics
 from mobexport.telemetry.logs import get_logger
+from mobexport.wire import AttemptRef, Failure, Outcome
 
 _log = get_logger(__name__)
 
@@ -34,28 +34,28 @@ class Finisher:
     storage: DataStorage
     processor: Processor
 
-    def finish(self, export_id: str, attempt: int, outcome: Mapping[str, Any]) -> ExportRow:
+    def finish(self, ref: AttemptRef, outcome: Outcome) -> ExportRow:
         """Ends the attempt by the outcome of its last step; the row as it is then.
 
-        With the same write its notifications become owed, so that none is forgotten. A commit that had
+        With the same write its notifications become pending, so that none is forgotten. A commit that had
         begun is completed: its pointers may show already. Raises Transient to be repeated.
         """
-        row = self.registry.attempt(export_id, attempt)
+        row = self.registry.attempt(ref)
         if row.committing and row.manifest is None and not row.state.terminal:
-            self.processor.commit(export_id, attempt)
+            self.processor.commit(ref)
         found = row.state
 
         def end(now: ExportRow) -> ExportRow:
             nonlocal found
             found = now.state
-            return _end(now, outcome.get("error"))
+            return _end(now, outcome.failure)
 
-        row = self.registry.change(export_id, attempt, end)
+        row = self.registry.change(ref, end)
         if row.state.terminal and not found.terminal:
             # This very write ended the attempt; whoever repeats the step finds it ended.
             report(row)
         if row.request.destination is not None:
-            Destinations(self.storage).delete(export_id, attempt)
+            Destinations(self.storage).delete(ref)
         if row.manifest is None and row.landing is not None:
             # The container of a success stays for a while: the reconcile timer looks for late files.
             self.drop_landing(row)
@@ -87,38 +87,34 @@ def report(row: ExportRow) -> None:
     _log.info("%s %s", ENDED_EXPORT, json.dumps(measures))
 
 
-def _end(row: ExportRow, error: Mapping[str, Any] | None) -> ExportRow:
+def _end(row: ExportRow, failure: Failure | None) -> ExportRow:
     if row.committing and row.manifest is None:
         raise Transient(f"the commit of export {row.id!r} is under way")
     state = end_state(
         row.state,
-        error,
+        failure,
         cancelled=row.cancel_requested,
         committed=row.manifest is not None,
         records=(row.counts or {}).get("records", 0),
     )
     left = (row.job_id,) if row.job_id and state in (State.CANCELLED, State.TIMED_OUT) else ()
-    failed = error is not None and state in (State.FAILED, State.TIMED_OUT, State.CANCELLED)
+    failed = state in (State.FAILED, State.TIMED_OUT, State.CANCELLED)
     ended = replace(
         row,
         state=state,
         ended_at=stamp(),
-        error=_shown(error) if failed and error else None,
+        error=_shown(failure) if failed and failure else None,
         orphans=tuple(dict.fromkeys((*row.orphans, *left))),
     )
     event = state.event
     if event is None or not row.request.notify or row.state.terminal:
         return ended
-    owed = {
-        f"{row.attempt}/{target}": {"event": event, "state": "Pending", "tries": 0, "at": stamp()}
-        for target in row.request.notify
-    }
-    return replace(
-        ended,
-        deliveries={**row.deliveries, **owed},
-        events={**row.events, str(row.attempt): make_event(ended, event)},
-    )
+    pending = {"event": event, "state": "Pending", "tries": 0, "at": stamp()}
+    ended = replace(ended, events={**row.events, str(row.attempt): make_event(ended, event)})
+    for target in row.request.notify:
+        ended = ended.with_delivery(row.attempt, target, pending)
+    return ended
 
 
-def _shown(error: Mapping[str, Any]) -> dict[str, Any]:
-    return {"code": error["code"], "kind": error["kind"], "message": redact(error["message"])}
+def _shown(failure: Failure) -> dict[str, Any]:
+    return {"code": failure.code, "kind": failure.kind, "message": redact(failure.message)}

@@ -11,12 +11,11 @@ from typing import Any
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 
+from mobexport.blob_paths import CURATED_CONTAINER, LANDING_PREFIX, POINTER, WORK_PREFIX
 from mobexport.clock import stamp
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.settings import Settings
-from mobexport.storage import CURATED_CONTAINER, EXPORTS_TABLE, DataStorage, StoredBlob
-
-_CONTAINERS = ("landing-", "work-")
+from mobexport.storage import EXPORTS_TABLE, DataStorage, StoredBlob
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Purger:
         before = now - timedelta(days=self.settings.landing_days)
         # What an export that has not ended collects from stays, whatever its age.
         kept = {row.landing for row in self.registry.open_rows()}
-        for prefix in _CONTAINERS:
+        for prefix in (LANDING_PREFIX, WORK_PREFIX):
             for name, modified in list(self.storage.list_containers(prefix)):
                 if modified < before and name not in kept:
                     self.storage.delete_container(name)
@@ -65,7 +64,7 @@ class Purger:
     def _named(self, folder: list[StoredBlob]) -> set[str]:
         named: set[str] = set()
         for blob in folder:
-            if blob.name.rpartition("/")[2].startswith("_current"):
+            if blob.name.rpartition("/")[2].startswith(POINTER):
                 named |= set(self.storage.read_json(CURATED_CONTAINER, blob.name)["files"])
         return named
 

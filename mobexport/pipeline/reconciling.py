@@ -1,4 +1,4 @@
-"""What hints, instances and crashes left undone: found by the registry, which is the truth."""
+"""Find stalled exports and pending notifications; the registry is authoritative."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from mobexport.blob_paths import COMPLETE, EXPORTS_CONTAINER
 from mobexport.clock import stamp
 from mobexport.errors import MobexportError
-from mobexport.pipeline.collect.collector import COMPLETE, export_folder, job_token, landing_of
 from mobexport.pipeline.finishing import Finisher
+from mobexport.pipeline.jobs.export_jobs import job_marker, landing_of
 from mobexport.pipeline.jobs.source import JobSource
 from mobexport.pipeline.registry.export_row import ExportRow
 from mobexport.pipeline.registry.registry import Registry
-from mobexport.storage import EXPORTS_CONTAINER, DataStorage
-from mobexport.telemetry.logs import about_these, get_logger
+from mobexport.storage import DataStorage
+from mobexport.telemetry.logs import get_logger, log_context
 
 _log = get_logger(__name__)
 
-QUIET: Final = timedelta(minutes=10)
+STALLED: Final = timedelta(minutes=10)
 """An attempt whose row was written within this time is left to its run."""
 
 
@@ -31,24 +32,24 @@ class Reconciler:
     storage: DataStorage
     finisher: Finisher
     source: Callable[[str], JobSource]
-    """Job source of an export, by id."""
+    """Job source of an app, by name."""
     late_file_hours: float
 
     def look(self, now: datetime) -> tuple[list[ExportRow], list[ExportRow]]:
-        """Exports whose run has been quiet, and exports that owe a notification; both may be going.
+        """Exports whose run has stalled, and exports with pending notifications; both may be going.
 
         Landing containers of exports that ended are looked at and, after a while, deleted.
         """
-        quiet, owing = [], []
+        stalled, undelivered = [], []
         for row in self.registry.open_rows():
-            if not row.state.terminal and row.updated_at < stamp(now - QUIET):
-                quiet.append(row)
-            if row.owed:
-                owing.append(row)
+            if not row.state.terminal and row.updated_at < stamp(now - STALLED):
+                stalled.append(row)
+            if row.pending_deliveries:
+                undelivered.append(row)
             if row.state.terminal and row.landing is not None:
-                with about_these({"exportId": row.id, "attempt": row.attempt}):
+                with log_context({"exportId": row.id, "attempt": row.attempt}):
                     self._clear(row, now)
-        return quiet, owing
+        return stalled, undelivered
 
     def _clear(self, row: ExportRow, now: datetime) -> None:
         """Reports files that came after the collection, and deletes the container when its time is over."""
@@ -68,7 +69,7 @@ class Reconciler:
 
     def _late_files(self, row: ExportRow) -> list[str]:
         assert row.landing is not None
-        folder = export_folder(row)
+        folder = row.folder
         complete = self.storage.read_json(EXPORTS_CONTAINER, folder + COMPLETE)
         if complete is None:
             return []
@@ -78,7 +79,7 @@ class Reconciler:
     def _record_left_behind(self, row: ExportRow) -> None:
         """Jobs of this attempt that showed up only after another had won."""
         try:
-            jobs = self.source(row.id).find_by_token(row.request, job_token(row))
+            jobs = self.source(row.request.app).find_by_marker(row.request, job_marker(row))
         except MobexportError as error:
             _log.warning("export %s: cannot look for jobs left behind: %s", row.id, error.message)
             return

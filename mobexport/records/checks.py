@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from mobexport import ids
 from mobexport.export_types.model import Collected, ExportType, Field, FieldKind
 from mobexport.records import json_text, times
 from mobexport.records.json_text import NotJson, quote
 from mobexport.records.structs import file_fields, is_needed
 
-GUID: Final = re.compile(
-    "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}"
-)
+GUID: Final = re.compile(rf"{ids.GUID}|[0-9a-fA-F]{{32}}")
 MAX_TEXT: Final = 256 * 1024
 """Characters of a string that is read: an id, a name, a time."""
 _INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]{0,17})")

@@ -1,4 +1,4 @@
-"""Where a function of the app begins: its span, its ids in the logs."""
+"""The span of one call of a function, and its ids in the logs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9-]{1,120}")
 
 
 @contextmanager
-def entered(
+def function_span(
     name: str, given: Mapping[str, Any], *, carried: str | None = None, invocation: Any = None
 ) -> Iterator[None]:
     """Work of the function `name` for the ids in `given`, in the trace that was `carried` to it.
@@ -24,8 +24,8 @@ def entered(
     """
     set_up()
     ids = {key: given[key] for key in _IDS if _ID.fullmatch(str(given.get(key, "")))}
-    parent = tracing.nearer(_traceparent(invocation), carried)
-    with logs.about_these(ids), tracing.span(name, parent=parent, attributes=_attributes(ids)) as opened:
+    parent = tracing.choose_parent(_traceparent(invocation), carried)
+    with logs.log_context(ids), tracing.span(name, parent=parent, attributes=_attributes(ids)) as opened:
         yield
         # Also those that were noted on the way.
         opened.set_attributes(_attributes(logs.about()))

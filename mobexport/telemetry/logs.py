@@ -33,7 +33,7 @@ def get_logger(name: str) -> AppLogger:
 
 
 @contextmanager
-def about_these(ids: Mapping[str, str | int]) -> Iterator[None]:
+def log_context(ids: Mapping[str, str | int]) -> Iterator[None]:
     """What is logged in here, also by threads and tasks that are begun here, is about these ids."""
     token = _about.set({**about(), **ids})
     try:
@@ -43,7 +43,7 @@ def about_these(ids: Mapping[str, str | int]) -> Iterator[None]:
 
 
 def note(**ids: str | int) -> None:
-    """Adds ids that are known only now to those of the surrounding `about_these`."""
+    """Adds ids that are known only now to those of the surrounding `log_context`."""
     known = _about.get()
     if known is not None:
         known.update(ids)

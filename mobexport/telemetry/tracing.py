@@ -83,14 +83,14 @@ def within(parent: str | None) -> Iterator[None]:
         contexts.detach(token)
 
 
-def nearer(invocation: str | None, carried: str | None) -> str | None:
+def choose_parent(invocation: str | None, carried: str | None) -> str | None:
     """Which of the two a step belongs below: the host's own span of it, if that is of the carried trace."""
     if invocation and (not carried or invocation.split("-")[1:2] == carried.split("-")[1:2]):
         return invocation
     return carried
 
 
-def bare(url: str) -> str:
+def strip_secrets(url: str) -> str:
     """The URL without anything secret: no user, no query, no fragment."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

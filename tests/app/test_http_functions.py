@@ -9,17 +9,15 @@ import azure.functions as func
 import pytest
 from durable_client import CLIENT
 
-from mobexport import app as wiring
-from mobexport import config as config_module
-from mobexport import settings as settings_module
+from durable_app.http import read_json
 from mobexport.config import ExportsConfig
 from mobexport.contract import parse_list_options
 from mobexport.errors import RequestError
 from mobexport.pipeline.registry.states import State
 from mobexport.pipeline.requests.export_list import parse_list_query
+from mobexport.services import Services
 from mobexport.settings import read_settings
 from triggers import batches, export_tasks, exports
-from triggers.http import read_json
 
 LOCAL = {
     "DATA_STORAGE": "UseDevelopmentStorage=true",
@@ -27,7 +25,7 @@ LOCAL = {
     "EXPORT_API_AUTH": "none",
 }
 FUNCTIONS = {
-    built.get_function_name(): built.get_user_function()
+    built.get_function_name(): getattr(module, built.get_function_name())
     for module in (exports, batches, export_tasks)
     for built in (builder.build() for builder in module.blueprint.sdk._function_builders)
 }
@@ -37,24 +35,16 @@ BODIES = {
 }
 
 
-@pytest.fixture
-def broken(monkeypatch):
-    """An app whose storage client has a bug."""
+class Broken:
+    """A storage client with a bug."""
 
-    def bug() -> Any:
+    def __getattr__(self, name: str) -> Any:
         raise KeyError("https://a/c?sig=SECRET")
 
-    read = read_settings(LOCAL)
-    for module in (wiring, settings_module):
-        monkeypatch.setattr(module, "get_settings", lambda: read)
-    for module in (wiring, config_module):
-        monkeypatch.setattr(module, "get_config", ExportsConfig)
-    monkeypatch.setattr(wiring, "get_storage", bug)
-    for cached in (wiring.registry, wiring.export_tasks):
-        cached.cache_clear()
 
-
-def answer(name: str) -> func.HttpResponse:
+def answer(name: str, **settings: str) -> func.HttpResponse:
+    """What a function answers in an app whose storage client has a bug."""
+    services = Services(read_settings({**LOCAL, **settings}), ExportsConfig(), Broken())
     params = {"exportId": "e", "batchId": "b", "app": "a", "taskId": "t", "taskType": "events"}
     request = func.HttpRequest(
         "POST",
@@ -66,13 +56,13 @@ def answer(name: str) -> func.HttpResponse:
     )
     function = FUNCTIONS[name]
     if inspect.iscoroutinefunction(function):
-        return asyncio.run(function(req=request, client=CLIENT))
-    return function(req=request)
+        return asyncio.run(function(services, request, CLIENT))
+    return function(services, request)
 
 
-@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"health"}))
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_given_a_bug_when_a_function_is_called_then_a_500_with_a_body_and_no_secret(
-    broken, caplog, name: str
+    caplog, name: str
 ) -> None:
     found = answer(name)
     assert found.status_code == 500
@@ -80,6 +70,13 @@ def test_given_a_bug_when_a_function_is_called_then_a_500_with_a_body_and_no_sec
     assert "unexpected failure" in (body.get("detail") or body["error"]["message"])
     assert "SECRET" not in found.get_body().decode() + caplog.text
     assert "KeyError" in caplog.text
+
+
+@pytest.mark.parametrize("name", sorted(name for name in FUNCTIONS if "task" not in name))
+def test_given_an_app_that_only_serves_when_the_pipeline_is_called_then_503_naming_role(name: str) -> None:
+    found = answer(name, ROLE="export-api")
+    assert found.status_code == 503
+    assert "ROLE" in json.loads(found.get_body())["detail"]
 
 
 def test_given_a_body_in_chunks_when_read_then_the_caller_learns_what_the_host_does_to_it() -> None:

@@ -6,9 +6,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from mobexport import durable_names, storage
-from mobexport.pipeline.collect import collector as collecting
-from triggers import exported_file
+from mobexport import durable_names
 
 ROOT = Path(__file__).parent.parent.parent
 CODE = """
@@ -65,11 +63,3 @@ def test_given_the_app_when_indexed_then_whatever_has_a_durable_client_is_async(
     with_client = [f for f in _functions() if any(b["type"] == "durableClient" for b in f["bindings"])]
     assert len(with_client) >= 10
     assert [f["name"] for f in with_client if not f["async"]] == []
-
-
-def test_given_the_blob_trigger_when_compared_then_it_matches_what_collecting_writes() -> None:
-    container, _, rest = exported_file.PATH.partition("/")
-    assert container == storage.EXPORTS_CONTAINER
-    assert rest.rsplit("/", 1)[-1] == collecting.COMPLETE
-    assert collecting.parse_complete_name("exports/a/Event/an-id/3/_complete.json") == ("an-id", 3)
-    assert collecting.parse_complete_name("exports/a/Event/an-id/3/Event-1.json") is None

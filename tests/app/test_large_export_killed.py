@@ -13,9 +13,10 @@ from localdev.app import App
 from localdev.azurite import Azurite
 from localdev.processes import free_ports
 from mobexport.config import ExportsConfig
-from mobexport.export_api.tasks.export_tasks import ExportTasks
+from mobexport.services import Services
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
+from mobexport.wire import Outcome
 
 TASKS = (
     "/api/subscriptions/s/resourceGroups/r/providers/Microsoft.MobileEngagement/appcollections/a"
@@ -60,12 +61,13 @@ def storage(azurite: Azurite) -> DataStorage:
 @pytest.fixture(scope="module")
 def expected(azurite: Azurite, storage: DataStorage) -> bytes:
     """The file as the small path writes it, in this process."""
-    tasks = ExportTasks(read_settings(settings(azurite)), ExportsConfig(), storage)
+    services = Services(read_settings(settings(azurite)), ExportsConfig(), storage)
     storage.container("landing-small")
     url = storage.container_write_url("landing-small", timedelta(hours=1))
-    task = tasks.create("big", "events", {**DATES, "containerUrl": url})
-    assert tasks.plan("big", task.id)["slices"] == 0
-    tasks.finish("big", task.id, {"ok": tasks.write("big", task.id)})
+    task = services.export_tasks.create("big", "events", {**DATES, "containerUrl": url})
+    assert services.task_writer.plan(task.ref)["slices"] == 0
+    counts = services.task_writer.write_file(task.ref)
+    services.export_tasks.finish(task.ref, Outcome(counts))
     return storage.container("landing-small").download_blob(f"Event-{task.id}.json").readall()
 
 

@@ -13,26 +13,26 @@ from durable_client import CLIENT
 
 from localdev.app import App
 from localdev.processes import free_ports
-from mobexport import settings as settings_module
+from mobexport.config import ExportsConfig
+from mobexport.services import Services
 from mobexport.settings import read_settings
 from mobexport.standard_webhooks import sign
 from triggers import batches, exports
-from triggers.http import check_signed
+from triggers.apis import CHANGE_PIPELINE
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = b'{"exportType": "Tag"}'
 
 
-@pytest.fixture
-def secret(monkeypatch) -> None:
-    found = read_settings(
-        {
-            "DATA_STORAGE": "UseDevelopmentStorage=true",
-            "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
-            "REQUEST_SIGNING_SECRET": SECRET,
-        }
-    )
-    monkeypatch.setattr(settings_module, "get_settings", lambda: found)
+SETTINGS = read_settings(
+    {
+        "DATA_STORAGE": "UseDevelopmentStorage=true",
+        "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
+        "REQUEST_SIGNING_SECRET": SECRET,
+    }
+)
+# Storage is not touched by a call that is refused.
+SERVICES = Services(SETTINGS, ExportsConfig(), None)  # type: ignore[arg-type]
 
 
 def request(**headers: str) -> func.HttpRequest:
@@ -43,30 +43,27 @@ def request(**headers: str) -> func.HttpRequest:
 
 def answer(function: Any) -> tuple[int, dict[str, Any]]:
     """What an HTTP function answers to an unsigned call; its client leads nowhere."""
-    found = asyncio.run(function(req=request(), client=CLIENT))
+    found = asyncio.run(function(SERVICES, request(), CLIENT))
     return found.status_code, json.loads(found.get_body())
 
 
-def test_given_a_signed_call_when_checked_then_admitted(secret) -> None:
+def test_given_a_signed_call_when_checked_then_admitted() -> None:
     now = int(time.time())
     signed = {
         "webhook_id": "m",
         "webhook_timestamp": str(now),
         "webhook_signature": sign(SECRET, "m", now, BODY),
     }
-    check_signed(request(**signed))
+    CHANGE_PIPELINE.check(SERVICES, request(**signed))
 
 
 @pytest.mark.parametrize(
-    ("module", "name"),
-    [(exports, "request_export"), (exports, "cancel_export"), (batches, "request_batch")],
+    "function",
+    [exports.request_export, exports.cancel_export, batches.request_batch],
+    ids=lambda function: function.__name__,
 )
-def test_given_an_unsigned_call_when_made_then_401_before_anything_is_done(secret, module, name: str) -> None:
-    functions = {
-        built.get_function_name(): built.get_user_function()
-        for built in (builder.build() for builder in module.blueprint.sdk._function_builders)
-    }
-    status, problem = answer(functions[name])
+def test_given_an_unsigned_call_when_made_then_401_before_anything_is_done(function) -> None:
+    status, problem = answer(function)
     assert status == 401
     assert "signed" in problem["detail"]
 

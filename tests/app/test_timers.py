@@ -19,8 +19,8 @@ from mobexport import ids
 from mobexport.clock import stamp
 from mobexport.config import ExportsConfig
 from mobexport.contract import TaskState
-from mobexport.export_api.tasks.export_tasks import ExportTasks
 from mobexport.export_api.tasks.task_registry import TaskRegistry
+from mobexport.services import Services
 from mobexport.settings import read_settings
 from mobexport.storage import EXPORTS_TABLE, DataStorage
 from triggers.schedules import purge_history
@@ -138,7 +138,8 @@ def left_task(settings: dict[str, str], storage: DataStorage) -> str:
         "startDate": "2025-03-23",
         "endDate": "2025-03-23",
     }
-    return ExportTasks(read_settings(settings), config, storage).create("left", "events", body).id
+    services = Services(read_settings(settings), config, storage)
+    return services.export_tasks.create("left", "events", body).id
 
 
 def test_given_what_crashes_left_undone_when_reconciled_then_it_goes_on_to_its_end(

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from mobexport.config import ExportsConfig
-from mobexport.export_api.tasks.export_tasks import ExportTasks
+from mobexport.services import Services
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
 
@@ -27,7 +27,7 @@ def storage(azurite) -> DataStorage:
 
 
 @pytest.fixture
-def tasks(azurite, storage: DataStorage) -> ExportTasks:
+def services(azurite, storage: DataStorage) -> Services:
     settings = read_settings(
         {
             "DATA_STORAGE": azurite.connection_string,
@@ -35,7 +35,7 @@ def tasks(azurite, storage: DataStorage) -> ExportTasks:
             "EXPORT_API_AUTH": "none",
         }
     )
-    return ExportTasks(settings, ExportsConfig(), storage)
+    return Services(settings, ExportsConfig(), storage)
 
 
 @pytest.fixture

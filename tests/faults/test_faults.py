@@ -13,18 +13,16 @@ import duckdb
 import pytest
 from scripted_export_api import CUT, DOWN, GARBAGE, HTML, LOST, Fault, ScriptedExportApi
 
-from mobexport import app as wiring
 from mobexport import clock
 from mobexport import durable_names as names
+from mobexport.blob_paths import CURATED_CONTAINER, pointer_name
 from mobexport.config import Endpoint, ExportsConfig, Source
-from mobexport.pipeline import notify
-from mobexport.pipeline.collect.collector import Collector
 from mobexport.pipeline.jobs.export_api_client import ExportApiClient
 from mobexport.pipeline.jobs.poll_policy import PollPolicy
-from mobexport.pipeline.process.manifests import CURRENT, day_folder
-from mobexport.pipeline.registry.registry import Registry
+from mobexport.pipeline.messages import ProcessExport, RunExport
+from mobexport.services import Services
 from mobexport.settings import read_settings
-from mobexport.storage import CURATED_CONTAINER, DataStorage
+from mobexport.storage import DataStorage
 
 POLICY = PollPolicy(
     first=5,
@@ -107,37 +105,31 @@ CASES = {
 class Run:
     """One export against the scripted API."""
 
-    def __init__(self, virtual_app: type, storage: DataStorage, api: ScriptedExportApi, name: str) -> None:
+    def __init__(self, virtual_app: type, services: Services, api: ScriptedExportApi, name: str) -> None:
         self.app = virtual_app()
+        self.app.services = self.services = services
         self.h = self.app.h
-        self.storage = storage
-        self.registry = Registry(storage)
-        self.sent: list[dict[str, Any]] = []
+        self.storage = services.storage
+        self.registry = services.registry
         body = {"exportType": "Event", "app": name, "startDate": "2025-03-23", "endDate": "2025-03-23"}
-        self.row, _ = wiring.request_export(body)
+        self.row, _ = services.request_export(body)
         self.api = api
 
     def play(self) -> None:
         """The run to its end; then everything that may come again."""
         row = self.row
-        given = {
-            "version": 1,
-            "exportId": row.id,
-            "attempt": 1,
-            "policy": POLICY.to_json(),
-            "graceSeconds": 9,
-        }
+        given = RunExport(export_id=row.id, attempt=1, policy=POLICY, grace_seconds=9).to_json()
         for _ in range(2):
-            self.app.start(names.RUN_EXPORT, names.run_instance(row.id, 1), given)
+            self.app.start(names.RUN_EXPORT, names.run_instance(row.ref), given)
             self.h.run()
-            again = {"version": 1, "exportId": row.id, "attempt": 1}
-            self.app.start(names.PROCESS_EXPORT, names.process_instance(row.id, 1), again)
+            again = ProcessExport(export_id=row.id, attempt=1).to_json()
+            self.app.start(names.PROCESS_EXPORT, names.process_instance(row.ref), again)
             self.h.run()
 
     def curated(self) -> list[str]:
         """Names of the events that the day's pointer leads to."""
-        folder = day_folder(self.row, self.row.request.days[0])
-        pointer = self.storage.read_json(CURATED_CONTAINER, folder + CURRENT)
+        folder = self.row.day_folder(self.row.request.days[0])
+        pointer = self.storage.read_json(CURATED_CONTAINER, folder + pointer_name(None))
         found: list[str] = []
         for path in pointer["files"] if pointer else ():
             data = self.storage.container(CURATED_CONTAINER).download_blob(path).readall()
@@ -155,45 +147,39 @@ def _names(parquet: bytes) -> list[str]:
         return [name for (name,) in duckdb.sql(f"SELECT name FROM '{file}'").fetchall()]
 
 
-@pytest.fixture
-def wired(azurite, monkeypatch):
-    """The app's own wiring over Azurite; targets keep what they are sent."""
-    settings = read_settings(
-        {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
-    )
-    storage = DataStorage(settings)
-    monkeypatch.setattr(wiring, "get_settings", lambda: settings)
-    monkeypatch.setattr(wiring, "get_storage", lambda: storage)
-    registry = Registry(storage)
-    monkeypatch.setattr(wiring, "registry", lambda: registry)
-    return storage
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_given_a_fault_when_an_export_runs_then_the_right_end_nothing_lost_nothing_doubled(
-    wired, virtual_app, monkeypatch, name: str
+    azurite, virtual_app, monkeypatch, name: str
 ) -> None:
     case = CASES[name]
     app = "fault-" + "".join(char if char.isalnum() else "-" for char in name.lower())
     config = ExportsConfig.model_validate(
         {"apps": {app: {"notify": ["hook"]}}, "targets": {"hook": {"kind": "storage-queue"}}}
     )
-    monkeypatch.setattr(wiring, "get_config", lambda: config)
+    settings = read_settings(
+        {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+    )
+    sent: list[dict[str, Any]] = []
     with ScriptedExportApi() as api:
         api.files = FILES
         for option, value in case.api.items():
             setattr(api, option, value if isinstance(value, int) else type(value)(value))
         client = ExportApiClient(Endpoint(api.url, "", "EXPORT_API_SCOPE", Source()), timeout=(2, 1))
-        monkeypatch.setattr(wiring, "collector", lambda _: Collector(wiring.registry(), client, wired))
-        run = Run(virtual_app, wired, api, app)
+        services = Services(
+            settings,
+            config,
+            DataStorage(settings),
+            lambda _: client,
+            lambda target, event, storage: sent.append(dict(event)),
+        )
+        run = Run(virtual_app, services, api, app)
         start, real = run.h.now, datetime.now(UTC)
         # The app's clock goes with the virtual one, from the real moment on: a SAS must be valid now.
         monkeypatch.setattr(clock, "now", lambda: real + (run.h.now - start))
-        monkeypatch.setattr(notify, "send", lambda target, event, storage: run.sent.append(dict(event)))
         if case.during:
             case.during(api, run)
         run.play()
-        after = wiring.registry().get(run.row.id)
+        after = services.registry.get(run.row.id)
         assert (str(after.state), (after.error or {}).get("code")) == (case.state, case.code)
         if case.code == "Configuration":
             # It names the setting, and nobody asks again before it is changed.
@@ -203,19 +189,19 @@ def test_given_a_fault_when_an_export_runs_then_the_right_end_nothing_lost_nothi
         assert len(api.jobs) == case.jobs
         assert run.curated() == [f"e{number}" for number in case.records]
         event = "completed" if case.code is None else "failed"
-        assert [one["id"] for one in run.sent] == [f"{after.id}/1/{event}"]
+        assert [one["id"] for one in sent] == [f"{after.id}/1/{event}"]
         for instance in run.h.instances():
             assert run.h.status(instance).runtime_status == "Completed"
         _reconciled(run, case, after)
+        assert len(sent) == 1
 
 
 def _reconciled(run: Run, case: Case, before: Any) -> None:
     """What the reconcile timer finds an hour later: tasks left behind and late files, nothing to do twice."""
-    reconciler = wiring.reconciler()
-    reconciler.look(clock.now() + timedelta(hours=2))
-    after = wiring.registry().get(before.id)
+    run.services.reconciler.look(clock.now() + timedelta(hours=2))
+    after = run.registry.get(before.id)
     assert not after.open
     assert len(after.late_files) == case.late
     others = {job.id for job in run.api.jobs} - {after.job_id}
     assert others <= set(after.orphans) or after.manifest is None
-    assert (after.state, after.counts, len(run.sent)) == (before.state, before.counts, 1)
+    assert (after.state, after.counts) == (before.state, before.counts)

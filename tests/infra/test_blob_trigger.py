@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from bicep_compiler import ROOT
 
-from mobexport.pipeline.collect.collector import COMPLETE, parse_complete_name
-from triggers import exported_file
+from mobexport.blob_paths import COMPLETE, COMPLETE_PATTERN, parse_complete_path
+from mobexport.wire import AttemptRef
 
 Indexed = Callable[[str], list[dict[str, Any]]]
 
@@ -31,7 +31,7 @@ def test_given_an_environment_when_indexed_then_the_blob_trigger_has_its_source(
 ) -> None:
     ((name, binding),) = _blob_functions(indexed(environment))
     assert (name, binding["source"], binding["connection"]) == ("exported_file", source, "DATA_STORAGE")
-    assert binding["path"] == exported_file.PATH
+    assert binding["path"] == COMPLETE_PATTERN
 
 
 def test_given_the_subscription_when_evaluated_then_it_calls_the_function_that_is_indexed(
@@ -55,8 +55,8 @@ def test_given_the_filter_when_tried_then_it_passes_what_the_trigger_matches_and
     subscription: dict[str, Any],
 ) -> None:
     blob = "com.example.shop/Event/an-id/3/" + COMPLETE
-    assert parse_complete_name(f"exports/{blob}") == ("an-id", 3)
-    container, _, pattern = exported_file.PATH.partition("/")
+    assert parse_complete_path(f"exports/{blob}") == AttemptRef("an-id", 3)
+    container, _, pattern = COMPLETE_PATTERN.partition("/")
     assert re.fullmatch(re.sub(r"\{\w+\}", r"[^/]+", pattern), blob)
     assert _passes(subscription, container, blob)
     assert not _passes(subscription, container, "com.example.shop/Event/an-id/3/Event-1.json")

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from activities.collecting import FAILED_EXPORT, finish_export
-from mobexport import app
+from mobexport.pipeline.messages import EndStep
 from mobexport.pipeline.registry.states import State
+from mobexport.wire import Outcome
 
 ERROR = {"code": "Truncated", "kind": "data", "message": "cut off at https://x.example/c?sig=SECRET"}
 
@@ -25,17 +26,18 @@ ERROR = {"code": "Truncated", "kind": "data", "message": "cut off at https://x.e
     ],
 )
 def test_given_an_end_when_finished_then_failures_are_logged_without_what_is_secret(
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     state: State,
     error: dict[str, Any] | None,
     logged: bool,
 ) -> None:
-    row = SimpleNamespace(id="an-id", attempt=2, state=state, error=error, manifest=None, owed=())
-    monkeypatch.setattr(app, "finisher", lambda: SimpleNamespace(finish=lambda *_: row))
-    step = {"exportId": "an-id", "attempt": 2, "outcome": {}}
+    row = SimpleNamespace(
+        id="an-id", attempt=2, state=state, error=error, manifest=None, pending_deliveries=()
+    )
+    services = SimpleNamespace(finisher=SimpleNamespace(finish=lambda *_: row))
+    step = EndStep(export_id="an-id", attempt=2, outcome=Outcome()).to_json()
     with caplog.at_level(logging.INFO):
-        ended = asyncio.run(finish_export(step, SimpleNamespace()))
+        ended = asyncio.run(finish_export(services, step, SimpleNamespace()))
     assert ended["ok"]["state"] == str(state)
     lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     assert len(lines) == logged

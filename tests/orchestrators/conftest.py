@@ -13,20 +13,22 @@ import pytest
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
 from devhost.durable import determinism
-from mobexport import app as wiring
 from mobexport import clock
 from mobexport import durable_names as names
+from mobexport.blob_paths import EXPORTS_CONTAINER, conversion_path
 from mobexport.config import ExportsConfig
 from mobexport.errors import Conflict
-from mobexport.pipeline import notify
-from mobexport.pipeline.collect.collector import Collector, export_folder, landing_of
-from mobexport.pipeline.jobs.poll_policy import PollPolicy
+from mobexport.pipeline.jobs.export_api_client import ExportApiClient
+from mobexport.pipeline.jobs.export_jobs import landing_of
+from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress, Seen, decide
 from mobexport.pipeline.jobs.source import Job
+from mobexport.pipeline.messages import ProcessExport, RunExport
 from mobexport.pipeline.registry.export_request import ExportRequest
-from mobexport.pipeline.registry.registry import Registry
-from mobexport.pipeline.registry.states import State
+from mobexport.pipeline.registry.states import JobState, State
+from mobexport.services import Services
 from mobexport.settings import read_settings
-from mobexport.storage import EXPORTS_CONTAINER, EXPORTS_TABLE, RawBlob
+from mobexport.storage import EXPORTS_TABLE, RawBlob
+from mobexport.wire import AttemptRef
 
 POLICY = PollPolicy(first=5, most=300, queue_deadline=3600, run_deadline=7200, total_deadline=86_400)
 SHORT = PollPolicy(
@@ -38,7 +40,7 @@ SHORT = PollPolicy(
     polls_per_generation=4,
     max_errors=5,
 )
-STEP = {"exportId": "e", "attempt": 1}
+REF = AttemptRef("e", 1)
 
 
 def error(code: str, *, retryable: bool = False) -> dict[str, Any]:
@@ -49,7 +51,7 @@ class Pipeline:
     """What the activities would do, as a script: job states in turn, then the last for ever."""
 
     def __init__(self, virtual_app: type, **options: Any) -> None:
-        self.states: list[str] = ["Queued", "Running", "Collecting"]
+        self.states: list[str] = ["Queued", "Running", "Succeeded"]
         self.looks: list[dict[str, Any]] = [{"files": 2}]
         self.cancelled = False
         self.processed = False
@@ -78,11 +80,11 @@ class Pipeline:
     def _plan_export_task(self, _: Any) -> Any:
         return {"ok": {"files": 1, "bytes": 9, "slices": 0, "buckets": 0, "lanes": 4}}
 
-    def _check_export_job(self, _: Any) -> Any:
-        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
-        return {
-            "ok": {"state": state, "error": "no reason" if state == "Failed" else None, "retryAfter": None}
-        }
+    def _check_export_job(self, step: Any) -> Any:
+        state = JobState(self.states.pop(0) if len(self.states) > 1 else self.states[0])
+        seen = Seen(state, "no reason" if state is JobState.FAILED else None)
+        progress = PollProgress.from_json(step["progress"])
+        return {"ok": decide(PollPolicy(**step["policy"]), progress, seen, "e", self.h.now).to_json()}
 
     def _collect_files(self, _: Any) -> Any:
         found = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
@@ -91,7 +93,8 @@ class Pipeline:
         return {"ok": found}
 
     def start_processing(self) -> None:
-        self.app.start(names.PROCESS_EXPORT, names.process_instance("e", 1), {"version": 1, **STEP})
+        message = ProcessExport(export_id="e", attempt=1)
+        self.app.start(names.PROCESS_EXPORT, names.process_instance(REF), message.to_json())
 
     def _begin_processing(self, _: Any) -> Any:
         return {"ok": {"done": self.processed, "files": 2}}
@@ -100,7 +103,7 @@ class Pipeline:
         self.processing_error = step["outcome"].get("error")
         self.processed = self.processing_error is None
         with suppress(Exception):  # a hint, as in the activity: a run that has ended needs none
-            self.h.raise_event(names.run_instance("e", 1), names.PROCESSED, None)
+            self.h.raise_event(names.run_instance(REF), names.PROCESSED, None)
         return {"ok": {}}
 
     def _ensure_processing_started(self, _: Any) -> Any:
@@ -119,13 +122,13 @@ class Pipeline:
 
     def start(self) -> str:
         """Starts the run; its instance id."""
-        run = {"version": 1, **STEP, "policy": self.policy.to_json(), "graceSeconds": 60}
-        return self.h.start(names.RUN_EXPORT, run, names.run_instance("e", 1))
+        run = RunExport(export_id="e", attempt=1, policy=self.policy, grace_seconds=60)
+        return self.h.start(names.RUN_EXPORT, run.to_json(), names.run_instance(REF))
 
     def cancel(self) -> None:
         """What the HTTP function does: the flag first, then the hints."""
         self.cancelled = True
-        for instance in (names.run_instance("e", 1), names.poll_instance("e", 1)):
+        for instance in (names.run_instance(REF), names.poll_instance(REF)):
             # A hint: whoever is not there, or has ended, needs none.
             with suppress(Exception):
                 self.h.raise_event(instance, names.CANCEL, None)
@@ -246,9 +249,11 @@ class MemoryStorage:
 class MemoryApi:
     """A job source in memory: the script says what a job shows, poll by poll, and which calls fail."""
 
+    states = ExportApiClient.states
+
     def __init__(self, storage: MemoryStorage) -> None:
         self.jobs: dict[str, Job] = {}
-        self.states = ["Queued", "Started", "Succeeded"]
+        self.script = ["Queued", "Started", "Succeeded"]
         self.files = {"Event-1.json": b"[]"}
         self.failures: list[Exception | None] = []
         self.lose_create = False
@@ -265,15 +270,15 @@ class MemoryApi:
 
     def status(self, request: ExportRequest, job_id: str) -> Job:
         self._fail()
-        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        state = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         landing = landing_of(self.jobs[job_id])
         if state == "Succeeded" and landing in self._storage.containers:
             self._storage.containers[landing] |= self.files
         return replace(self.jobs[job_id], state=state)
 
-    def find_by_token(self, request: ExportRequest, token: str) -> list[Job]:
+    def find_by_marker(self, request: ExportRequest, marker: str) -> list[Job]:
         self._fail()
-        return [job for job in self.jobs.values() if job.description.startswith(token)]
+        return [job for job in self.jobs.values() if job.description.startswith(marker)]
 
     def _fail(self) -> None:
         if self.failures and (failure := self.failures.pop(0)) is not None:
@@ -287,20 +292,27 @@ class MemoryApp:
     def __init__(self, virtual_app: type, **options: Any) -> None:
         self.storage = MemoryStorage()
         self.api = MemoryApi(self.storage)
-        self.registry = Registry(self.storage)
         self.sent: list[dict[str, Any]] = []
         self.answers: list[Exception | None] = []
         self.app = virtual_app(**options)
+        settings = read_settings(
+            {"DATA_STORAGE": "UseDevelopmentStorage=true", "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+        )
+        targets = {name: {"kind": "storage-queue"} for name in ("hook", "queue")}
+        config = ExportsConfig.model_validate({"targets": targets})
+        self.services = Services(settings, config, self.storage, lambda _: self.api, self._send)
+        self.app.services = self.services
+        self.registry = self.services.registry
         self.app.overrides[names.CONVERT_FILE] = self._convert
         self.h = self.app.h
         day = date(2025, 3, 23)
         request = ExportRequest("shop", "Event", (day, day), None, ("hook", "queue"), False, self.h.now)
-        with self.wired():
+        with self.in_virtual_time():
             self.row, _ = self.registry.request(request, rerun=False)
         self.cancel_answer: str | None = None
 
     def _convert(self, step: Any) -> Any:
-        row = self.registry.attempt(step["exportId"], step["attempt"])
+        row = self.registry.attempt(AttemptRef(step["exportId"], step["attempt"]))
         done = {
             "records": 3,
             "rows": 2,
@@ -310,7 +322,7 @@ class MemoryApp:
             "outputs": [],
             "rejects": None,
         }
-        name = f"{export_folder(row)}_converted/{step['index']}.json"
+        name = conversion_path(row.folder, step["index"])
         self.storage.write_json(EXPORTS_CONTAINER, name, {**done, "input": {}})
         return {"ok": {}}
 
@@ -321,16 +333,15 @@ class MemoryApp:
 
     def start(self) -> None:
         """What the HTTP function does after it made the row."""
-        run = {"version": 1, "exportId": self.row.id, "attempt": 1, "policy": SHORT.to_json()}
-        run["graceSeconds"] = 9
-        self.app.start(names.RUN_EXPORT, names.run_instance(self.row.id, 1), run)
+        run = RunExport(export_id=self.row.id, attempt=1, policy=SHORT, grace_seconds=9)
+        self.app.start(names.RUN_EXPORT, names.run_instance(self.row.ref), run.to_json())
 
     def blob_event(self) -> None:
         """What the blob trigger does, for an event that may come at any time."""
         found = self.registry.get(self.row.id)
         if found.manifest is None and found.processing_error is None and not found.state.terminal:
-            given = {"version": 1, "exportId": found.id, "attempt": 1}
-            self.app.start(names.PROCESS_EXPORT, names.process_instance(found.id, 1), given)
+            given = ProcessExport(export_id=found.id, attempt=1).to_json()
+            self.app.start(names.PROCESS_EXPORT, names.process_instance(found.ref), given)
 
     def cancel(self) -> None:
         """What the HTTP function does; keeps its answer."""
@@ -340,7 +351,7 @@ class MemoryApp:
         except Conflict:
             self.cancel_answer = "too late"
             return
-        for instance in (names.run_instance(self.row.id, 1), names.poll_instance(self.row.id, 1)):
+        for instance in (names.run_instance(self.row.ref), names.poll_instance(self.row.ref)):
             with suppress(Exception):
                 self.h.raise_event(instance, names.CANCEL, None)
 
@@ -350,20 +361,9 @@ class MemoryApp:
         return [State(entity["state"]) for entity in self.storage.table(EXPORTS_TABLE).written]
 
     @contextmanager
-    def wired(self) -> Iterator["MemoryApp"]:
-        """The app's own wiring, with the doubles in the places of account, API and targets."""
-        settings = read_settings(
-            {"DATA_STORAGE": "UseDevelopmentStorage=true", "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
-        )
-        targets = {name: {"kind": "storage-queue"} for name in ("hook", "queue")}
-        config = ExportsConfig.model_validate({"targets": targets})
+    def in_virtual_time(self) -> Iterator["MemoryApp"]:
+        """The app's clock goes with the harness's."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(wiring, "get_storage", lambda: self.storage)
-            patch.setattr(wiring, "get_settings", lambda: settings)
-            patch.setattr(wiring, "get_config", lambda: config)
-            patch.setattr(wiring, "registry", lambda: self.registry)
-            patch.setattr(wiring, "collector", lambda _: Collector(self.registry, self.api, self.storage))
-            patch.setattr(notify, "send", self._send)
             patch.setattr(clock, "now", lambda: self.h.now)
             # Replays of earlier prefixes have tests of their own; here they would take most of the time.
             patch.setattr(determinism, "PREFIXES", 2)

@@ -34,7 +34,7 @@ FILES = st.sampled_from([{}, {"Event-1.json": b"[]"}, {"Event-1.json": b"[]", "E
 def run(memory_app, data, *, cancel: bool):
     """One attempt with everything drawn; the app as it ended."""
     app = memory_app(early_timers=data.draw(st.sampled_from([0.0, 1.0]), "early"))
-    app.api.states = data.draw(JOB, "job")
+    app.api.script = data.draw(JOB, "job")
     app.api.files = data.draw(FILES, "files")
     app.api.failures = data.draw(st.lists(FAILURES, max_size=6), "failures")
     app.api.lose_create = data.draw(st.booleans(), "lose create")
@@ -42,7 +42,7 @@ def run(memory_app, data, *, cancel: bool):
     crashes = data.draw(st.sets(st.integers(0, 12), max_size=3), "crashes")
     count = iter(range(10**6))
     app.app.crashed = lambda name: next(count) in crashes
-    with app.wired():
+    with app.in_virtual_time():
         if cancel:
             _cancel_at(app, data)
         for seconds in data.draw(st.lists(st.floats(0, 60), max_size=2), "blob events"):
@@ -79,7 +79,7 @@ def check(app) -> State:
     for instance in app.h.instances():
         assert app.h.status(instance).runtime_status == "Completed", instance
     delivered = {name for name, delivery in row.deliveries.items() if delivery["state"] == "Delivered"}
-    assert not row.owed
+    assert not row.pending_deliveries
     assert len(app.sent) == len(delivered)
     assert len({event["id"] for event in app.sent}) <= 1
     assert set(row.deliveries) == ({"1/hook", "1/queue"} if row.state.event else set())
@@ -127,10 +127,10 @@ def test_given_a_cancel_at_any_interleaving_when_accepted_then_never_lost(memory
     [
         ({}, State.SUCCEEDED),
         ({"files": {}}, State.EMPTY),
-        ({"states": ["Queued", "Failed"]}, State.FAILED),
-        ({"states": ["Paused"]}, State.FAILED),
-        ({"states": ["Queued"]}, State.TIMED_OUT),
-        ({"states": ["Started"]}, State.TIMED_OUT),
+        ({"script": ["Queued", "Failed"]}, State.FAILED),
+        ({"script": ["Paused"]}, State.FAILED),
+        ({"script": ["Queued"]}, State.TIMED_OUT),
+        ({"script": ["Started"]}, State.TIMED_OUT),
         ({"failures": [ConfigError("EXPORT_API_SCOPE: wrong")]}, State.FAILED),
     ],
 )
@@ -140,7 +140,7 @@ def test_given_a_script_when_run_then_its_end_and_one_event_for_each_target(
     app = memory_app()
     for name, value in script.items():
         setattr(app.api, name, value)
-    with app.wired():
+    with app.in_virtual_time():
         app.start()
         app.h.run()
     assert check(app) is state
@@ -153,7 +153,7 @@ def test_given_an_accepted_cancel_at_every_single_operation_when_run_then_never_
         app = memory_app()
         seen = iter(range(10**9))
         app.storage.told = lambda at=at, app=app, seen=seen: app.cancel() if next(seen) == at else None
-        with app.wired():
+        with app.in_virtual_time():
             app.start()
             app.h.run()
         state = check(app)
@@ -169,10 +169,10 @@ def test_given_an_accepted_cancel_at_every_single_operation_when_run_then_never_
 
 def test_given_a_lost_run_when_started_again_then_it_goes_on_where_it_was(memory_app) -> None:
     app = memory_app()
-    with app.wired():
+    with app.in_virtual_time():
         app.start()
         app.h.run(until=app.h.now.replace(second=7))
-        app.h.terminate(names.run_instance(app.row.id, 1))
+        app.h.terminate(names.run_instance(app.row.ref))
         app.h.run(until=app.h.now)
         app.start()
         app.h.run()

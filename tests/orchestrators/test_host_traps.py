@@ -10,18 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from durable_app.calls import reason, step_failed
 from mobexport import durable_names as names
 from mobexport.errors import Rejected
 from mobexport.pipeline.jobs.export_api_client import _seconds
 from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress, delay
-from mobexport.pipeline.registry.states import State
-from mobexport.retry_policy import MUST_HAPPEN, STEP, next_delay
+from mobexport.pipeline.registry.states import JobState, State
+from mobexport.retry_policy import STEP, UNTIL_DONE, next_delay
 from mobexport.settings import Settings
+from mobexport.wire import AttemptRef, Failure
 from orchestrators.deliver_notification import DELIVERY
-from orchestrators.steps import reason, step_failed
 
 # `maximumShortTimerDuration`: a longer timer becomes several, which a race cannot cancel as one.
 SHORT_TIMER = timedelta(days=6)
+REF = AttemptRef("e", 1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -49,10 +51,10 @@ def test_given_a_retry_after_when_read_then_as_seconds(text: str, seconds: float
 def test_given_the_longest_waits_there_are_when_made_timers_then_all_are_short_ones() -> None:
     most = longest("poll_max_seconds")
     policy = PollPolicy(first=most, most=most, queue_deadline=9e5, run_deadline=9e5, total_deadline=9e5)
-    progress = PollProgress(99, 0, START, State.QUEUED, START)
-    throttled = {"retryable": True, "retryAfter": _seconds("1e99")}
+    progress = PollProgress(99, 0, START, JobState.QUEUED, START)
+    throttled = Failure("Throttled", "remote", "x", retryable=True, retry_after=_seconds("1e99"))
     waits = [delay(policy, progress, token, _seconds("1e99"), START) for token in "abcdefgh"]
-    waits += [next_delay(one, 9, "t", throttled) or 0 for one in (STEP, MUST_HAPPEN, DELIVERY)]
+    waits += [next_delay(one, 9, "t", throttled) or 0 for one in (STEP, UNTIL_DONE, DELIVERY)]
     waits += [longest("trigger_grace_seconds") * 1.2]
     assert max(waits) >= 86_400
     assert timedelta(seconds=max(waits)) < SHORT_TIMER
@@ -96,13 +98,13 @@ def test_given_a_failure_as_the_host_words_it_when_kept_then_its_first_line_alon
     text: str, first: str
 ) -> None:
     assert reason(Exception(text)) == first
-    assert step_failed(Exception(text))["error"]["retryable"]
+    assert step_failed(Exception(text)).failure.retryable
 
 
 def test_given_a_poll_that_dies_as_an_instance_when_run_then_the_attempt_ends_and_says_so(pipeline) -> None:
     run = pipeline.start()
     pipeline.states = ["Queued"]
-    pipeline.h.schedule(9, lambda: pipeline.h.terminate(names.poll_instance("e", 1), "by hand"))
+    pipeline.h.schedule(9, lambda: pipeline.h.terminate(names.poll_instance(REF), "by hand"))
     pipeline.h.run()
     assert pipeline.h.status(run).runtime_status == "Completed"
     (ended,) = pipeline.ends
@@ -114,8 +116,8 @@ def test_given_an_instance_that_is_suspended_when_hints_come_then_it_goes_on_alo
     memory_app,
 ) -> None:
     app = memory_app()
-    process = names.process_instance(app.row.id, 1)
-    with app.wired():
+    process = names.process_instance(app.row.ref)
+    with app.in_virtual_time():
         app.blob_event()
         app.h.suspend(process, "an operator looks")
         app.start()
@@ -132,7 +134,7 @@ def test_given_large_texts_from_outside_when_run_then_nothing_large_is_on_the_wi
     app = memory_app()
     app.api.failures = [Rejected("x" * 100_000)]
     app.answers = [Rejected("y" * 100_000)] * 9
-    with app.wired():
+    with app.in_virtual_time():
         app.start()
         app.h.run()
     assert app.registry.get(app.row.id).state is State.FAILED

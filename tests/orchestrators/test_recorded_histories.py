@@ -16,6 +16,8 @@ import pytest
 from devhost.durable.history import Kind
 from mobexport import durable_names as names
 from mobexport.errors import Transient
+from mobexport.export_api.messages import ServeExportTask
+from mobexport.pipeline.messages import RunBatch
 from orchestrators.deliver_notification import deliver_notification
 from orchestrators.poll_export_job import poll_export_job
 from orchestrators.process_export import process_export
@@ -117,13 +119,13 @@ def scenarios(make_pipeline, memory_app, virtual_app):
 
         return play
 
-    def whole(cancel: float | None = None, **script):
+    def whole(cancel: float | None = None, **options):
         def play() -> None:
             app = memory_app()
-            for name, value in script.items():
+            for name, value in options.items():
                 setattr(app.api, name, value)
             app.answers = [Transient("down")] * 3
-            with app.wired():
+            with app.in_virtual_time():
                 if cancel is not None:
                     app.h.schedule(cancel, app.cancel)
                 app.start()
@@ -137,7 +139,7 @@ def scenarios(make_pipeline, memory_app, virtual_app):
         app.overrides[names.ADVANCE_BATCH] = lambda _: {
             "ok": {"ended": next(answers), "moved": False, "counts": {}}
         }
-        app.start(names.RUN_BATCH, "batch-b", {"version": 1, "batchId": "b", "idle": 0})
+        app.start(names.RUN_BATCH, "batch-b", RunBatch(batch_id="b").to_json())
         app.h.run()
 
     def serve(slices: int):
@@ -147,7 +149,7 @@ def scenarios(make_pipeline, memory_app, virtual_app):
                 app.overrides[name] = lambda _: {"ok": {"state": "Succeeded"}}
             plan = {"files": 1, "bytes": 9, "slices": slices, "buckets": slices, "lanes": 2}
             app.overrides[names.PLAN_EXPORT_TASK] = lambda _: {"ok": plan}
-            app.start(names.SERVE_EXPORT_TASK, "task-t", {"version": 1, "app": "a", "taskId": "t"})
+            app.start(names.SERVE_EXPORT_TASK, "task-t", ServeExportTask(app="a", task_id="t").to_json())
             app.h.run()
 
         return play
@@ -155,10 +157,10 @@ def scenarios(make_pipeline, memory_app, virtual_app):
     return {
         "succeeds": whole(),
         "is-cancelled": whole(cancel=9.0),
-        "fails": whole(states=["Queued", "Failed"]),
-        "is-continued-as-new": whole(states=["Queued", *["Started"] * 5, "Succeeded"]),
+        "fails": whole(script=["Queued", "Failed"]),
+        "is-continued-as-new": whole(script=["Queued", *["Started"] * 5, "Succeeded"]),
         "is-throttled": whole(failures=[None, None, Transient("x", retry_after=90)]),
-        "times-out": whole(states=["Queued"]),
+        "times-out": whole(script=["Queued"]),
         "is-empty-for-a-while": pipeline(looks=[{"none": True}, {"pending": 1}, {"files": 1}]),
         "has-no-trigger": pipeline(trigger=False),
         "batch": batch,

@@ -8,6 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobexport import durable_names as names
+from mobexport.wire import AttemptRef
+
+REF = AttemptRef("e", 1)
 
 
 def end(pipeline) -> dict:
@@ -23,7 +26,7 @@ def end(pipeline) -> dict:
 def test_given_a_job_that_succeeds_when_run_then_processed_once(pipeline) -> None:
     assert end(pipeline)["state"] == "Succeeded"
     assert len(pipeline.called(names.CONVERT_FILE)) == 2
-    assert pipeline.h.status(names.process_instance("e", 1)).runtime_status == "Completed"
+    assert pipeline.h.status(names.process_instance(REF)).runtime_status == "Completed"
 
 
 def test_given_timers_that_fire_early_when_run_then_the_same_end(make_pipeline) -> None:
@@ -67,11 +70,11 @@ def test_given_a_job_that_never_starts_when_run_then_timed_out_after_the_deadlin
 
 
 def test_given_a_long_job_when_polled_then_it_continues_as_new_and_its_history_stays_small(pipeline) -> None:
-    pipeline.states = ["Running"] * 23 + ["Collecting"]
+    pipeline.states = ["Running"] * 23 + ["Succeeded"]
     pipeline.policy = replace(pipeline.policy, polls_per_generation=5)
     assert end(pipeline)["state"] == "Succeeded"
     assert len(pipeline.called(names.CHECK_EXPORT_JOB)) == 24
-    assert len(pipeline.h.history(names.poll_instance("e", 1))) < 8 * 5 + 8
+    assert len(pipeline.h.history(names.poll_instance(REF))) < 8 * 5 + 8
 
 
 @pytest.mark.parametrize("failure", ["answer", "raise"])
@@ -90,14 +93,9 @@ def test_given_an_api_that_is_down_when_created_then_retried_by_timers_then_fail
 
 
 def test_given_an_api_that_comes_back_when_polled_then_succeeded(pipeline) -> None:
-    answers = [{"error": {"code": "Transient", "kind": "remote", "message": "x", "retryable": True}}] * 5
-
-    def check(step):
-        return (
-            answers.pop(0) if answers else {"ok": {"state": "Collecting", "error": None, "retryAfter": None}}
-        )
-
-    pipeline.overrides[names.CHECK_EXPORT_JOB] = check
+    down = [{"error": {"code": "StepFailed", "kind": "bug", "message": "x", "retryable": True}}] * 5
+    check = pipeline.overrides[names.CHECK_EXPORT_JOB]
+    pipeline.overrides[names.CHECK_EXPORT_JOB] = lambda step: down.pop() if down else check(step)
     assert end(pipeline)["state"] == "Succeeded"
 
 
@@ -127,10 +125,10 @@ def test_given_a_dead_webhook_when_delivered_then_tried_for_hours_then_given_up(
     began = pipeline.h.now
     given = {"version": 1, "exportId": "e", "attempt": 1, "target": "t"}
     # Its own id: the jitter depends on it.
-    pipeline.h.start(names.DELIVER_NOTIFICATION, given, names.notify_instance("e", 1, "t"))
+    pipeline.h.start(names.DELIVER_NOTIFICATION, given, names.notify_instance(REF, "t"))
     pipeline.h.run()
     tries = pipeline.called(names.SEND_NOTIFICATION)
-    assert [(step["tried"], step["of"]) for step in tries] == [(number, 15) for number in range(15)]
+    assert [(step["tried"], step["attempts"]) for step in tries] == [(number, 15) for number in range(15)]
     assert timedelta(hours=4.4) < pipeline.h.now - began < timedelta(hours=6.6)
 
 

@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 
 from mobexport import durable_names as names
+from mobexport.export_api.messages import RunTaskLane
 
 
 def serve(pipeline) -> list:
@@ -101,8 +102,8 @@ def test_given_a_slice_whose_worker_dies_when_served_then_it_alone_is_tried_agai
 def test_given_a_lane_of_many_steps_when_it_runs_then_all_of_them_and_a_short_history(pipeline) -> None:
     done: list[int] = []
     pipeline.overrides[names.PARTITION_SLICE] = lambda given: done.append(given["number"]) or {"ok": {}}
-    lane = {"activity": names.PARTITION_SLICE, "step": {}, "next": 1, "stride": 3, "end": 200}
-    pipeline.h.start(names.RUN_TASK_LANE, {"version": 1, **lane}, "lane")
+    lane = RunTaskLane(app="a", task_id="t", activity=names.PARTITION_SLICE, next=1, stride=3, end=200)
+    pipeline.h.start(names.RUN_TASK_LANE, lane.to_json(), "lane")
     pipeline.h.run()
     assert done == list(range(1, 200, 3))
     assert pipeline.h.status("lane").output == {"ok": {}}

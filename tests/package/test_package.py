@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent.parent
 DEPLOYED = {
     "LICENSE",
     "activities",
-    "durable.py",
+    "durable_app",
     "exports.toml",
     "function_app.py",
     "host.json",

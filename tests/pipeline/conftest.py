@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from mobexport.pipeline.jobs.export_api_client import ExportApiClient
 from mobexport.pipeline.jobs.source import Job
 from mobexport.pipeline.registry.export_request import ExportRequest
 from mobexport.pipeline.registry.registry import Registry
@@ -50,6 +51,8 @@ def make_request(request: pytest.FixtureRequest) -> Callable[..., ExportRequest]
 class ScriptedSource:
     """An Export API in memory: tasks by id, and what was asked of it."""
 
+    states = ExportApiClient.states
+
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
         self.urls: dict[str, str] = {}
@@ -70,8 +73,8 @@ class ScriptedSource:
         self.calls.append("status")
         return self.jobs[job_id]
 
-    def find_by_token(self, request: ExportRequest, token: str) -> list[Job]:
-        return [job for job in self.jobs.values() if job.description.startswith(token)]
+    def find_by_marker(self, request: ExportRequest, marker: str) -> list[Job]:
+        return [job for job in self.jobs.values() if job.description.startswith(marker)]
 
 
 @pytest.fixture

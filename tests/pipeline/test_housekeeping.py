@@ -5,17 +5,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mobexport.blob_paths import COMPLETE, CURATED_CONTAINER, EXPORTS_CONTAINER, pointer_name
 from mobexport.clock import stamp
 from mobexport.errors import Transient
-from mobexport.pipeline.collect.collector import COMPLETE, Collector, export_folder, job_token, landing_of
 from mobexport.pipeline.finishing import Finisher
-from mobexport.pipeline.process.manifests import CURRENT, day_folder
+from mobexport.pipeline.jobs.export_jobs import ExportJobs, job_marker, landing_of
 from mobexport.pipeline.process.processor import Processor
 from mobexport.pipeline.purging import Purger
-from mobexport.pipeline.reconciling import QUIET, Reconciler
+from mobexport.pipeline.reconciling import STALLED, Reconciler
 from mobexport.pipeline.registry.states import State
 from mobexport.settings import read_settings
-from mobexport.storage import CURATED_CONTAINER, EXPORTS_CONTAINER
 
 LATER = timedelta(hours=2)
 
@@ -37,10 +36,10 @@ def reconciler(registry, storage, source, settings) -> Reconciler:
 def ended(registry, storage, source, make_request):
     """An export that succeeded with one file; its landing container is still there."""
     row, _ = registry.request(make_request(), rerun=False)
-    Collector(registry, source, storage).create_job(row.id, 1, 3600)
+    ExportJobs(registry, lambda _: source, storage).create(row.ref, 3600)
     row = registry.get(row.id)
     storage.container(row.landing, create=False).upload_blob("Event-1.json", b"[]")
-    folder = export_folder(row)
+    folder = row.folder
     complete = {"version": 1, "files": [{"name": f"{folder}Event-1.json", "etag": "x", "size": 2}]}
     storage.write_json(EXPORTS_CONTAINER, folder + COMPLETE, complete)
     return registry.amend(
@@ -58,15 +57,15 @@ def test_given_a_quiet_attempt_when_reconciled_then_it_is_to_go_on_a_lively_one_
     row, _ = registry.request(make_request(), rerun=False)
     now = datetime.now(UTC)
     assert mine(reconciler.look(now)[0], row) == []
-    assert mine(reconciler.look(now + QUIET + timedelta(minutes=1))[0], row) == [row.id]
+    assert mine(reconciler.look(now + STALLED + timedelta(minutes=1))[0], row) == [row.id]
 
 
 def test_given_an_owed_notification_when_reconciled_then_it_is_to_be_made(
     reconciler, registry, ended
 ) -> None:
-    registry.record_delivery(ended.id, 1, "hook", {"event": "completed", "state": "Retrying"})
+    registry.record_delivery(ended.ref, "hook", {"event": "completed", "state": "Retrying"})
     assert mine(reconciler.look(datetime.now(UTC))[1], ended) == [ended.id]
-    registry.record_delivery(ended.id, 1, "hook", {"event": "completed", "state": "Delivered"})
+    registry.record_delivery(ended.ref, "hook", {"event": "completed", "state": "Delivered"})
     assert mine(reconciler.look(datetime.now(UTC))[1], ended) == []
 
 
@@ -94,7 +93,7 @@ def test_given_a_file_that_came_late_when_reconciled_then_reported_and_kept(
 def test_given_a_task_that_showed_up_late_when_reconciled_then_recorded_and_its_container_deleted(
     reconciler, registry, storage, source, ended
 ) -> None:
-    other = Collector(registry, source, storage)._create(ended, job_token(ended), 3600)
+    other = ExportJobs(registry, lambda _: source, storage)._create(ended, source, job_marker(ended), 3600)
     reconciler.look(datetime.now(UTC) + LATER)
     assert registry.get(ended.id).orphans == (other.id,)
     assert not storage.container(landing_of(other), create=False).exists()
@@ -106,7 +105,7 @@ def test_given_an_api_that_is_down_when_reconciled_then_the_container_goes_all_t
     def down(*_):
         raise Transient("down")
 
-    source.find_by_token = down
+    source.find_by_marker = down
     reconciler.look(datetime.now(UTC) + LATER)
     assert not registry.get(ended.id).open
 
@@ -137,13 +136,13 @@ def test_given_files_in_curated_when_purged_then_only_old_ones_that_nothing_name
     purger, registry, storage, make_request
 ) -> None:
     running, _ = registry.request(make_request(), rerun=False)
-    folder = day_folder(running, running.request.days[0])
+    folder = running.day_folder(running.request.days[0])
     named, superseded = f"{folder}a-1-0.parquet", f"{folder}a-0-0.parquet"
     written, pushed = f"{folder}{running.id}-1-0.parquet", f"{folder}p-1-0.parquet"
     curated = storage.container(CURATED_CONTAINER)
     for name in (named, superseded, written, pushed):
         curated.upload_blob(name, b"x")
-    storage.write_json(CURATED_CONTAINER, folder + CURRENT, {"files": [named]})
+    storage.write_json(CURATED_CONTAINER, folder + pointer_name(None), {"files": [named]})
     storage.write_json(CURATED_CONTAINER, f"{folder}_current-Poll.json", {"files": [pushed]})
 
     def left() -> set[str]:

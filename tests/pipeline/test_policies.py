@@ -1,5 +1,6 @@
 """The pure decisions: retries, polling, states, requests."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -8,17 +9,19 @@ from hypothesis import strategies as st
 
 from mobexport.config import ExportsConfig
 from mobexport.errors import RequestError
-from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress, delay, observe
+from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress, Seen, decide, delay
 from mobexport.pipeline.registry.export_request import ExportRequest
-from mobexport.pipeline.registry.states import JOB_STATES, TABLE, State, can_move, end_state
+from mobexport.pipeline.registry.states import STATE_OF_JOB, TABLE, JobState, State, can_move, end_state
 from mobexport.pipeline.requests.request_parsing import parse_request
 from mobexport.redact import redact
 from mobexport.retry_policy import RetryPolicy, next_delay
 from mobexport.settings import read_settings
+from mobexport.wire import Failure
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 POLICY = PollPolicy(first=5, most=300, queue_deadline=3600, run_deadline=7200, total_deadline=10_000)
-BEGAN = PollProgress(polls=0, errors=0, began=NOW, state=State.QUEUED, since=NOW)
+BEGAN = PollProgress(polls=0, errors=0, began=NOW, state=JobState.QUEUED, since=NOW)
+DOWN = Failure("Transient", "remote", "down", retryable=True)
 SETTINGS = read_settings(
     {"DATA_STORAGE": "UseDevelopmentStorage=true", "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
 )
@@ -33,31 +36,31 @@ CONFIG = ExportsConfig.model_validate(
 @given(st.integers(1, 10_000), st.text(max_size=20))
 def test_given_any_try_when_delayed_then_bounded_and_the_same_in_a_replay(tried: int, token: str) -> None:
     policy = RetryPolicy(first=2, most=60, attempts=10_001)
-    first = next_delay(policy, tried, token, {"retryable": True})
-    assert first == next_delay(policy, tried, token, {"retryable": True})
+    first = next_delay(policy, tried, token, DOWN)
+    assert first == next_delay(policy, tried, token, DOWN)
     assert first is not None
     assert 2 * 0.8 <= first <= 60 * 1.2
 
 
 def test_given_retry_after_when_delayed_then_not_before() -> None:
     policy = RetryPolicy(first=2, most=60, attempts=3)
-    assert next_delay(policy, 1, "t", {"retryable": True, "retryAfter": 500}) == 500
-    assert next_delay(policy, 3, "t", {"retryable": True}) is None
-    assert next_delay(policy, 1, "t", {"retryable": False}) is None
+    assert next_delay(policy, 1, "t", replace(DOWN, retry_after=500)) == 500
+    assert next_delay(policy, 3, "t", DOWN) is None
+    assert next_delay(policy, 1, "t", replace(DOWN, retryable=False)) is None
 
 
 def test_given_polls_when_delayed_then_doubling_to_the_cap() -> None:
     delays = [
-        delay(POLICY, PollProgress(n, 0, NOW, State.RUNNING, NOW), "t", None, NOW) for n in range(1, 12)
+        delay(POLICY, PollProgress(n, 0, NOW, JobState.RUNNING, NOW), "t", None, NOW) for n in range(1, 12)
     ]
     assert 4 <= delays[0] <= 6
     assert 240 <= delays[-1] <= 360
     assert delay(POLICY, BEGAN, "t", 999, NOW) == 999
 
 
-@pytest.mark.parametrize(("state", "seconds"), [("Queued", 3600), ("Running", 7200), ("Submitted", 10_000)])
+@pytest.mark.parametrize(("state", "seconds"), [(JobState.QUEUED, 3600), (JobState.RUNNING, 7200)])
 def test_given_a_server_that_asks_to_wait_for_a_day_when_delayed_then_no_longer_than_the_deadline(
-    state: str, seconds: int
+    state: JobState, seconds: int
 ) -> None:
     since = NOW + timedelta(seconds=100)
     progress = PollProgress(1, 0, NOW, state, since)
@@ -65,37 +68,41 @@ def test_given_a_server_that_asks_to_wait_for_a_day_when_delayed_then_no_longer_
     assert waited == min(seconds - 50, 10_000 - 150)
     # And then the limit is over.
     end = since + timedelta(seconds=50 + waited)
-    assert observe(POLICY, progress, {"ok": {"state": state}}, end)[1] is not None
+    assert decide(POLICY, progress, Seen(state), "t", end).end is not None
 
 
 @pytest.mark.parametrize(
     ("state", "seconds", "limit"),
     [
-        ("Queued", 3600, "QUEUE_DEADLINE"),
-        ("Running", 7200, "RUN_DEADLINE"),
-        ("Submitted", 10_000, "TOTAL_DEADLINE"),
+        (JobState.QUEUED, 3600, "QUEUE_DEADLINE"),
+        (JobState.RUNNING, 7200, "RUN_DEADLINE"),
+        (JobState.RUNNING, 1000, "TOTAL_DEADLINE"),
     ],
 )
-def test_given_a_deadline_when_passed_then_timed_out_naming_it(state: str, seconds: int, limit: str) -> None:
+def test_given_a_deadline_when_passed_then_timed_out_naming_it(
+    state: JobState, seconds: int, limit: str
+) -> None:
+    policy = replace(POLICY, total_deadline=1000) if limit == "TOTAL_DEADLINE" else POLICY
     progress = PollProgress(3, 0, NOW, state, NOW)
-    outcome = {"ok": {"state": state}}
+
+    def end_after(passed: float):
+        return decide(policy, progress, Seen(state), "t", NOW + timedelta(seconds=passed)).end
+
     # Timers fire up to a second early, so a deadline that was waited for counts as passed then.
-    _, end = observe(POLICY, progress, outcome, NOW + timedelta(seconds=seconds - 0.9))
-    assert end is not None
-    assert end["error"]["code"] == "TimedOut"
-    assert limit in end["error"]["message"]
-    assert observe(POLICY, progress, outcome, NOW + timedelta(seconds=seconds - 5))[1] is None
+    end = end_after(seconds - 0.9)
+    assert end.failure.code == "TimedOut"
+    assert limit in end.failure.message
+    assert end_after(seconds - 5) is None
 
 
-def test_given_an_api_that_is_down_when_observed_then_failed_after_max_errors() -> None:
-    down = {"error": {"code": "Transient", "kind": "remote", "message": "down", "retryable": True}}
+def test_given_an_api_that_is_down_when_polled_then_failed_after_max_errors() -> None:
     progress = BEGAN
     for _ in range(POLICY.max_errors - 1):
-        progress, end = observe(POLICY, progress, down, NOW)
-        assert end is None
-    assert observe(POLICY, progress, down, NOW)[1] == down
-    progress, _ = observe(POLICY, progress, {"ok": {"state": "Running"}}, NOW)
-    assert progress.errors == 0
+        found = decide(POLICY, progress, DOWN, "t", NOW)
+        assert found.end is None
+        progress = found.progress
+    assert decide(POLICY, progress, DOWN, "t", NOW).end.failure == DOWN
+    assert decide(POLICY, progress, Seen(JobState.RUNNING), "t", NOW).progress.errors == 0
 
 
 def test_given_the_table_of_states_when_read_then_it_is_whole() -> None:
@@ -105,32 +112,33 @@ def test_given_the_table_of_states_when_read_then_it_is_whole() -> None:
     assert {state for state in State if state.terminal} == {
         State.SUCCEEDED,
         State.EMPTY,
-        State.DELIVERED,
+        State.HANDED_OVER,
         State.FAILED,
         State.TIMED_OUT,
         State.CANCELLED,
     }
     assert not can_move(State.PROCESSING, State.CANCELLED)
     assert not can_move(State.FAILED, State.FAILED)
-    assert JOB_STATES == {
-        "Queued": State.QUEUED,
-        "Started": State.RUNNING,
-        "Succeeded": State.COLLECTING,
-        "Failed": State.FAILED,
+    assert STATE_OF_JOB == {
+        JobState.QUEUED: State.QUEUED,
+        JobState.RUNNING: State.RUNNING,
+        JobState.SUCCEEDED: State.COLLECTING,
+        JobState.FAILED: State.FAILED,
     }
     assert {state for state in State if state.restartable} == {State.FAILED, State.TIMED_OUT, State.CANCELLED}
 
 
 @pytest.mark.parametrize("before", [state for state in State if not state.terminal])
-@pytest.mark.parametrize("error", [None, {"code": "TimedOut"}, {"code": "Cancelled"}, {"code": "X"}])
+@pytest.mark.parametrize("code", [None, "TimedOut", "Cancelled", "X"])
 @pytest.mark.parametrize(
     ("cancelled", "committed", "records"),
     [(False, False, 0), (True, False, 0), (True, True, 0), (False, True, 3)],
 )
 def test_given_any_outcome_when_an_attempt_ends_then_in_a_terminal_state_that_the_table_allows(
-    before: State, error, cancelled: bool, committed: bool, records: int
+    before: State, code, cancelled: bool, committed: bool, records: int
 ) -> None:  # fmt: skip
-    state = end_state(before, error, cancelled=cancelled, committed=committed, records=records)
+    failure = Failure(code, "bug", "x") if code else None
+    state = end_state(before, failure, cancelled=cancelled, committed=committed, records=records)
     assert state.terminal
     if committed:
         assert state is (State.SUCCEEDED if records else State.EMPTY)

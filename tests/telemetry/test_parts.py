@@ -4,6 +4,7 @@ import inspect
 import json
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -20,14 +21,15 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
-from durable import Blueprint
+from durable_app.blueprint import Blueprint
+from durable_app.http import Api, problem
 from mobexport import durable_names as names
 from mobexport.config import Endpoint, Source
 from mobexport.errors import ConfigError, Throttled, Transient
 from mobexport.pipeline.jobs.export_api_client import ExportApiClient
 from mobexport.pipeline.registry.export_request import ExportRequest
 from mobexport.telemetry import exporting, logs, metrics, tracing
-from triggers.tracing import traced
+from mobexport.wire import VERSION, Step
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 CARRIED = f"00-{TRACE}-{PARENT}-00"
@@ -159,7 +161,7 @@ def test_given_no_trace_when_a_call_is_made_then_no_header(make_request) -> None
 def test_given_the_hosts_span_and_the_carried_one_when_chosen_then_never_another_trace(
     invocation, carried, expected
 ) -> None:
-    assert tracing.nearer(invocation, carried) == expected
+    assert tracing.choose_parent(invocation, carried) == expected
 
 
 @pytest.mark.parametrize("carried", ["", "nonsense", "00-" + "0" * 32 + "-" + "0" * 16 + "-00", "x" * 9999])
@@ -170,8 +172,33 @@ def test_given_a_traceparent_that_is_none_when_carried_then_a_trace_of_its_own(s
     assert span.parent is None
 
 
-def _activity(function: Callable[[dict[str, Any]], Any]) -> Callable[..., Any]:
-    return Blueprint().activity(function)
+@dataclass(frozen=True, kw_only=True)
+class Given(Step):
+    export_id: str = ""
+    attempt: int = 1
+
+
+def _registered(blueprint: Blueprint) -> Callable[..., Any]:
+    """The function as the host calls it."""
+    return blueprint.sdk._function_builders[0].build().get_user_function()
+
+
+def _activity(function: Callable[[Any], Any]) -> Callable[..., Any]:
+    """The activity as the host calls it, with what is given besides the version."""
+    blueprint = Blueprint()
+
+    def run(services: Any, step: Given) -> Any:
+        return function(step)
+
+    run.__name__ = function.__name__
+    blueprint.activity(Given)(run)
+    return lambda step, **host: _registered(blueprint)({"version": VERSION, **step}, **host)
+
+
+@pytest.fixture(autouse=True)
+def no_services(monkeypatch) -> None:
+    """The activities of these tests need none."""
+    monkeypatch.setattr("durable_app.blueprint._services", lambda: None)
 
 
 def test_given_an_activity_that_fails_as_expected_when_run_then_its_span_has_the_code(spans) -> None:
@@ -217,8 +244,8 @@ def test_given_a_log_line_in_a_step_when_written_then_it_ends_with_the_ids(caplo
             logger.info("50%% of %s", "it")
             return {}
 
-        _activity(send_notification)({"exportId": "e-1", "attempt": 2, "target": "hook"})
-        with logs.about_these({"taskId": "t"}):
+        _activity(send_notification)({"exportId": "e-1", "attempt": 2})
+        with logs.log_context({"taskId": "t"}):
             logs.note(exportId="e")
             logger.warning("late")
         logger.warning("outside again")
@@ -242,15 +269,16 @@ def test_given_ids_that_are_none_when_logged_then_left_out(caplog) -> None:
 
 
 def test_given_an_http_function_when_traced_then_the_worker_sees_a_context_parameter(spans) -> None:
-    @traced
-    async def request_export(req: func.HttpRequest, client: Any) -> func.HttpResponse:
+    blueprint = Blueprint()
+
+    @blueprint.route(Api(lambda *_: None, problem), "exports", "GET")
+    def list_exports(services: Any, req: func.HttpRequest) -> func.HttpResponse:
         return func.HttpResponse(status_code=503)
 
-    assert list(inspect.signature(request_export).parameters) == ["req", "client", "context"]
-    req = func.HttpRequest("POST", "http://x/api/exports", headers={"traceparent": CARRIED}, body=b"")
-    with pytest.raises(StopIteration) as answered:
-        request_export(req=req, client=None, context=None).send(None)
-    assert answered.value.value.status_code == 503
+    run = _registered(blueprint)
+    assert list(inspect.signature(run).parameters) == ["req", "context"]
+    req = func.HttpRequest("GET", "http://x/api/exports", headers={"traceparent": CARRIED}, body=b"")
+    assert run(req, None).status_code == 503
     (span,) = spans.get_finished_spans()
     assert (f"{span.context.trace_id:032x}", span.status.description) == (TRACE, "503")
 

@@ -24,6 +24,7 @@ from mobexport.export_api.tasks.selection import EVERYTHING, Selection
 from mobexport.export_api.tasks.task_index import END_OF_TASKS, TaskIndex, numbers
 from mobexport.ids import created_at, is_task_id, new_task_id
 from mobexport.storage import SECRETS_TABLE, TASKS_TABLE, DataStorage, replace_row
+from mobexport.wire import TaskRef
 
 _NEXT = {
     TaskState.QUEUED: {TaskState.STARTED, TaskState.FAILED},
@@ -58,6 +59,11 @@ class ExportTask:
     error_details: str | None = None
     counts: Mapping[str, Any] | None = None
     etag: str = ""
+
+    @property
+    def ref(self) -> TaskRef:
+        """The key of the task."""
+        return TaskRef(self.app, self.id)
 
     def to_result(self) -> ExportTaskResult:
         """The task as the API shows it."""

@@ -75,8 +75,3 @@ def _folders(window: Window | None, slack_days: int) -> list[str]:
     start = max(first.toordinal() - slack_days, date.min.toordinal())
     end = min(last.toordinal() + slack_days, date.max.toordinal())
     return [f"{date.fromordinal(day)}/" for day in range(start, end + 1)]
-
-
-def has_raw_data(storage: DataStorage, container: str, app: str) -> bool:
-    """Whether the raw container has anything of that app."""
-    return next(iter(storage.list_blobs(container, f"{app}/")), None) is not None

@@ -10,65 +10,88 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from dataclasses import dataclass
+from functools import partial, update_wrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec
 
 from mobexport import export_types
-from mobexport.container_url import ContainerUrl
+from mobexport.blob_paths import REJECTS_CONTAINER, raw_rejects_path, work_container
+from mobexport.clock import now
+from mobexport.config import ExportsConfig
+from mobexport.container_url import ContainerUrl, check_configured_url
+from mobexport.contract import TaskState
 from mobexport.errors import DataError, MobexportError, Rejected
 from mobexport.export_api.tasks.task_registry import ExportTask, TaskRegistry
 from mobexport.export_api.writer.raw_store import Plan, plan_files
 from mobexport.export_api.writer.scale_out_storage import BlobSource, BlobTarget, BlockStream, WorkContainer
 from mobexport.export_api.writer.slices import RawEntry
 from mobexport.export_api.writer.target import TargetFile, open_blocks, write_file
-from mobexport.heavy import heavy_step
+from mobexport.heavy import exclusive_step
 from mobexport.records.formats import ExportFormat
 from mobexport.redact import redact
 from mobexport.settings import Settings
-from mobexport.storage import NDJSON, REJECTS_CONTAINER, DataStorage
+from mobexport.storage import NDJSON, DataStorage
+from mobexport.wire import TaskRef
 
 if TYPE_CHECKING:
     from mobexport.export_api.tasks.counts import ExportCounts
     from mobexport.export_api.writer import scale_out
 
+_Rest = ParamSpec("_Rest")
 _PLAN = "plan.json"
 NO_PLAN: Final = {"files": 0, "bytes": 0, "slices": 0, "buckets": 0, "lanes": 1}
 """Of a task that has ended."""
 
 
-class TaskWriter:
-    """The writing steps over one data account. `check_url` gives the parts of a container URL, or raises."""
+def _unless_ended(
+    step: Callable[Concatenate[TaskWriter, ExportTask, _Rest], dict[str, Any]],
+) -> Callable[Concatenate[TaskWriter, TaskRef, _Rest], dict[str, Any]]:
+    """The step by the task's reference. Of a task that has ended it gives the counts: it is a repetition, the
+    container URL is gone, and so is the need."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        storage: DataStorage,
-        registry: TaskRegistry,
-        check_url: Callable[[str], ContainerUrl],
-    ) -> None:
-        self._settings = settings
-        self._storage = storage
-        self._registry = registry
-        self._check_url = check_url
+    def run(writer: TaskWriter, ref: TaskRef, /, *rest: _Rest.args, **named: _Rest.kwargs) -> dict[str, Any]:
+        task = writer.registry.get(ref.app, ref.task_id)
+        if task.state is not TaskState.STARTED:
+            return dict(task.counts or {})
+        return step(writer, task, *rest, **named)
+
+    return update_wrapper(run, step)
+
+
+@dataclass(frozen=True)
+class TaskWriter:
+    """The writing steps over one data account."""
+
+    settings: Settings
+    config: ExportsConfig
+    storage: DataStorage
+    registry: TaskRegistry
 
     # --- steps --------------------------------------------------------------------------------------------
 
-    def plan(self, task: ExportTask) -> dict[str, Any]:
-        """Fixes the input: `{files, bytes, slices, buckets, lanes}`; no slices: a small one."""
+    def plan(self, ref: TaskRef) -> dict[str, Any]:
+        """Starts the task and fixes its input; `{files, bytes, slices, buckets, lanes}`.
+
+        Without slices it is a small one. A repetition finds the plan of the first time.
+        """
+        task = self.registry.start(ref.app, ref.task_id)
+        if task.state is not TaskState.STARTED:
+            return NO_PLAN
         container = work_container(task.id)
-        if self._storage.read_json(container, _PLAN) is None:
-            self._storage.write_json(container, _PLAN, self._make_plan(task))
-        fixed = self._storage.read_json(container, _PLAN)
+        if self.storage.read_json(container, _PLAN) is None:
+            self.storage.write_json(container, _PLAN, self._make_plan(task))
+        fixed = self.storage.read_json(container, _PLAN)
         plan, spec = Plan.from_json(fixed["input"]), fixed["spec"]
         return {
             "files": len(plan.blobs),
             "bytes": sum(blob.size for blob in plan.blobs),
             "slices": len(spec["slices"]),
             "buckets": spec["buckets"] if spec["slices"] else 0,
-            "lanes": self._settings.export_lanes,
+            "lanes": self.settings.export_lanes,
         }
 
+    @_unless_ended
     def write_file(self, task: ExportTask) -> dict[str, Any]:
         """A small task in one step; the counts of section 3 of the design."""
         from mobexport.export_api.writer.export_file import RawFile, write_export
@@ -78,12 +101,12 @@ class TaskWriter:
         files = [
             RawFile(
                 entry.name,
-                partial(self._storage.read_chunks, self._settings.raw_container, blob),
+                partial(self.storage.read_chunks, self.settings.raw_container, blob),
                 entry.kind,
             )
             for entry, blob in zip(spec.files, plan.blobs, strict=True)
         ]
-        with heavy_step() as folder:
+        with exclusive_step() as folder:
             target, rejects, workdir = (folder / name for name in ("target", "rejects", "work"))
             workdir.mkdir()
             write = partial(
@@ -94,7 +117,7 @@ class TaskWriter:
                 output=spec.output,
                 rejects=rejects,
                 workdir=workdir,
-                limits=self._settings.work_limits,
+                limits=self.settings.work_limits,
             )
             if url.can_overwrite:
                 # Sent block by block while the rest is made.
@@ -107,45 +130,48 @@ class TaskWriter:
                 write_file(target, url, _file_name(task, spec), spec.output.content_type)
         return _shown(counts, plan)
 
+    @_unless_ended
     def partition_slice(self, task: ExportTask, number: int) -> dict[str, Any]:
         """Reads one slice of a large task into records by bucket."""
         container, done = work_container(task.id), _slice_outcome(number)
-        if self._storage.read_json(container, done) is None:
+        if self.storage.read_json(container, done) is None:
             from mobexport.export_api.writer import scale_out
 
-            store = WorkContainer(self._storage, container)
+            store = WorkContainer(self.storage, container)
             plan, spec = self._planned(task)
-            source = BlobSource(self._storage, self._settings.raw_container, plan.blobs)
-            with heavy_step() as folder, self._ends(task):
+            source = BlobSource(self.storage, self.settings.raw_container, plan.blobs)
+            with exclusive_step() as folder, self._ends(task):
                 outcome = scale_out.partition_slice(
-                    spec, number, source, store, workdir=folder, limits=self._settings.work_limits
+                    spec, number, source, store, workdir=folder, limits=self.settings.work_limits
                 )
-            self._storage.write_json(container, done, outcome)
+            self.storage.write_json(container, done, outcome)
         return {"slice": number}
 
+    @_unless_ended
     def write_bucket(self, task: ExportTask, bucket: int) -> dict[str, Any]:
         """Stages the blocks of one bucket of a large task."""
         container, done = work_container(task.id), _bucket_outcome(bucket)
-        if self._storage.read_json(container, done) is None:
+        if self.storage.read_json(container, done) is None:
             from mobexport.export_api.writer import scale_out
 
-            store = WorkContainer(self._storage, container)
+            store = WorkContainer(self.storage, container)
             _, spec = self._planned(task)
             tokens = self._tokens(task, spec)
-            with heavy_step(), self._ends(task), self._target(task, spec) as target:
+            with exclusive_step(), self._ends(task), self._target(task, spec) as target:
                 outcome = scale_out.write_bucket(spec, bucket, tokens, store, target)
-            self._storage.write_json(container, done, outcome)
+            self.storage.write_json(container, done, outcome)
         return {"bucket": bucket}
 
+    @_unless_ended
     def commit_file(self, task: ExportTask) -> dict[str, Any]:
         """Makes the file of a large task appear; the counts of section 3 of the design."""
         from mobexport.export_api.writer import scale_out
 
         plan, spec = self._planned(task)
-        store = WorkContainer(self._storage, work_container(task.id))
+        store = WorkContainer(self.storage, work_container(task.id))
         tokens = self._tokens(task, spec)
         written = [self._outcome(task, _bucket_outcome(bucket)) for bucket in range(spec.buckets)]
-        blob = self._storage.container(REJECTS_CONTAINER).get_blob_client(rejects_name(task))
+        blob = self.storage.container(REJECTS_CONTAINER).get_blob_client(raw_rejects_path(task.ref))
         with (
             self._ends(task),
             BlockStream(BlobTarget(blob, NDJSON)) as rejects,
@@ -156,7 +182,7 @@ class TaskWriter:
 
     def _keep_rejects(self, task: ExportTask, counts: ExportCounts, rejects: Path) -> None:
         if counts.rejected:
-            self._storage.upload_file(REJECTS_CONTAINER, rejects_name(task), rejects, NDJSON)
+            self.storage.upload_file(REJECTS_CONTAINER, raw_rejects_path(task.ref), rejects, NDJSON)
 
     # --- parts --------------------------------------------------------------------------------------------
 
@@ -164,12 +190,12 @@ class TaskWriter:
         from mobexport.export_api.writer import scale_out
 
         found = plan_files(
-            self._storage,
-            self._settings.raw_container,
+            self.storage,
+            self.settings.raw_container,
             task.app,
             export_types.get(task.export_type),
             task.selection.window,
-            self._settings.raw_slack_days,
+            self.settings.raw_slack_days,
         )
         spec = scale_out.Spec(
             task.export_type,
@@ -182,7 +208,7 @@ class TaskWriter:
                 for blob in found.blobs
             ),
         )
-        if sum(file.unpacked for file in spec.files) > self._settings.export_small_mb * 2**20:
+        if sum(file.unpacked for file in spec.files) > self.settings.export_small_mb * 2**20:
             with self._target(task, spec):
                 spec = self._cut(spec, found)
         return {"input": found.to_json(), "spec": spec.to_json()}
@@ -190,7 +216,7 @@ class TaskWriter:
     def _cut(self, spec: scale_out.Spec, found: Plan) -> scale_out.Spec:
         from mobexport.export_api.writer import scale_out
 
-        most = self._settings.export_gzip_mb
+        most = self.settings.export_gzip_mb
         for file in spec.files:
             if file.is_gzip and file.size > most * 2**20:
                 raise DataError(
@@ -198,29 +224,29 @@ class TaskWriter:
                     " slices: split it, or store it plain or as Parquet",
                     code="TooLarge",
                 )
-        slice_bytes = int(self._settings.export_slice_mb * 2**20)
-        source = BlobSource(self._storage, self._settings.raw_container, found.blobs)
+        slice_bytes = int(self.settings.export_slice_mb * 2**20)
+        source = BlobSource(self.storage, self.settings.raw_container, found.blobs)
         return scale_out.plan(spec, source, slice_bytes=slice_bytes, bucket_bytes=max(slice_bytes // 2, 1))
 
     def _planned(self, task: ExportTask) -> tuple[Plan, scale_out.Spec]:
         from mobexport.export_api.writer import scale_out
 
-        fixed = self._storage.read_json(work_container(task.id), _PLAN)
+        fixed = self.storage.read_json(work_container(task.id), _PLAN)
         if fixed is None:
             raise DataError(f"the plan of task {task.id} is gone: was its work container deleted?")
         return Plan.from_json(fixed["input"]), scale_out.Spec.from_json(fixed["spec"])
 
     def _url(self, task: ExportTask) -> ContainerUrl:
-        secret = self._registry.container_url(task.app, task.id)
+        secret = self.registry.container_url(task.app, task.id)
         if secret is None:
             raise Rejected("the task's container URL is gone", code="ContainerUrlGone")
-        return self._check_url(secret)
+        return check_configured_url(secret, self.settings, self.config, self.storage.blobs.url, now())
 
     def _target(self, task: ExportTask, spec: scale_out.Spec) -> AbstractContextManager[TargetFile]:
         return open_blocks(self._url(task), _file_name(task, spec), spec.output.content_type)
 
     def _outcome(self, task: ExportTask, name: str) -> dict[str, Any]:
-        found: dict[str, Any] | None = self._storage.read_json(work_container(task.id), name)
+        found: dict[str, Any] | None = self.storage.read_json(work_container(task.id), name)
         if found is None:
             raise DataError(f"{name} of task {task.id} is gone: was its work container deleted?")
         return found
@@ -235,18 +261,8 @@ class TaskWriter:
             yield
         except MobexportError as error:
             if not error.retryable:
-                self._registry.fail(task.app, task.id, redact(error.message))
+                self.registry.fail(task.app, task.id, redact(error.message))
             raise
-
-
-def work_container(task_id: str) -> str:
-    """The container with what goes from step to step; deleted with the task's end."""
-    return f"work-{task_id}"
-
-
-def rejects_name(task: ExportTask) -> str:
-    """The blob with the raw records that could not be used."""
-    return f"raw/{task.app}/{task.id}.ndjson"
 
 
 def _file_name(task: ExportTask, spec: scale_out.Spec) -> str:

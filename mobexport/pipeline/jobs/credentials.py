@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mobexport.errors import ConfigError, MobexportError, Transient
-from mobexport.retry_table import Decision, on_exception
+from mobexport.failure_policy import Decision, on_exception
 
 _lock = threading.Lock()
 _credentials: list[Any] = []

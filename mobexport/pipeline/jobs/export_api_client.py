@@ -16,13 +16,14 @@ import requests
 from opentelemetry.trace import SpanKind
 
 from mobexport.config import Endpoint
-from mobexport.contract import API_VERSION, MAX_TOP
+from mobexport.contract import API_VERSION, MAX_TOP, TaskState
 from mobexport.errors import MobexportError, Rejected, Transient
+from mobexport.failure_policy import Decision, Peer, as_error, on_exception, on_status
 from mobexport.pipeline.jobs.credentials import forget_tokens, get_token
 from mobexport.pipeline.jobs.source import Job
 from mobexport.pipeline.registry.export_request import ExportRequest
+from mobexport.pipeline.registry.states import JobState
 from mobexport.redact import redact
-from mobexport.retry_table import Decision, Speaker, as_error, on_exception, on_status
 from mobexport.settings import is_loopback
 from mobexport.telemetry import metrics, tracing
 
@@ -34,6 +35,13 @@ _MAX_ANSWER: Final = 4 * 1024 * 1024
 
 class ExportApiClient:
     """A JobSource over HTTP; one a step, since a session keeps no state worth sharing."""
+
+    states: Mapping[str, JobState] = {
+        TaskState.QUEUED: JobState.QUEUED,
+        TaskState.STARTED: JobState.RUNNING,
+        TaskState.SUCCEEDED: JobState.SUCCEEDED,
+        TaskState.FAILED: JobState.FAILED,
+    }
 
     def __init__(self, endpoint: Endpoint, *, timeout: tuple[float, float] = _TIMEOUT) -> None:
         self._endpoint = endpoint
@@ -54,7 +62,7 @@ class ExportApiClient:
     def status(self, request: ExportRequest, job_id: str) -> Job:
         return _job(*self._call("GET", request.app, f"/{quote(job_id, safe='')}"))
 
-    def find_by_token(self, request: ExportRequest, token: str) -> list[Job]:
+    def find_by_marker(self, request: ExportRequest, marker: str) -> list[Job]:
         found: list[Job] = []
         for page in range(_PAGES):
             query = {"$orderby": "dateCreated desc", "$top": str(MAX_TOP), "$skip": str(page * MAX_TOP)}
@@ -62,7 +70,7 @@ class ExportApiClient:
             jobs = answer.get("value")
             if not isinstance(jobs, list):
                 raise Transient("the Export API listed its tasks without a `value`")
-            found += [job for item in jobs if (job := _job(item, None)).description.startswith(token)]
+            found += [job for item in jobs if (job := _job(item, None)).description.startswith(marker)]
             if len(jobs) < MAX_TOP:
                 break
         return sorted(found, key=lambda job: job.id)
@@ -90,7 +98,7 @@ class ExportApiClient:
         response = self._send(method, url, what, query, body)
         if (
             response.status_code not in (200, 202)
-            and on_status(response.status_code, Speaker.EXPORT_API) is Decision.REFRESH_TOKEN
+            and on_status(response.status_code, Peer.EXPORT_API) is Decision.REFRESH_TOKEN
             and self._endpoint.scope
         ):
             # A token can be refused before it expires (a rotated key, a new role): once more, with a new one.
@@ -121,7 +129,7 @@ class ExportApiClient:
         if self._endpoint.scope:
             token = get_token(self._endpoint.scope, self._endpoint.scope_setting)
             headers["Authorization"] = f"Bearer {token}"
-        about: dict[str, str | int] = {"http.request.method": method, "url.full": tracing.bare(url)}
+        about: dict[str, str | int] = {"http.request.method": method, "url.full": tracing.strip_secrets(url)}
         with tracing.span(f"{method} exportTasks", kind=SpanKind.CLIENT, attributes=about) as span:
             try:
                 response = self._session.request(
@@ -151,7 +159,7 @@ def classify(
 ) -> MobexportError:
     """The error that an HTTP status of the Export API stands for; `scope_setting` is the one to look at."""
     message = f"the Export API answered {what} with HTTP {status}{': ' if detail else ''}{detail}"
-    decision = on_status(status, Speaker.EXPORT_API)
+    decision = on_status(status, Peer.EXPORT_API)
     if decision in (Decision.CONFIGURE, Decision.REFRESH_TOKEN):
         message += f"; check {scope_setting} and who may call that API"
     return as_error(decision, message, status=status, retry_after=retry_after)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from mobexport.pipeline.registry.states import State
+from mobexport.pipeline.registry.states import JobState
 from mobexport.retry_policy import backoff
+from mobexport.wire import Failure, Outcome
 
 # The real host fires timers up to one second early.
 EARLY_TIMER: Final = timedelta(seconds=1)
@@ -31,6 +33,10 @@ class PollPolicy:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        return cls(**value)
+
 
 @dataclass(frozen=True)
 class PollProgress:
@@ -42,25 +48,60 @@ class PollProgress:
     """Calls in a row without a usable answer."""
     began: datetime
     """When the attempt began."""
-    state: str
+    state: JobState
     """Last known state of the job."""
     since: datetime
     """When the job was first seen in that state."""
 
+    @classmethod
+    def begin(cls, began: datetime, now: datetime) -> PollProgress:
+        """Before the first poll of an attempt that began then."""
+        return cls(polls=0, errors=0, began=began, state=JobState.QUEUED, since=now)
+
     def to_json(self) -> dict[str, Any]:
-        # Not `asdict`, which copies deeply: each replay makes this again for every poll.
-        return {
-            "polls": self.polls,
-            "errors": self.errors,
-            "began": self.began.isoformat(),
-            "state": self.state,
-            "since": self.since.isoformat(),
-        }
+        return {**asdict(self), "began": self.began.isoformat(), "since": self.since.isoformat()}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> PollProgress:
+    def from_json(cls, value: Mapping[str, Any]) -> PollProgress:
         times = {name: datetime.fromisoformat(value[name]) for name in ("began", "since")}
-        return cls(**{**value, **times})
+        return cls(**{**value, **times, "state": JobState(value["state"])})
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a poll saw of the job."""
+
+    state: JobState
+    error: str | None = None
+    """Why the job failed, in its source's words."""
+    retry_after: float | None = None
+    """Seconds that the source asked to wait before the next call."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a poll comes to: how far the polling is, and how it ends or when it goes on."""
+
+    progress: PollProgress
+    end: Outcome | None
+    wait: float
+    """Seconds until the next poll, if there is one."""
+
+    def to_json(self) -> dict[str, Any]:
+        found = {"progress": self.progress.to_json(), "wait": self.wait}
+        return found | ({"end": self.end.to_json()} if self.end else {})
+
+
+def decide(
+    policy: PollPolicy, progress: PollProgress, seen: Seen | Failure, token: str, now: datetime
+) -> Decision:
+    """What is to be done after a poll that saw the job, or failed; `token` makes the jitter.
+
+    The end is a success when the job succeeded, else a failure with code `JobFailed`, `TimedOut`, or that of
+    a call that cannot be retried.
+    """
+    after, end = _observe(policy, progress, seen, now)
+    return Decision(after, end, delay(policy, after, token, seen.retry_after, now))
 
 
 def delay(
@@ -73,8 +114,8 @@ def delay(
 
 
 def _time_left(policy: PollPolicy, progress: PollProgress, now: datetime) -> float:
-    limits = {State.QUEUED: policy.queue_deadline, State.RUNNING: policy.run_deadline}
-    here = limits.get(State(progress.state), policy.total_deadline)
+    limits = {JobState.QUEUED: policy.queue_deadline, JobState.RUNNING: policy.run_deadline}
+    here = limits.get(progress.state, policy.total_deadline)
     ends = (
         progress.began + timedelta(seconds=policy.total_deadline),
         progress.since + timedelta(seconds=here),
@@ -84,9 +125,11 @@ def _time_left(policy: PollPolicy, progress: PollProgress, now: datetime) -> flo
 
 def passed_deadline(policy: PollPolicy, progress: PollProgress, now: datetime) -> str | None:
     """Which limit is over, as text for the user; None if none is."""
-    limits = {State.QUEUED: ("QUEUE_DEADLINE", policy.queue_deadline, "Queued")}
-    limits[State.RUNNING] = ("RUN_DEADLINE", policy.run_deadline, "Started")
-    here = limits.get(State(progress.state))
+    limits = {
+        JobState.QUEUED: ("QUEUE_DEADLINE", policy.queue_deadline, "Queued"),
+        JobState.RUNNING: ("RUN_DEADLINE", policy.run_deadline, "Started"),
+    }
+    here = limits.get(progress.state)
     if here and now >= progress.since + timedelta(seconds=here[1]) - EARLY_TIMER:
         return f"the export job was {here[2]} for longer than {here[0]} ({_span(here[1])})"
     if now >= progress.began + timedelta(seconds=policy.total_deadline) - EARLY_TIMER:
@@ -94,35 +137,23 @@ def passed_deadline(policy: PollPolicy, progress: PollProgress, now: datetime) -
     return None
 
 
-def observe(
-    policy: PollPolicy, progress: PollProgress, outcome: dict[str, Any], now: datetime
-) -> tuple[PollProgress, dict[str, Any] | None]:
-    """What one poll's outcome means: the new progress, and how the polling ends if it does.
-
-    The end is an outcome itself: `{"ok": …}` when the job succeeded, else `{"error": …}` with code
-    `JobFailed`, `TimedOut`, `Cancelled`, or that of the call that cannot be retried.
-    """
-    error = outcome.get("error")
-    if error:
+def _observe(
+    policy: PollPolicy, progress: PollProgress, seen: Seen | Failure, now: datetime
+) -> tuple[PollProgress, Outcome | None]:
+    if isinstance(seen, Failure):
         progress = replace(progress, errors=progress.errors + 1)
-        if not error.get("retryable") or progress.errors >= policy.max_errors:
-            return progress, outcome
+        if not seen.retryable or progress.errors >= policy.max_errors:
+            return progress, Outcome(failure=seen)
     else:
-        seen = State(outcome["ok"]["state"])
-        since = progress.since if seen == progress.state else now
-        progress = replace(progress, polls=progress.polls + 1, errors=0, state=str(seen), since=since)
-        if seen is State.COLLECTING:
-            return progress, {"ok": {"polls": progress.polls}}
-        if seen is State.FAILED:
-            reason = outcome["ok"].get("error") or "it gave no reason"
-            return progress, failure("JobFailed", f"the export job failed: {reason}", kind="remote")
+        since = progress.since if seen.state == progress.state else now
+        progress = replace(progress, polls=progress.polls + 1, errors=0, state=seen.state, since=since)
+        if seen.state is JobState.SUCCEEDED:
+            return progress, Outcome({"polls": progress.polls})
+        if seen.state is JobState.FAILED:
+            why = f"the export job failed: {seen.error or 'it gave no reason'}"
+            return progress, Outcome.failed("JobFailed", why, kind="remote")
     late = passed_deadline(policy, progress, now)
-    return progress, failure("TimedOut", late, kind="deadline") if late else None
-
-
-def failure(code: str, message: str, *, kind: str) -> dict[str, Any]:
-    """An outcome that ends the attempt."""
-    return {"error": {"code": code, "kind": kind, "message": message, "retryable": False}}
+    return progress, Outcome.failed("TimedOut", late, kind="deadline") if late else None
 
 
 def _span(seconds: float) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from mobexport.pipeline.registry.export_request import ExportRequest
+from mobexport.pipeline.registry.states import JobState
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,14 @@ class JobSource(Protocol):
     All calls raise RemoteError (Transient, Throttled, Rejected), or ConfigError.
     """
 
+    states: Mapping[str, JobState]
+    """Its words for the state of a job; any other is an error, never "still running"."""
+
     def create(self, request: ExportRequest, container_url: str, description: str) -> Job:
-        """Asks for a job that writes into the container. Not idempotent: look by token first."""
+        """Asks for a job that writes into the container. Not idempotent: look by marker first."""
 
     def status(self, request: ExportRequest, job_id: str) -> Job:
         """The job's present state."""
 
-    def find_by_token(self, request: ExportRequest, token: str) -> list[Job]:
-        """The newest jobs whose description begins with `token`, oldest first."""
+    def find_by_marker(self, request: ExportRequest, marker: str) -> list[Job]:
+        """The newest jobs whose description begins with `marker`, oldest first."""

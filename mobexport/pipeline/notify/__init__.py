@@ -1,4 +1,4 @@
-"""Telling others how an export ended: one CloudEvent, one sender for each kind of target."""
+"""Notifications: one CloudEvent for each attempt that ends, one sender for each kind of target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One notification to one target: what is owed stands in the registry, and so does what became of it."""
+"""Deliver one notification to one target; the registry says what is pending, and what became of it."""
 
 from __future__ import annotations
 
@@ -7,48 +7,47 @@ from dataclasses import dataclass
 from typing import Any
 
 from mobexport.clock import stamp
-from mobexport.config import ExportsConfig
 from mobexport.errors import MobexportError
-from mobexport.pipeline import notify
 from mobexport.pipeline.registry.export_row import PENDING
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.redact import redact
-from mobexport.storage import DataStorage, as_remote_error
+from mobexport.storage import known_error
 from mobexport.telemetry import metrics
+from mobexport.wire import AttemptRef
 
 
 @dataclass(frozen=True)
 class Deliverer:
-    """Makes owed notifications."""
+    """Makes pending notifications."""
 
     registry: Registry
-    storage: DataStorage
-    config: Callable[[], ExportsConfig]
+    post: Callable[[str, Mapping[str, Any]], None]
+    """Sends an event to the target of that name; raises RemoteError or ConfigError."""
 
-    def send(self, export_id: str, attempt: int, target: str, *, tries: int, of: int) -> dict[str, Any]:
-        """Try number `tries` of `of`; `{"state"}`, at once when nothing is owed any more.
+    def send(self, ref: AttemptRef, target: str, *, tries: int, attempts: int) -> dict[str, Any]:
+        """Try number `tries` of at most `attempts`; `{"state"}`, at once when nothing is pending any more.
 
         Raises RemoteError to be tried again, RemoteError or ConfigError when that is useless.
         """
-        row = self.registry.get(export_id)
-        owed = row.deliveries.get(f"{attempt}/{target}")
-        event = row.events.get(str(attempt))
-        if owed is None or event is None or owed["state"] not in PENDING:
-            return {"state": owed["state"] if owed else "Unknown"}
-        delivery = {"event": owed["event"], "state": "Delivered", "tries": tries, "at": stamp()}
+        row = self.registry.get(ref.export_id)
+        pending = row.delivery(target, ref.attempt)
+        event = row.events.get(str(ref.attempt))
+        if pending is None or event is None or pending["state"] not in PENDING:
+            return {"state": pending["state"] if pending else "Unknown"}
+        delivery = {"event": pending["event"], "state": "Delivered", "tries": tries, "at": stamp()}
         try:
-            notify.send(self.config().target(target), event, self.storage)
+            self.post(target, event)
         except Exception as raised:
-            error = raised if isinstance(raised, MobexportError) else as_remote_error(raised)
+            error = known_error(raised)
             if error is None:
                 error = MobexportError(f"sending failed ({type(raised).__name__}); the log has the details")
-            last = tries >= of or not error.retryable
+            last = tries >= attempts or not error.retryable
             delivery |= {"state": "Failed" if last else "Retrying", "error": redact(error.message)}
-            self._record(export_id, attempt, target, delivery)
+            self._record(ref, target, delivery)
             raise
-        self._record(export_id, attempt, target, delivery)
+        self._record(ref, target, delivery)
         return {"state": "Delivered"}
 
-    def _record(self, export_id: str, attempt: int, target: str, delivery: Mapping[str, Any]) -> None:
-        self.registry.record_delivery(export_id, attempt, target, delivery)
+    def _record(self, ref: AttemptRef, target: str, delivery: Mapping[str, Any]) -> None:
+        self.registry.record_delivery(ref, target, delivery)
         metrics.notification_tried(str(delivery["state"]))

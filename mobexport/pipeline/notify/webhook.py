@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind
 
 from mobexport.config import WebhookTarget
 from mobexport.errors import ConfigError
-from mobexport.retry_table import Decision, Speaker, as_error, on_exception, on_status
+from mobexport.failure_policy import Decision, Peer, as_error, on_exception, on_status
 from mobexport.settings import is_loopback
 from mobexport.standard_webhooks import sign
 from mobexport.storage import DataStorage
@@ -58,5 +58,5 @@ def send(
         span.set_attribute("http.response.status_code", status)
         if not 200 <= status < 300:
             raise as_error(
-                on_status(status, Speaker.WEBHOOK), f"the webhook answered HTTP {status}", status=status
+                on_status(status, Peer.WEBHOOK), f"the webhook answered HTTP {status}", status=status
             )

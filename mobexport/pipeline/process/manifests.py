@@ -7,30 +7,12 @@ day and overlapping windows never double. Both are versioned JSON; docs/data-lay
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Any
 
+from mobexport.blob_paths import CURATED_CONTAINER, pointer_name
 from mobexport.clock import stamp
 from mobexport.pipeline.registry.export_row import ExportRow
-from mobexport.storage import CURATED_CONTAINER, DataStorage
-
-CURRENT = "_current.json"
-
-
-def pointer_name(row: ExportRow) -> str:
-    """`_current.json`; for exports by campaign one for each kind: `_current-{campaignType}.json`."""
-    return f"_current-{row.request.campaign.type}.json" if row.request.campaign else CURRENT
-
-
-def manifest_path(row: ExportRow) -> str:
-    """Blob in `curated`: `_manifests/{app}/{type}/{export id}-{attempt}.json`."""
-    return f"_manifests/{row.request.app}/{row.request.export_type}/{row.id}-{row.attempt}.json"
-
-
-def day_folder(row: ExportRow, day: date) -> str:
-    """Folder in `curated` of one day: `{app}/{type}/date=…/`, for snapshots `snapshot=…/`."""
-    label = "date" if row.request.window else "snapshot"
-    return f"{row.request.app}/{row.request.export_type}/{label}={day.isoformat()}/"
+from mobexport.storage import DataStorage
 
 
 def make_manifest(row: ExportRow, conversions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -68,6 +50,7 @@ def swap_pointers(storage: DataStorage, row: ExportRow, manifest: Mapping[str, A
 
     The newer request wins; an older one that comes late leaves the pointer as it is.
     """
+    campaign = row.request.campaign
     for day in row.request.days:
         files = [out["path"] for out in manifest["outputs"] if out["date"] == day.isoformat()]
         pointer = {
@@ -75,11 +58,11 @@ def swap_pointers(storage: DataStorage, row: ExportRow, manifest: Mapping[str, A
             "exportId": row.id,
             "attempt": row.attempt,
             "requestedAt": manifest["requestedAt"],
-            "manifest": manifest_path(row),
+            "manifest": row.manifest_path,
             "files": files,
             "rows": sum(out["rows"] for out in manifest["outputs"] if out["date"] == day.isoformat()),
         }
-        _swap(storage, day_folder(row, day) + pointer_name(row), pointer)
+        _swap(storage, row.day_folder(day) + pointer_name(campaign.type if campaign else None), pointer)
 
 
 def _swap(storage: DataStorage, path: str, pointer: Mapping[str, Any]) -> None:

@@ -10,23 +10,25 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mobexport import export_types
+from mobexport.blob_paths import (
+    COMPLETE,
+    CURATED_CONTAINER,
+    EXPORTS_CONTAINER,
+    REJECTS_CONTAINER,
+    conversion_path,
+    export_rejects_path,
+    output_stem,
+)
 from mobexport.errors import DataError
-from mobexport.heavy import heavy_step
-from mobexport.pipeline.collect.collector import COMPLETE, export_folder
-from mobexport.pipeline.process.manifests import day_folder, make_manifest, manifest_path, swap_pointers
+from mobexport.heavy import exclusive_step
+from mobexport.pipeline.process.manifests import make_manifest, swap_pointers
 from mobexport.pipeline.registry.export_row import ExportRow
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
 from mobexport.settings import Settings
-from mobexport.storage import (
-    CURATED_CONTAINER,
-    EXPORTS_CONTAINER,
-    NDJSON,
-    REJECTS_CONTAINER,
-    DataStorage,
-    RawBlob,
-)
+from mobexport.storage import NDJSON, DataStorage, RawBlob
 from mobexport.telemetry.tracing import span
+from mobexport.wire import AttemptRef, Failure
 
 if TYPE_CHECKING:
     from mobexport.pipeline.process.conversion import Conversion
@@ -42,27 +44,26 @@ class Processor:
     storage: DataStorage
     settings: Settings
 
-    def begin(self, export_id: str, attempt: int) -> dict[str, Any]:
+    def begin(self, ref: AttemptRef) -> dict[str, Any]:
         """`{"done": True}` if there is nothing left to do, else `{"files": n}`.
 
         Asked first, since a blob event may come twice, late, or for an attempt that is no more.
         """
-        row = self.registry.attempt(export_id, attempt)
+        row = self.registry.attempt(ref)
         if row.manifest is not None or row.processing_error or row.state is not State.PROCESSING:
             return {"done": True}
         return {"done": False, "files": len(self._complete(row)["files"])}
 
-    def convert(self, export_id: str, attempt: int, index: int) -> dict[str, Any]:
+    def convert(self, ref: AttemptRef, index: int) -> dict[str, Any]:
         """Converts one collected file; its counts, once its Parquet and rejects are in place."""
-        row = self.registry.attempt(export_id, attempt)
-        result_name = f"{export_folder(row)}_converted/{index}.json"
+        row = self.registry.attempt(ref)
+        result_name = conversion_path(row.folder, index)
         result = self.storage.read_json(EXPORTS_CONTAINER, result_name)
         if result is None:
             result = self._convert(row, RawBlob(**self._complete(row)["files"][index]), index)
             self.storage.write_json(EXPORTS_CONTAINER, result_name, result)
         self.registry.change(
-            export_id,
-            attempt,
+            ref,
             lambda now: replace(now, progress={**now.progress, "converted": index + 1}),
         )
         return {name: result[name] for name in ("records", "rows", "rejected")}
@@ -71,7 +72,7 @@ class Processor:
         from mobexport.pipeline.process.conversion import convert_file
 
         request = row.request
-        with heavy_step() as folder, span("convert", attributes={"mobexport.file": index}) as opened:
+        with exclusive_step() as folder, span("convert", attributes={"mobexport.file": index}) as opened:
             out_dir, workdir = folder / "out", folder / "work"
             workdir.mkdir()
             conversion = convert_file(
@@ -81,7 +82,7 @@ class Processor:
                 window=request.window,
                 snapshot_day=request.snapshot_day,
                 strict=request.strict,
-                stem=f"{row.id}-{row.attempt}-{index}",
+                stem=output_stem(row.ref, index),
                 out_dir=out_dir,
                 workdir=workdir,
                 limits=self.settings.work_limits,
@@ -99,7 +100,7 @@ class Processor:
     def _store(self, row: ExportRow, blob: RawBlob, index: int, conversion: Conversion) -> dict[str, Any]:
         outputs = []
         for output in conversion.outputs:
-            path = day_folder(row, output.date) + output.path.name
+            path = row.day_folder(output.date) + output.path.name
             self.storage.upload_file(CURATED_CONTAINER, path, output.path, _PARQUET)
             outputs.append(
                 {
@@ -112,7 +113,7 @@ class Processor:
             )
         rejects = None
         if conversion.rejected and conversion.rejects is not None:
-            rejects = f"export/{row.request.app}/{row.id}-{row.attempt}-{index}.ndjson"
+            rejects = export_rejects_path(row.request.app, row.ref, index)
             self.storage.upload_file(REJECTS_CONTAINER, rejects, conversion.rejects, NDJSON)
         return {
             "input": {
@@ -130,19 +131,18 @@ class Processor:
             "lenient": dict(conversion.lenient),
         }
 
-    def commit(self, export_id: str, attempt: int, started_by: str | None = None) -> dict[str, Any]:
+    def commit(self, ref: AttemptRef, started_by: str | None = None) -> dict[str, Any]:
         """Writes the manifest, then the pointers, then says so in the registry; the counts.
 
         Between manifest and pointers the registry is told that the attempt will succeed: from there on
         nothing ends it otherwise, and whoever finds it so completes the commit.
         """
-        row = self.registry.attempt(export_id, attempt)
-        folder = export_folder(row)
+        row = self.registry.attempt(ref)
         conversions = [
-            self.storage.read_json(EXPORTS_CONTAINER, f"{folder}_converted/{index}.json")
+            self.storage.read_json(EXPORTS_CONTAINER, conversion_path(row.folder, index))
             for index in range(len(self._complete(row)["files"]))
         ]
-        path = manifest_path(row)
+        path = row.manifest_path
         self.storage.write_json(CURATED_CONTAINER, path, make_manifest(row, conversions))
         manifest = self.storage.read_json(CURATED_CONTAINER, path)
         counts = manifest["counts"]
@@ -156,23 +156,32 @@ class Processor:
                 now, committing=True, processing_started_by=now.processing_started_by or started_by
             )
 
-        row = self.registry.change(export_id, attempt, begin)
+        row = self.registry.change(ref, begin)
         if not row.committing:
-            raise DataError(f"export {export_id!r} ended as {row.state} before its commit", code="Ended")
+            raise DataError(f"export {row.id!r} ended as {row.state} before its commit", code="Ended")
         swap_pointers(self.storage, row, manifest)
-        self.registry.change(export_id, attempt, lambda now: replace(now, manifest=path, counts=counts))
+        self.registry.change(ref, lambda now: replace(now, manifest=path, counts=counts))
         return {name: counts[name] for name in ("records", "rows", "rejected")}
 
-    def give_up(self, export_id: str, attempt: int, error: dict[str, Any]) -> None:
+    def done(self, ref: AttemptRef) -> bool:
+        """Whether the attempt is processed. Raises the error that processing gave up with."""
+        row = self.registry.attempt(ref)
+        if row.processing_error:
+            found = Failure.from_json(row.processing_error)
+            raise DataError(found.message, code=found.code)
+        return row.manifest is not None or row.state.terminal
+
+    def give_up(self, ref: AttemptRef, failure: Failure) -> None:
         """Keeps why processing failed, for the run to end the attempt with."""
         self.registry.change(
-            export_id,
-            attempt,
-            lambda now: None if now.manifest or now.committing else replace(now, processing_error=error),
+            ref,
+            lambda now: (
+                None if now.manifest or now.committing else replace(now, processing_error=failure.to_json())
+            ),
         )
 
     def _complete(self, row: ExportRow) -> Any:
-        name = export_folder(row) + COMPLETE
+        name = row.folder + COMPLETE
         complete = self.storage.read_json(EXPORTS_CONTAINER, name)
         if complete is None:
             raise DataError(f"{EXPORTS_CONTAINER}/{name} is missing: the files were not collected")

@@ -6,18 +6,12 @@ from typing import Any, Final
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
-from mobexport.errors import MobexportError
+from mobexport.errors import DestinationGone
 from mobexport.storage import SECRETS_TABLE, DataStorage
+from mobexport.wire import AttemptRef
 
 # No name of an app: the other rows of the table are by app.
 _PARTITION: Final = "~destinations"
-
-
-class DestinationGone(MobexportError):
-    """The attempt's container URL is not there (any more); the request has to be made again."""
-
-    code = "ContainerUrlGone"
-    kind = "request"
 
 
 class Destinations:
@@ -26,26 +20,26 @@ class Destinations:
     def __init__(self, storage: DataStorage) -> None:
         self._table = storage.table(SECRETS_TABLE)
 
-    def keep(self, export_id: str, attempt: int, url: str) -> None:
+    def keep(self, ref: AttemptRef, url: str) -> None:
         """Keeps the URL for the attempt, unless there is one."""
-        entity: dict[str, Any] = {"PartitionKey": _PARTITION, "RowKey": f"{export_id}.{attempt}", "url": url}
+        entity: dict[str, Any] = {"PartitionKey": _PARTITION, "RowKey": str(ref), "url": url}
         try:
             self._table.create_entity(entity)
         except ResourceExistsError:
             return
 
-    def get(self, export_id: str, attempt: int) -> str:
+    def get(self, ref: AttemptRef) -> str:
         """Raises DestinationGone."""
         try:
-            return str(self._table.get_entity(_PARTITION, f"{export_id}.{attempt}")["url"])
+            return str(self._table.get_entity(_PARTITION, str(ref))["url"])
         except ResourceNotFoundError:
             raise DestinationGone(
-                f"the containerUrl of export {export_id!r} is gone; make the request again"
+                f"the containerUrl of export {ref.export_id!r} is gone; make the request again"
             ) from None
 
-    def delete(self, export_id: str, attempt: int) -> None:
+    def delete(self, ref: AttemptRef) -> None:
         """Deletes the URL; nothing if it is gone already."""
         try:
-            self._table.delete_entity(_PARTITION, f"{export_id}.{attempt}")
+            self._table.delete_entity(_PARTITION, str(ref))
         except ResourceNotFoundError:
             return

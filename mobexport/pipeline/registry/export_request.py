@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from mobexport import export_types
+from mobexport.blob_paths import slug
 from mobexport.export_types import Parameters
+from mobexport.records.formats import ExportFormat
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class ExportRequest:
     notify: tuple[str, ...]
     strict: bool
     requested_at: datetime
-    export_format: str = "JsonBlob"
+    export_format: ExportFormat = ExportFormat.JSON
     destination: str | None = None
     """`host/container` of a container of the user's own; the URL with its SAS is kept elsewhere."""
     campaign: Campaign | None = None
@@ -77,9 +78,8 @@ class ExportRequest:
         parts += [self.destination] if self.destination else []
         parts += [self.campaign.parameters()] if self.campaign else []
         digest = hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:10]
-        slug = re.sub(r"[^a-z0-9]+", "-", self.app.lower()).strip("-")[:40]
         kind = f"{self.export_type}-{self.campaign.type}" if self.campaign else self.export_type
-        return f"{slug}-{kind.lower()}-{days}-{digest}"
+        return f"{slug(self.app)}-{kind.lower()}-{days}-{digest}"
 
     @property
     def route(self) -> str:
@@ -131,7 +131,7 @@ class ExportRequest:
             notify=tuple(value["notify"]),
             strict=value["strict"],
             requested_at=datetime.fromisoformat(value["requestedAt"]),
-            export_format=value["format"],
+            export_format=ExportFormat(value["format"]),
             destination=value["destination"],
             campaign=Campaign.from_parameters(value) if "campaignType" in value else None,
         )

@@ -6,16 +6,18 @@ import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
+from mobexport import blob_paths
 from mobexport.pipeline.registry.export_request import ExportRequest
 from mobexport.pipeline.registry.states import State
+from mobexport.wire import AttemptRef
 
 PARTITION: Final = "exports"
 
 PENDING: Final = frozenset({"Pending", "Retrying"})
-"""States of a delivery that is still owed; `Delivered` and `Failed` are final."""
+"""States of a delivery that is still to be made; `Delivered` and `Failed` are final."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ class ExportRow:
     trace: str | None = None
     """Trace of the request that began the attempt, as a W3C traceparent; all its steps are in it."""
     deliveries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Notifications owed and made by `{attempt}/{target}`: event, state, tries, at, error."""
+    """Notifications to make and made by `{attempt}/{target}`: event, state, tries, at, error."""
     events: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """The CloudEvent of each attempt of which a notification is still owed."""
+    """The CloudEvent of each attempt of which a notification is still to be made."""
     error: Mapping[str, Any] | None = None
     orphans: tuple[str, ...] = ()
     """Export jobs that nobody reads: a crash while creating left them, or a cancel. For the record."""
@@ -65,7 +67,31 @@ class ExportRow:
     etag: str = ""
 
     @property
-    def owed(self) -> tuple[tuple[int, str], ...]:
+    def ref(self) -> AttemptRef:
+        """The newest attempt."""
+        return AttemptRef(self.id, self.attempt)
+
+    @property
+    def folder(self) -> str:
+        """The attempt's folder in `exports`."""
+        return blob_paths.export_folder(self.request.app, self.request.export_type, self.ref)
+
+    @property
+    def manifest_path(self) -> str:
+        """Where the attempt's manifest lies in `curated`, once committed."""
+        return blob_paths.manifest_path(self.request.app, self.request.export_type, self.ref)
+
+    def day_folder(self, day: date) -> str:
+        """Where rows of that day lie in `curated`."""
+        request = self.request
+        return blob_paths.day_folder(request.app, request.export_type, day, snapshot=request.window is None)
+
+    def delivery(self, target: str, attempt: int | None = None) -> Mapping[str, Any] | None:
+        """What became of a notification (of the newest attempt); None if there is none to make."""
+        return self.deliveries.get(_delivery_key(attempt or self.attempt, target))
+
+    @property
+    def pending_deliveries(self) -> tuple[tuple[int, str], ...]:
         """(attempt, target) of every notification that is still to be made."""
         found = []
         for key, delivery in self.deliveries.items():
@@ -77,7 +103,7 @@ class ExportRow:
     @property
     def open(self) -> bool:
         """Whether anything is left to do for this export; what the reconcile timer looks for."""
-        return not self.state.terminal or bool(self.owed) or self.landing is not None
+        return not self.state.terminal or bool(self.pending_deliveries) or self.landing is not None
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -87,23 +113,27 @@ class ExportRow:
         return {phase: (until - since).total_seconds() for (since, phase), (until, _) in pairs}
 
     def next_attempt(self, request: ExportRequest, at: str, trace: str | None = None) -> ExportRow:
-        """The row as its next attempt begins; what is owed of earlier attempts stays owed."""
-        owed = {f"{attempt}/{target}" for attempt, target in self.owed}
+        """The row as its next attempt begins; the pending notifications of earlier attempts stay."""
+        pending = {_delivery_key(attempt, target) for attempt, target in self.pending_deliveries}
         return replace(
             begin(request, self.attempt + 1, at, trace),
             created_at=self.created_at,
             orphans=self.orphans,
-            deliveries={key: value for key, value in self.deliveries.items() if key in owed},
+            deliveries={key: value for key, value in self.deliveries.items() if key in pending},
             events=self.events,
             etag=self.etag,
         )
 
     def with_delivery(self, attempt: int, target: str, delivery: Mapping[str, Any]) -> ExportRow:
-        """The row with what became of a notification; an event that nobody is owed any more is dropped."""
-        deliveries = {**self.deliveries, f"{attempt}/{target}": dict(delivery)}
+        """The row with what became of a notification; an event that nobody waits for any more is dropped."""
+        deliveries = {**self.deliveries, _delivery_key(attempt, target): dict(delivery)}
         changed = replace(self, deliveries=deliveries)
-        still = {str(number) for number, _ in changed.owed}
+        still = {str(number) for number, _ in changed.pending_deliveries}
         return replace(changed, events={key: event for key, event in self.events.items() if key in still})
+
+
+def _delivery_key(attempt: int, target: str) -> str:
+    return f"{attempt}/{target}"
 
 
 def begin(request: ExportRequest, attempt: int, at: str, trace: str | None = None) -> ExportRow:

@@ -13,15 +13,19 @@ from typing import Any
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
+from mobexport.blob_paths import CURATED_CONTAINER, manifest_prefix
 from mobexport.clock import stamp
 from mobexport.errors import Conflict, NotFound
 from mobexport.pipeline.registry.export_request import ExportRequest
 from mobexport.pipeline.registry.export_row import PARTITION, ExportRow, begin, from_entity, to_entity
 from mobexport.pipeline.registry.states import can_move
 from mobexport.pipeline.requests.export_list import ListQuery, encode_token
-from mobexport.storage import CURATED_CONTAINER, EXPORTS_TABLE, DataStorage, replace_row
+from mobexport.storage import EXPORTS_TABLE, DataStorage, replace_row
+from mobexport.telemetry.logs import get_logger
 from mobexport.telemetry.tracing import current
+from mobexport.wire import AttemptRef
 
+_log = get_logger(__name__)
 _Change = Callable[[ExportRow], ExportRow | None]
 
 
@@ -46,9 +50,9 @@ class Registry:
             raise NotFound(f"there is no export {export_id!r}")
         return row
 
-    def attempt(self, export_id: str, attempt: int) -> ExportRow:
+    def attempt(self, ref: AttemptRef) -> ExportRow:
         """The row, if that attempt is its newest. Raises NotFound or Conflict."""
-        return _checked(self.get(export_id), attempt)
+        return _checked(self.get(ref.export_id), ref.attempt)
 
     def request(self, request: ExportRequest, *, rerun: bool) -> tuple[ExportRow, bool]:
         """The export of that request, and whether this call began an attempt.
@@ -78,37 +82,43 @@ class Registry:
     def _last_committed(self, request: ExportRequest) -> int:
         """The last attempt whose manifest stands: rows are purged after a year, manifests are not, and an
         attempt must never find another's."""
-        prefix = f"_manifests/{request.app}/{request.export_type}/{request.id}-"
+        prefix = manifest_prefix(request.app, request.export_type, request.id)
         names = (blob.name for blob in self._storage.list_blobs(CURATED_CONTAINER, prefix))
         found = (re.fullmatch(r"(\d+)\.json", name.removeprefix(prefix)) for name in names)
         return max((int(match[1]) for match in found if match), default=0)
 
-    def change(self, export_id: str, attempt: int, change: _Change) -> ExportRow:
+    def change(self, ref: AttemptRef, change: _Change, row: ExportRow | None = None) -> ExportRow:
         """Applies a pure change to the row of that attempt, again if somebody else was faster.
 
         `change` returns None to leave the row as it is. A change of state that the table of states
-        forbids is left out, silently: it is a repetition or comes too late. Returns the row as it is
-        then. Raises NotFound, or Conflict if the attempt is no longer the newest.
+        forbids is left out and logged: it is a repetition or comes too late. `row` is the row as the caller
+        has just read it. Returns the row as it is then. Raises NotFound, or Conflict if the attempt is no
+        longer the newest.
         """
 
         def allowed(row: ExportRow) -> ExportRow | None:
-            changed = change(_checked(row, attempt))
-            if changed is None or not can_move(row.state, changed.state):
+            changed = change(_checked(row, ref.attempt))
+            if changed is None:
+                return None
+            if not can_move(row.state, changed.state):
+                if changed.state is not row.state:
+                    _log.info("export %s stays %s: no move to %s", row.id, row.state, changed.state)
                 return None
             if changed.state.phase == row.state.phase:
                 return changed
             return replace(changed, phases={**changed.phases, changed.state.phase: stamp()})
 
-        return self.amend(export_id, allowed)
+        return self.amend(ref.export_id, allowed, row)
 
-    def amend(self, export_id: str, change: _Change) -> ExportRow:
-        """Applies a pure change that is no move of state: what is owed, late, or left behind; also after
+    def amend(self, export_id: str, change: _Change, row: ExportRow | None = None) -> ExportRow:
+        """Applies a pure change that is no move of state: what is pending, late, or left behind; also after
         the end. Returns the row as it is then. Raises NotFound."""
         while True:
-            row = self.get(export_id)
-            changed = change(row)
+            found = row or self.get(export_id)
+            row = None
+            changed = change(found)
             if changed is None:
-                return row
+                return found
             changed = replace(changed, updated_at=stamp())
             if replace_row(self._table, to_entity(changed), changed.etag):
                 # The write's own ETag is not known here; whoever changes a row reads it again.
@@ -124,9 +134,9 @@ class Registry:
 
         return self.amend(export_id, flag)
 
-    def record_delivery(self, export_id: str, attempt: int, target: str, delivery: Mapping[str, Any]) -> None:
+    def record_delivery(self, ref: AttemptRef, target: str, delivery: Mapping[str, Any]) -> None:
         """Keeps what became of a notification; also after the attempt has ended."""
-        self.amend(export_id, lambda now: now.with_delivery(attempt, target, delivery))
+        self.amend(ref.export_id, lambda now: now.with_delivery(ref.attempt, target, delivery))
 
     def page(self, query: ListQuery) -> tuple[list[ExportRow], str | None]:
         """Exports by id that fit the query, and the token to go on with; None at the end."""
@@ -142,7 +152,7 @@ class Registry:
         return found, encode_token(pages.continuation_token)
 
     def open_rows(self) -> Iterator[ExportRow]:
-        """Exports with anything left to do: running, owing a notification, or with a container to delete."""
+        """Exports with anything left to do: running, with a notification to make or a container to delete."""
         query = f"PartitionKey eq '{PARTITION}' and open eq true"
         yield from map(from_entity, self._table.query_entities(query))
 

@@ -1,11 +1,22 @@
-"""States of an export's attempt as one table: phases, moves, the API's words, how an attempt ends; pure."""
+"""States of an export's attempt as one table: phases, moves, states of its job, how it ends; pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
+
+from mobexport.wire import Failure
+
+
+class JobState(StrEnum):
+    """How an export job is, whatever its source calls that."""
+
+    QUEUED = "Queued"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
 
 
 class State(StrEnum):
@@ -19,7 +30,8 @@ class State(StrEnum):
     PROCESSING = "Processing"
     SUCCEEDED = "Succeeded"
     EMPTY = "Empty"
-    DELIVERED = "Delivered"
+    HANDED_OVER = "Delivered"
+    """The files are in the container that the caller named."""
     FAILED = "Failed"
     TIMED_OUT = "TimedOut"
     CANCELLED = "Cancelled"
@@ -46,7 +58,7 @@ class State(StrEnum):
 
     @property
     def event(self) -> str | None:
-        """What those who are notified hear of an attempt that ends here; None: nothing."""
+        """Event sent when an attempt ends here, if any."""
         return TABLE[self].event
 
 
@@ -57,8 +69,8 @@ class Rule:
     phase: str
     next: frozenset[State] = frozenset()
     """Where an attempt may go from here; nowhere: it has ended."""
-    job: str | None = None
-    """The Export API's word for a job that brings an attempt here."""
+    job: JobState | None = None
+    """State of the export job that brings an attempt here."""
     cancellable: bool = False
     restartable: bool = False
     event: str | None = None
@@ -70,22 +82,24 @@ TABLE: Final[Mapping[State, Rule]] = {
     _S.REQUESTED: Rule("create", frozenset({_S.SUBMITTED, *_ENDS}), cancellable=True),
     # A fast job may have run, or ended, before its first poll.
     _S.SUBMITTED: Rule("poll", frozenset({_S.QUEUED, _S.RUNNING, _S.COLLECTING, *_ENDS}), cancellable=True),
-    _S.QUEUED: Rule("poll", frozenset({_S.RUNNING, _S.COLLECTING, *_ENDS}), "Queued", cancellable=True),
-    _S.RUNNING: Rule("poll", frozenset({_S.COLLECTING, *_ENDS}), "Started", cancellable=True),
+    _S.QUEUED: Rule(
+        "poll", frozenset({_S.RUNNING, _S.COLLECTING, *_ENDS}), JobState.QUEUED, cancellable=True
+    ),
+    _S.RUNNING: Rule("poll", frozenset({_S.COLLECTING, *_ENDS}), JobState.RUNNING, cancellable=True),
     _S.COLLECTING: Rule(
-        "collect", frozenset({_S.PROCESSING, _S.DELIVERED, *_ENDS}), "Succeeded", cancellable=True
+        "collect", frozenset({_S.PROCESSING, _S.HANDED_OVER, *_ENDS}), JobState.SUCCEEDED, cancellable=True
     ),
     _S.PROCESSING: Rule("process", frozenset({_S.SUCCEEDED, _S.EMPTY, _S.FAILED, _S.TIMED_OUT})),
     _S.SUCCEEDED: Rule("done", event="completed"),
     _S.EMPTY: Rule("done", event="completed"),
-    _S.DELIVERED: Rule("done", event="completed"),
-    _S.FAILED: Rule("done", job="Failed", restartable=True, event="failed"),
+    _S.HANDED_OVER: Rule("done", event="completed"),
+    _S.FAILED: Rule("done", job=JobState.FAILED, restartable=True, event="failed"),
     _S.TIMED_OUT: Rule("done", restartable=True, event="failed"),
     _S.CANCELLED: Rule("done", restartable=True),
 }
 
-JOB_STATES: Final[Mapping[str, State]] = {rule.job: state for state, rule in TABLE.items() if rule.job}
-"""States of an export job, as the API names them; any other is an error, never "still running"."""
+STATE_OF_JOB: Final[Mapping[JobState, State]] = {rule.job: state for state, rule in TABLE.items() if rule.job}
+"""Where each state of its job brings an attempt."""
 
 
 def can_move(before: State, after: State) -> bool:
@@ -94,7 +108,7 @@ def can_move(before: State, after: State) -> bool:
 
 
 def end_state(
-    before: State, error: Mapping[str, Any] | None, *, cancelled: bool, committed: bool, records: int
+    before: State, failure: Failure | None, *, cancelled: bool, committed: bool, records: int
 ) -> State:
     """The state in which an attempt ends whose last step had that outcome.
 
@@ -105,6 +119,6 @@ def end_state(
         return State.SUCCEEDED if records else State.EMPTY
     if cancelled and before.cancellable:
         return State.CANCELLED
-    if error is None:
-        return State.DELIVERED if State.DELIVERED in TABLE[before].next else State.FAILED
-    return State.TIMED_OUT if error["code"] == "TimedOut" else State.FAILED
+    if failure is None:
+        return State.HANDED_OVER if State.HANDED_OVER in TABLE[before].next else State.FAILED
+    return State.TIMED_OUT if failure.code == "TimedOut" else State.FAILED

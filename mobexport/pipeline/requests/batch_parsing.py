@@ -12,7 +12,7 @@ from mobexport.errors import Problem, RequestError
 from mobexport.export_types import ExportType
 from mobexport.pipeline.registry.export_request import Campaign, ExportRequest
 from mobexport.pipeline.requests.batches import MAX_EXPORTS, Batch, new_batch
-from mobexport.pipeline.requests.request_parsing import Reader, by_campaign, campaign_types
+from mobexport.pipeline.requests.request_parsing import BodyReader, by_campaign, campaign_types
 from mobexport.settings import Settings
 
 _FIELDS: Final = frozenset(
@@ -30,7 +30,7 @@ def parse_batch(body: Any, exports_config: config.ExportsConfig, settings: Setti
     if not isinstance(body, Mapping):
         problem = "must be a JSON object"
         raise RequestError(f"the body {problem}", problems=[Problem("body", problem)])
-    reader = Reader(body, exports_config, settings, now)
+    reader = BodyReader(body, exports_config, settings, now)
     app = reader.app()
     strict, notify = reader.app_choices(app)
     rerun = reader.flag("rerun")
@@ -90,7 +90,7 @@ def _instants(first: date, last: date) -> tuple[str, str]:
     return f"{first.isoformat()}T00:00:00Z", end.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _types(reader: Reader, value: Any) -> tuple[ExportType, ...]:
+def _types(reader: BodyReader, value: Any) -> tuple[ExportType, ...]:
     if value is None:
         return export_types.all_types()
     if not isinstance(value, list) or not value:
@@ -100,7 +100,7 @@ def _types(reader: Reader, value: Any) -> tuple[ExportType, ...]:
     return tuple(dict.fromkeys(one for one in found if one is not None))
 
 
-def _number(reader: Reader, body: Mapping[str, Any], name: str, default: int, most: int) -> int:
+def _number(reader: BodyReader, body: Mapping[str, Any], name: str, default: int, most: int) -> int:
     value = body.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
         reader.wrong(name, f"must be a whole number from 1 to {most}")

@@ -9,10 +9,12 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from mobexport import config, export_types
-from mobexport.container_url import check_container_url
+from mobexport.container_url import check_configured_url
+from mobexport.contract import MAX_CAMPAIGNS
 from mobexport.errors import MobexportError, Problem, RequestError, UnknownExportType
 from mobexport.export_types import ExportType, FieldKind, Parameters
 from mobexport.pipeline.registry.export_request import Campaign, ExportRequest
+from mobexport.records.formats import ExportFormat
 from mobexport.settings import Settings
 
 _FIELDS: Final = frozenset(
@@ -23,11 +25,10 @@ _FIELDS: Final = frozenset(
 )  # fmt: skip
 _CAMPAIGN_FIELDS: Final = ("campaignType", "campaignIds", "campaignWindowStart", "campaignWindowEnd")
 _MAX_DAYS: Final = 366
-_MAX_CAMPAIGNS: Final = 1000
 
 
 @dataclass(frozen=True)
-class Asked:
+class ParsedRequest:
     """A checked body; `rerun` repeats a succeeded export, the container URL is a secret."""
 
     request: ExportRequest
@@ -36,9 +37,9 @@ class Asked:
 
 
 def parse_request(
-    body: Any, exports_config: config.ExportsConfig, settings: Settings, now: datetime, own_host: str = ""
-) -> Asked:
-    """The request in a JSON body. `own_host` is the data account's host.
+    body: Any, exports_config: config.ExportsConfig, settings: Settings, now: datetime, own_endpoint: str = ""
+) -> ParsedRequest:
+    """The request in a JSON body. `own_endpoint` is the data account's blob endpoint.
 
     Raises RequestError that lists every problem by the body's field.
     """
@@ -46,14 +47,14 @@ def parse_request(
         raise RequestError(
             "the body must be a JSON object", problems=[Problem("body", "must be a JSON object")]
         )
-    reader = Reader(body, exports_config, settings, now)
+    reader = BodyReader(body, exports_config, settings, now)
     export_type = reader.export_type("exportType")
     app = reader.app()
     strict, notify = reader.app_choices(app)
     window = reader.window(export_type)
     campaign = reader.campaign(export_type)
     rerun = reader.flag("rerun")
-    url, destination = reader.container_url(own_host)
+    url, destination = reader.container_url(own_endpoint)
     export_format = reader.format(allow_csv=url is not None)
     reader.unknown_fields(_FIELDS)
     reader.raise_problems()
@@ -62,10 +63,10 @@ def parse_request(
     request = ExportRequest(
         app, export_type.name, window, day, notify, strict, now, export_format, destination, campaign
     )
-    return Asked(request, rerun, url)
+    return ParsedRequest(request, rerun, url)
 
 
-class Reader:
+class BodyReader:
     """Reads a body field by field and keeps what is wrong."""
 
     def __init__(
@@ -134,15 +135,16 @@ class Reader:
             self.wrong(name, "must be true or false")
         return bool(value)
 
-    def format(self, *, allow_csv: bool) -> str:
-        value = self._body.get("format", "JsonBlob")
-        if value == "CsvBlob" and not allow_csv:
+    def format(self, *, allow_csv: bool) -> ExportFormat:
+        value = self._body.get("format", ExportFormat.JSON)
+        if value == ExportFormat.CSV and not allow_csv:
             self.wrong("format", "CsvBlob needs a containerUrl: the pipeline itself processes JsonBlob")
-        elif value not in ("JsonBlob", "CsvBlob"):
+        elif value not in list(ExportFormat):
             self.wrong("format", "must be JsonBlob or CsvBlob")
-        return str(value)
+            return ExportFormat.JSON
+        return ExportFormat(value)
 
-    def container_url(self, own_host: str) -> tuple[str | None, str | None]:
+    def container_url(self, own_endpoint: str) -> tuple[str | None, str | None]:
         """The container URL and what may be shown of it: `host/container`."""
         value = self._body.get("containerUrl")
         if value is None:
@@ -151,12 +153,7 @@ class Reader:
             self.wrong("containerUrl", "must be the URL of a container with a SAS")
             return None, None
         try:
-            checked = check_container_url(
-                value,
-                allowed_hosts={own_host, *self._config.containers.hosts},
-                allow_loopback=self._settings.is_local,
-                now=self._now,
-            )
+            checked = check_configured_url(value, self._settings, self._config, own_endpoint, self._now)
         except RequestError as error:
             self.problems += error.problems
             return None, None
@@ -215,10 +212,10 @@ class Reader:
         ids = self._body["campaignIds"]
         if (
             not isinstance(ids, list)
-            or not 0 < len(ids) <= _MAX_CAMPAIGNS
+            or not 0 < len(ids) <= MAX_CAMPAIGNS
             or not all(isinstance(one, int) and not isinstance(one, bool) for one in ids)
         ):
-            self.wrong("campaignIds", f"must be a list of 1 to {_MAX_CAMPAIGNS} integers")
+            self.wrong("campaignIds", f"must be a list of 1 to {MAX_CAMPAIGNS} integers")
             return None
         return Campaign(str(kind), ids=tuple(sorted(set(ids))))
 

@@ -1,8 +1,7 @@
-"""What the schedules of `exports.toml` make due: a batch a day and app, asked for also after downtime."""
+"""Due exports by the schedules of `exports.toml`: a batch a day and app, also after downtime."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -11,6 +10,7 @@ from typing import Any, Final
 from azure.core.exceptions import ResourceNotFoundError
 
 from mobexport import export_types
+from mobexport.blob_paths import slug
 from mobexport.config import App, ExportsConfig
 from mobexport.pipeline.requests.batch_parsing import make_requests
 from mobexport.pipeline.requests.batches import Batch, Batches, new_batch
@@ -60,8 +60,9 @@ class Scheduler:
             replace(request, notify=app.notify, strict=app.checks == "strict")
             for request in make_requests(name, types, (span,), now)
         ]
-        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
-        return new_batch(f"daily-{day.isoformat()}-{slug}", requests, parallel=app.parallel, rerun=False)
+        return new_batch(
+            f"daily-{day.isoformat()}-{slug(name)}", requests, parallel=app.parallel, rerun=False
+        )
 
     def _done(self, app: str) -> date | None:
         try:

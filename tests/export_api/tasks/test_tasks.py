@@ -11,8 +11,9 @@ from mobexport.clock import now
 from mobexport.config import ExportsConfig
 from mobexport.contract import ListOptions, TaskState
 from mobexport.errors import DataError, NotFound, Rejected, RequestError, SourceChanged, TooManyRequests
-from mobexport.export_api.tasks.export_tasks import ExportTasks
+from mobexport.services import Services
 from mobexport.settings import read_settings
+from mobexport.wire import Failure, Outcome, TaskRef
 
 EVENTS = b"""\
 {"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00.5Z"}
@@ -32,27 +33,27 @@ def body(landing: str, **changes) -> dict:
     }
 
 
-def run(tasks, app: str, task_id: str) -> None:
+def run(services, app: str, task_id: str) -> None:
     """The steps of the orchestrator, each of them twice: any step may be repeated."""
-    tasks.plan(app, task_id)
-    tasks.plan(app, task_id)
-    tasks.write(app, task_id)
-    counts = tasks.write(app, task_id)
-    tasks.finish(app, task_id, {"ok": counts})
-    tasks.finish(app, task_id, {"ok": counts})
+    services.task_writer.plan(TaskRef(app, task_id))
+    services.task_writer.plan(TaskRef(app, task_id))
+    services.task_writer.write_file(TaskRef(app, task_id))
+    counts = services.task_writer.write_file(TaskRef(app, task_id))
+    services.export_tasks.finish(TaskRef(app, task_id), Outcome(counts))
+    services.export_tasks.finish(TaskRef(app, task_id), Outcome(counts))
 
 
 def test_given_raw_data_when_served_then_the_file_the_counts_and_no_secret_left(
-    tasks, storage, app, put_raw, landing
+    services, storage, app, put_raw, landing
 ) -> None:
     put_raw("events/2025-03-23/part-0.ndjson", EVENTS)
     put_raw("events/2025-03-23/_SUCCESS", b"")
-    task = tasks.create(app, "events", body(landing))
+    task = services.export_tasks.create(app, "events", body(landing))
     assert task.state is TaskState.QUEUED
-    assert tasks.registry.container_url(app, task.id) == landing
-    run(tasks, app, task.id)
+    assert services.tasks.container_url(app, task.id) == landing
+    run(services, app, task.id)
 
-    done = tasks.registry.get(app, task.id)
+    done = services.tasks.get(app, task.id)
     assert (done.state, done.description) == (TaskState.SUCCEEDED, "token/1")
     assert done.error_details is not None
     assert "1 raw records rejected" in done.error_details
@@ -63,7 +64,7 @@ def test_given_raw_data_when_served_then_the_file_the_counts_and_no_secret_left(
         "exported": 1,
     }
     assert done.counts["ignoredFiles"] == 1
-    assert tasks.registry.container_url(app, task.id) is None
+    assert services.tasks.container_url(app, task.id) is None
     name = f"Event-{task.id}.json"
     text = storage.container(f"landing-{app}").download_blob(name).readall()
     assert json.loads(text) == [
@@ -75,53 +76,53 @@ def test_given_raw_data_when_served_then_the_file_the_counts_and_no_secret_left(
 
 
 def test_given_nothing_in_the_window_when_served_then_an_empty_array(
-    tasks, storage, app, put_raw, landing
+    services, storage, app, put_raw, landing
 ) -> None:
     put_raw("tags/2025-03-23/a.ndjson", b"")
-    task = tasks.create(app, "events", body(landing))
-    run(tasks, app, task.id)
+    task = services.export_tasks.create(app, "events", body(landing))
+    run(services, app, task.id)
     assert storage.container(f"landing-{app}").download_blob(f"Event-{task.id}.json").readall() == b"[]"
 
 
 def test_given_a_raw_file_replaced_after_the_plan_when_written_then_it_fails(
-    tasks, app, put_raw, landing
+    services, app, put_raw, landing
 ) -> None:
     put_raw("events/2025-03-23/part-0.ndjson", EVENTS)
-    task = tasks.create(app, "events", body(landing))
-    tasks.plan(app, task.id)
+    task = services.export_tasks.create(app, "events", body(landing))
+    services.task_writer.plan(TaskRef(app, task.id))
     put_raw("events/2025-03-23/part-0.ndjson", EVENTS + EVENTS)
     with pytest.raises(SourceChanged, match="was replaced"):
-        tasks.write(app, task.id)
+        services.task_writer.write_file(TaskRef(app, task.id))
 
 
 def test_given_a_container_that_is_gone_when_written_then_rejected_with_the_reason(
-    tasks, storage, app, put_raw, landing
+    services, storage, app, put_raw, landing
 ) -> None:
     put_raw("events/2025-03-23/part-0.ndjson", EVENTS)
-    task = tasks.create(app, "events", body(landing))
-    tasks.plan(app, task.id)
+    task = services.export_tasks.create(app, "events", body(landing))
+    services.task_writer.plan(TaskRef(app, task.id))
     storage.delete_container(f"landing-{app}")
     with pytest.raises(Rejected, match="ContainerNotFound") as error:
-        tasks.write(app, task.id)
-    tasks.finish(app, task.id, {"error": error.value.to_json()})
-    done = tasks.registry.get(app, task.id)
+        services.task_writer.write_file(TaskRef(app, task.id))
+    services.export_tasks.finish(TaskRef(app, task.id), Outcome(failure=Failure.of(error.value)))
+    done = services.tasks.get(app, task.id)
     assert done.state is TaskState.FAILED
     assert "sig=" not in str(done.error_details)
-    assert tasks.registry.container_url(app, task.id) is None
+    assert services.tasks.container_url(app, task.id) is None
 
 
 def test_given_gzip_that_is_none_when_written_then_the_reason_names_the_file(
-    tasks, app, put_raw, landing
+    services, app, put_raw, landing
 ) -> None:
     put_raw("events/2025-03-23/part-0.ndjson.gz", b"x")
-    task = tasks.create(app, "events", body(landing))
-    tasks.plan(app, task.id)
+    task = services.export_tasks.create(app, "events", body(landing))
+    services.task_writer.plan(TaskRef(app, task.id))
     with pytest.raises(DataError, match=r"part-0\.ndjson\.gz .*replace it"):
-        tasks.write(app, task.id)
+        services.task_writer.write_file(TaskRef(app, task.id))
 
 
 def test_given_files_of_every_format_when_served_then_all_are_read(
-    tasks, storage, app, put_raw, landing, tmp_path
+    services, storage, app, put_raw, landing, tmp_path
 ) -> None:
     line = b'{"deviceId":"d1","name":"%s","timestamp":"2025-03-23T10:00:00Z"}\n'
     put_raw("events/2025-03-22/a.ndjson", line % b"plain")
@@ -130,8 +131,8 @@ def test_given_files_of_every_format_when_served_then_all_are_read(
         TIMESTAMPTZ '2025-03-23 10:00:00Z' AS timestamp) TO '{tmp_path}/c' (FORMAT parquet)""")
     put_raw("events/2025-03-24/c.parquet", (tmp_path / "c").read_bytes())
     put_raw("events/2025-03-26/d.ndjson", line % b"not looked at")
-    task = tasks.create(app, "events", body(landing))
-    run(tasks, app, task.id)
+    task = services.export_tasks.create(app, "events", body(landing))
+    run(services, app, task.id)
     text = storage.container(f"landing-{app}").download_blob(f"Event-{task.id}.json").readall()
     assert [event["name"] for event in json.loads(text)[0]["events"]] == ["plain", "gzip", "parquet"]
 
@@ -147,32 +148,34 @@ def test_given_files_of_every_format_when_served_then_all_are_read(
     ],
 )
 def test_given_a_wrong_body_when_created_then_refused_naming_it(
-    tasks, app, put_raw, landing, route, changes, says
+    services, app, put_raw, landing, route, changes, says
 ) -> None:
     put_raw("events/2025-03-23/part-0.ndjson", EVENTS)
     with pytest.raises(RequestError, match=says):
-        tasks.create(app, route, body(landing, **changes))
-    assert tasks.registry.page(app, ListOptions()) == ([], False)
+        services.export_tasks.create(app, route, body(landing, **changes))
+    assert services.tasks.page(app, ListOptions()) == ([], False)
 
 
-def test_given_pascal_case_when_created_then_read_all_the_same(tasks, app, put_raw, landing) -> None:
+def test_given_pascal_case_when_created_then_read_all_the_same(services, app, put_raw, landing) -> None:
     put_raw("tags/2025-03-23/a.ndjson", b"")
-    task = tasks.create(app, "Tags", {"ContainerUrl": landing, "ExportFormat": "JsonBlob", "Unknown": 1})
+    task = services.export_tasks.create(
+        app, "Tags", {"ContainerUrl": landing, "ExportFormat": "JsonBlob", "Unknown": 1}
+    )
     assert task.export_type == "Tag"
 
 
-def test_given_an_app_without_raw_data_when_created_then_not_found(tasks, landing) -> None:
+def test_given_an_app_without_raw_data_when_created_then_not_found(services, landing) -> None:
     with pytest.raises(NotFound):
-        tasks.create("nobody", "events", body(landing))
+        services.export_tasks.create("nobody", "events", body(landing))
 
 
-def test_given_many_tasks_when_listed_then_pages_in_order(tasks, app, put_raw, landing) -> None:
+def test_given_many_tasks_when_listed_then_pages_in_order(services, app, put_raw, landing) -> None:
     put_raw("tags/2025-03-23/a.ndjson", b"")
-    made = [tasks.create(app, "tags", body(landing)).id for _ in range(5)]
+    made = [services.export_tasks.create(app, "tags", body(landing)).id for _ in range(5)]
     assert made == sorted(made)
-    first, more = tasks.registry.page(app, ListOptions(top=2))
+    first, more = services.tasks.page(app, ListOptions(top=2))
     assert ([task.id for task in first], more) == (made[:2], True)
-    last, more = tasks.registry.page(app, ListOptions(skip=3, top=2, order_by="dateCreated", descending=True))
+    last, more = services.tasks.page(app, ListOptions(skip=3, top=2, order_by="dateCreated", descending=True))
     assert ([task.id for task in last], more) == (made[1::-1], False)
 
 
@@ -184,30 +187,30 @@ def test_given_too_many_unfinished_tasks_when_created_then_429_until_one_ends(
         {
             "DATA_STORAGE": azurite.connection_string,
             "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
-            "EXPORT_API_MAX_TASKS": "2",
+            "EXPORT_API_MAX_tasks": "2",
         }
     )
-    tasks = ExportTasks(settings, ExportsConfig(), storage)
-    made = [tasks.create(app, "tags", body(landing)) for _ in range(2)]
+    services = Services(settings, ExportsConfig(), storage)
+    made = [services.export_tasks.create(app, "tags", body(landing)) for _ in range(2)]
     with pytest.raises(TooManyRequests) as refused:
-        tasks.create(app, "tags", body(landing))
+        services.export_tasks.create(app, "tags", body(landing))
     assert (refused.value.status, refused.value.retry_after) == (429, 60)
-    tasks.registry.fail(app, made[0].id, "why")
-    tasks.create(app, "tags", body(landing))
+    services.tasks.fail(app, made[0].id, "why")
+    services.export_tasks.create(app, "tags", body(landing))
 
 
 def test_given_a_sas_that_expires_before_the_file_is_written_when_served_then_failed_with_that_reason(
-    tasks, storage, app, put_raw, landing, monkeypatch
+    services, storage, app, put_raw, landing, monkeypatch
 ) -> None:
     put_raw("events/2025-03-23/part-0.ndjson", EVENTS)
-    task = tasks.create(app, "events", body(landing))
-    tasks.plan(app, task.id)
+    task = services.export_tasks.create(app, "events", body(landing))
+    services.task_writer.plan(TaskRef(app, task.id))
     later = now() + timedelta(hours=2)
-    monkeypatch.setattr("mobexport.export_api.tasks.export_tasks.now", lambda: later)
+    monkeypatch.setattr("mobexport.export_api.writer.steps.now", lambda: later)
     with pytest.raises(RequestError) as refused:
-        tasks.write(app, task.id)
-    tasks.finish(app, task.id, {"error": refused.value.to_json()})
-    done = tasks.registry.get(app, task.id)
+        services.task_writer.write_file(TaskRef(app, task.id))
+    services.export_tasks.finish(TaskRef(app, task.id), Outcome(failure=Failure.of(refused.value)))
+    done = services.tasks.get(app, task.id)
     assert (done.state, done.error_details) == (
         TaskState.FAILED,
         "containerUrl has a SAS that expired; make a new one",
@@ -216,22 +219,24 @@ def test_given_a_sas_that_expires_before_the_file_is_written_when_served_then_fa
 
 
 def test_given_tasks_in_every_state_when_those_left_behind_are_listed_then_old_ones_with_a_secret(
-    tasks, app, storage, put_raw, landing
+    services, app, storage, put_raw, landing
 ) -> None:
     put_raw("events/2025-03-23/a.ndjson", EVENTS)
-    queued, started, ended, cut = (tasks.create(app, "events", body(landing)).id for _ in range(4))
-    tasks.plan(app, started)
-    run(tasks, app, ended)
+    queued, started, ended, cut = (
+        services.export_tasks.create(app, "events", body(landing)).id for _ in range(4)
+    )
+    services.task_writer.plan(TaskRef(app, started))
+    run(services, app, ended)
     # Its last step was killed between the row and the secret.
     url = storage.table("secrets").get_entity(app, cut)
-    run(tasks, app, cut)
+    run(services, app, cut)
     storage.table("secrets").create_entity(url)
 
     def left(before) -> list[str]:
-        return [task.id for task in tasks.registry.unended(before) if task.app == app]
+        return [task.id for task in services.tasks.unended(before) if task.app == app]
 
     assert sorted(left(now() + timedelta(seconds=1))) == [queued, started, cut]
     assert left(now() - timedelta(seconds=30)) == []
-    run(tasks, app, cut)
+    run(services, app, cut)
     assert sorted(left(now() + timedelta(seconds=1))) == [queued, started]
-    assert tasks.registry.get(app, cut).state is TaskState.SUCCEEDED
+    assert services.tasks.get(app, cut).state is TaskState.SUCCEEDED

@@ -11,8 +11,9 @@ from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 from mobexport.config import ExportsConfig
 from mobexport.contract import TaskState
 from mobexport.errors import DataError, Rejected, RequestError, SourceChanged
-from mobexport.export_api.tasks.export_tasks import ExportTasks
+from mobexport.services import Services
 from mobexport.settings import read_settings
+from mobexport.wire import Outcome, TaskRef
 
 DATES = {"startDate": "2025-03-23", "endDate": "2025-03-24"}
 
@@ -36,19 +37,19 @@ def events(part: int, count: int = 120) -> bytes:
 def server(azurite, storage):
     """Makes the server half with settings of the test's own."""
 
-    def make(**settings: str) -> ExportTasks:
+    def make(**settings: str) -> Services:
         base = {
             "DATA_STORAGE": azurite.connection_string,
             "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
             "EXPORT_API_AUTH": "none",
         }
-        return ExportTasks(read_settings({**base, **settings}), ExportsConfig(), storage)
+        return Services(read_settings({**base, **settings}), ExportsConfig(), storage)
 
     return make
 
 
 @pytest.fixture
-def large(server) -> ExportTasks:
+def large(server) -> Services:
     return server(EXPORT_SMALL_MB="0", EXPORT_SLICE_MB="0.008")
 
 
@@ -59,31 +60,31 @@ def raw(put_raw) -> None:
     put_raw("events/2025-03-24/c.ndjson", events(3))
 
 
-def started(tasks: ExportTasks, app: str, landing: str, output: str = "JsonBlob") -> tuple[str, dict]:
+def started(services: Services, app: str, landing: str, output: str = "JsonBlob") -> tuple[str, dict]:
     body = {"containerUrl": landing, "exportFormat": output, **DATES}
-    task = tasks.create(app, "events", body)
-    return task.id, tasks.plan(app, task.id)
+    task = services.export_tasks.create(app, "events", body)
+    return task.id, services.task_writer.plan(TaskRef(app, task.id))
 
 
-def all_slices(tasks: ExportTasks, app: str, task_id: str, plan: dict) -> None:
+def all_slices(services: Services, app: str, task_id: str, plan: dict) -> None:
     for number in range(plan["slices"]):
-        tasks.partition(app, task_id, number)
+        services.task_writer.partition_slice(TaskRef(app, task_id), number)
 
 
-def all_buckets(tasks: ExportTasks, app: str, task_id: str, plan: dict) -> None:
+def all_buckets(services: Services, app: str, task_id: str, plan: dict) -> None:
     for number in reversed(range(plan["buckets"])):
-        tasks.write_bucket(app, task_id, number)
+        services.task_writer.write_bucket(TaskRef(app, task_id), number)
 
 
-def finish_large(tasks: ExportTasks, app: str, task_id: str, plan: dict, times: int = 1) -> None:
+def finish_large(services: Services, app: str, task_id: str, plan: dict, times: int = 1) -> None:
     """The steps of the orchestrator, each of them so many times."""
     for _ in range(times):
-        all_slices(tasks, app, task_id, plan)
+        all_slices(services, app, task_id, plan)
     for _ in range(times):
-        all_buckets(tasks, app, task_id, plan)
-    counts = [tasks.commit(app, task_id) for _ in range(times)]
+        all_buckets(services, app, task_id, plan)
+    counts = [services.task_writer.commit_file(TaskRef(app, task_id)) for _ in range(times)]
     assert counts[0] == counts[-1]
-    tasks.finish(app, task_id, {"ok": counts[0]})
+    services.export_tasks.finish(TaskRef(app, task_id), Outcome(counts[0]))
 
 
 def content(storage, container: str, name: str) -> bytes:
@@ -92,18 +93,20 @@ def content(storage, container: str, name: str) -> bytes:
 
 @pytest.mark.parametrize("output", ["JsonBlob", "CsvBlob"])
 def test_given_one_input_when_small_and_large_with_all_steps_twice_then_the_same_bytes_counts_and_rejects(
-    raw, tasks, large, storage, app, landing, output
+    raw, services, large, storage, app, landing, output
 ) -> None:
     ending = {"JsonBlob": "json", "CsvBlob": "csv"}[output]
-    small_id, plan = started(tasks, app, landing, output)
+    small_id, plan = started(services, app, landing, output)
     assert plan["slices"] == 0
-    tasks.finish(app, small_id, {"ok": tasks.write(app, small_id)})
+    services.export_tasks.finish(
+        TaskRef(app, small_id), Outcome(services.task_writer.write_file(TaskRef(app, small_id)))
+    )
     large_id, plan = started(large, app, landing, output)
     assert plan["slices"] > 3
     assert plan["buckets"] > 3
     finish_large(large, app, large_id, plan, times=2)
 
-    small, done = (tasks.registry.get(app, task_id) for task_id in (small_id, large_id))
+    small, done = (services.tasks.get(app, task_id) for task_id in (small_id, large_id))
     assert done.state is TaskState.SUCCEEDED
     assert done.counts == small.counts
     assert small.counts["rejected"] > 0
@@ -116,7 +119,7 @@ def test_given_one_input_when_small_and_large_with_all_steps_twice_then_the_same
 
 
 def test_given_a_sas_that_may_only_create_when_the_task_is_large_then_planning_says_what_it_needs(
-    raw, tasks, large, storage, app, landing
+    raw, services, large, storage, app, landing
 ) -> None:
     account = storage.blobs
     sas = generate_container_sas(
@@ -129,8 +132,10 @@ def test_given_a_sas_that_may_only_create_when_the_task_is_large_then_planning_s
     url = f"{landing.partition('?')[0]}?{sas}"
     with pytest.raises(Rejected, match=r"needs a SAS with the right to write \(w\)"):
         started(large, app, url)
-    small_id, _ = started(tasks, app, url)
-    tasks.finish(app, small_id, {"ok": tasks.write(app, small_id)})
+    small_id, _ = started(services, app, url)
+    services.export_tasks.finish(
+        TaskRef(app, small_id), Outcome(services.task_writer.write_file(TaskRef(app, small_id)))
+    )
     assert json.loads(content(storage, f"landing-{app}", f"Event-{small_id}.json"))
 
 
@@ -149,30 +154,30 @@ def test_given_a_raw_file_that_changes_mid_way_when_read_then_the_task_fails_wit
     task_id, plan = started(large, app, landing)
     other_id, other_plan = started(large, app, landing)
     all_slices(large, app, other_id, other_plan)
-    large.partition(app, task_id, 0)
+    large.task_writer.partition_slice(TaskRef(app, task_id), 0)
     blob = storage.container("raw").get_blob_client(f"{app}/events/2025-03-24/c.ndjson")
     blob.delete_blob()
     if change == "replaced":
         blob.upload_blob(events(9))
     with pytest.raises(SourceChanged, match=r"events/2025-03-24/c\.ndjson was .*while it was read"):
         all_slices(large, app, task_id, plan)
-    failed = large.registry.get(app, task_id)
+    failed = large.tasks.get(app, task_id)
     assert failed.state is TaskState.FAILED
     assert "c.ndjson was" in failed.error_details
-    assert large.registry.container_url(app, task_id) is None
+    assert large.tasks.container_url(app, task_id) is None
     # What runs beside it, or comes late, finds nothing to do.
-    assert large.partition(app, task_id, 1) == {}
-    assert large.plan(app, task_id)["slices"] == 0
+    assert large.task_writer.partition_slice(TaskRef(app, task_id), 1) == {}
+    assert large.task_writer.plan(TaskRef(app, task_id))["slices"] == 0
     no_file(storage, app, task_id)
     # A task that had read the file before goes on.
     finish_large(large, app, other_id, other_plan)
-    assert large.registry.get(app, other_id).state is TaskState.SUCCEEDED
+    assert large.tasks.get(app, other_id).state is TaskState.SUCCEEDED
 
 
-def partitioned(tasks: ExportTasks, app: str, landing: str) -> tuple[str, dict]:
-    task_id, plan = started(tasks, app, landing)
-    all_slices(tasks, app, task_id, plan)
-    tasks.write_bucket(app, task_id, 0)
+def partitioned(services: Services, app: str, landing: str) -> tuple[str, dict]:
+    task_id, plan = started(services, app, landing)
+    all_slices(services, app, task_id, plan)
+    services.task_writer.write_bucket(TaskRef(app, task_id), 0)
     return task_id, plan
 
 
@@ -186,7 +191,7 @@ def test_given_a_container_that_disappears_mid_way_when_written_then_failed_and_
     storage.delete_container(f"landing-{app}")
     with pytest.raises(Rejected, match=r"refused the file \(ContainerNotFound\)"):
         all_buckets(large, app, task_id, plan)
-    assert "ContainerNotFound" in large.registry.get(app, task_id).error_details
+    assert "ContainerNotFound" in large.tasks.get(app, task_id).error_details
     finish_large(large, app, other_id, other_plan)
     assert content(storage, elsewhere, f"Event-{other_id}.json")
 
@@ -203,8 +208,8 @@ def test_given_a_sas_that_expires_mid_way_when_committed_then_failed_with_the_re
     secrets = storage.table("secrets")
     secrets.upsert_entity({"PartitionKey": app, "RowKey": task_id, "containerUrl": past})
     with pytest.raises(RequestError, match="has a SAS that expired"):
-        large.commit(app, task_id)
-    assert large.registry.get(app, task_id).state is TaskState.FAILED
+        large.task_writer.commit_file(TaskRef(app, task_id))
+    assert large.tasks.get(app, task_id).state is TaskState.FAILED
     no_file(storage, app, task_id)
 
 
@@ -214,13 +219,13 @@ def test_given_a_work_container_that_is_gone_when_committed_then_failed_with_the
     task_id, _ = partitioned(large, app, landing)
     storage.delete_container(f"work-{task_id}")
     with pytest.raises(DataError, match="was its work container deleted"):
-        large.commit(app, task_id)
+        large.task_writer.commit_file(TaskRef(app, task_id))
 
 
 def test_given_a_gzip_file_too_large_for_a_step_when_planned_then_the_file_and_the_remedy(
     server, put_raw, app, landing
 ) -> None:
-    tasks = server(EXPORT_SMALL_MB="0", EXPORT_GZIP_MB="0.0001")
+    services = server(EXPORT_SMALL_MB="0", EXPORT_GZIP_MB="0.0001")
     put_raw("events/2025-03-23/b.ndjson.gz", gzip.compress(events(2)))
     with pytest.raises(DataError, match=r"b\.ndjson\.gz is larger than EXPORT_GZIP_MB .*split it"):
-        started(tasks, app, landing)
+        started(services, app, landing)

@@ -131,7 +131,7 @@ def test_given_nobody_when_called_then_tried_again_without_the_url(api, client, 
 def test_given_tasks_of_others_when_searched_then_only_ours_oldest_first(api, client, make_request) -> None:
     mine = [{**TASK, "id": name, "description": "mobexport/e/1/landing-x"} for name in ("t9", "t3")]
     api.says(200, {"value": [*mine, {**TASK, "description": "mobexport/e/11/landing-x"}, TASK]})
-    found = client.find_by_token(make_request(), "mobexport/e/1/")
+    found = client.find_by_marker(make_request(), "mobexport/e/1/")
     assert [job.id for job in found] == ["t3", "t9"]
     assert "%24orderby=dateCreated+desc" in api.asked[0][1]
 

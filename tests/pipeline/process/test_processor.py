@@ -8,20 +8,25 @@ import duckdb
 import pytest
 
 from localdev.webhook_receiver import Receiver, new_secret
+from mobexport.blob_paths import (
+    COMPLETE,
+    CURATED_CONTAINER,
+    EXPORTS_CONTAINER,
+    REJECTS_CONTAINER,
+    pointer_name,
+)
 from mobexport.config import WebhookTarget
 from mobexport.errors import ConfigError, DataError, NotFound, Rejected, Transient, Truncated
 from mobexport.pipeline import notify
-from mobexport.pipeline.collect.collector import COMPLETE, export_folder
 from mobexport.pipeline.finishing import Finisher
 from mobexport.pipeline.process import processor as processing
-from mobexport.pipeline.process.manifests import CURRENT, day_folder, manifest_path
 from mobexport.pipeline.process.processor import Processor
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
 from mobexport.settings import read_settings
 from mobexport.standard_webhooks import sign
-from mobexport.storage import CURATED_CONTAINER, EXPORTS_CONTAINER, REJECTS_CONTAINER
 from mobexport.telemetry import metrics
+from mobexport.wire import AttemptRef, Outcome
 
 DAY = date(2025, 3, 23)
 FILE = b"""[
@@ -45,8 +50,8 @@ def collected(registry, storage, make_request):
     def make(*files: bytes, **changes):
         row, _ = registry.request(make_request(**changes), rerun=True)
         for state in (State.SUBMITTED, State.COLLECTING, State.PROCESSING):
-            row = registry.change(row.id, row.attempt, lambda now, state=state: replace(now, state=state))
-        folder = export_folder(row)
+            row = registry.change(row.ref, lambda now, state=state: replace(now, state=state))
+        folder = row.folder
         for index, data in enumerate(files):
             storage.container(EXPORTS_CONTAINER).upload_blob(f"{folder}Event-{index}.json", data)
         listed = [blob.to_json() for blob in storage.list_blobs(EXPORTS_CONTAINER, folder)]
@@ -58,16 +63,16 @@ def collected(registry, storage, make_request):
 
 def process(processor: Processor, row) -> dict:
     """The steps of the orchestrator, each of them twice."""
-    assert processor.begin(row.id, row.attempt)["done"] is False
-    for index in range(processor.begin(row.id, row.attempt)["files"]):
-        processor.convert(row.id, row.attempt, index)
-        processor.convert(row.id, row.attempt, index)
-    processor.commit(row.id, row.attempt)
-    return processor.commit(row.id, row.attempt)
+    assert processor.begin(row.ref)["done"] is False
+    for index in range(processor.begin(row.ref)["files"]):
+        processor.convert(row.ref, index)
+        processor.convert(row.ref, index)
+    processor.commit(row.ref)
+    return processor.commit(row.ref)
 
 
 def pointer(storage, row) -> dict:
-    return storage.read_json(CURATED_CONTAINER, day_folder(row, DAY) + CURRENT)
+    return storage.read_json(CURATED_CONTAINER, row.day_folder(DAY) + pointer_name(None))
 
 
 def test_given_collected_files_when_processed_then_parquet_rejects_manifest_and_pointer(
@@ -75,7 +80,7 @@ def test_given_collected_files_when_processed_then_parquet_rejects_manifest_and_
 ) -> None:
     row = collected(FILE, b"[]")
     assert process(processor, row) == {"records": 2, "rows": 1, "rejected": 1}
-    manifest = storage.read_json(CURATED_CONTAINER, manifest_path(row))
+    manifest = storage.read_json(CURATED_CONTAINER, row.manifest_path)
     assert manifest["counts"]["records"] == manifest["counts"]["rows"] + manifest["counts"]["rejected"]
     assert [part["bytes"] for part in manifest["inputs"]] == [len(FILE), 2]
     files = pointer(storage, row)["files"]
@@ -86,8 +91,8 @@ def test_given_collected_files_when_processed_then_parquet_rejects_manifest_and_
     assert found == [(row.request.app, "d1", "open", None, '{"n":12345678901234567890}')]
     rejects = storage.container(REJECTS_CONTAINER).download_blob(manifest["rejects"][0]).readall()
     assert json.loads(rejects)["field"] == "timestamp"
-    assert processor.begin(row.id, row.attempt) == {"done": True}
-    assert registry.get(row.id).manifest == manifest_path(row)
+    assert processor.begin(row.ref) == {"done": True}
+    assert registry.get(row.id).manifest == row.manifest_path
 
 
 def test_given_a_truncated_file_when_converted_then_nothing_is_committed(
@@ -95,7 +100,7 @@ def test_given_a_truncated_file_when_converted_then_nothing_is_committed(
 ) -> None:
     row = collected(FILE[:-1])
     with pytest.raises(Truncated):
-        processor.convert(row.id, row.attempt, 0)
+        processor.convert(row.ref, 0)
     assert pointer(storage, row) is None
 
 
@@ -109,13 +114,13 @@ def test_given_a_newer_export_when_an_older_one_commits_late_then_the_pointer_st
     process(processor, older)
     assert pointer(storage, newer)["exportId"] == newer.id
     # The day that only the older one covers is its own, also without a row.
-    other = storage.read_json(CURATED_CONTAINER, day_folder(older, wide[1]) + CURRENT)
+    other = storage.read_json(CURATED_CONTAINER, older.day_folder(wide[1]) + pointer_name(None))
     assert (other["exportId"], other["files"]) == (older.id, [])
 
 
 def test_given_no_such_attempt_when_begun_then_refused(processor) -> None:
     with pytest.raises(NotFound):
-        processor.begin("none", 1)
+        processor.begin(AttemptRef("none", 1))
 
 
 def test_given_a_webhook_when_sent_then_the_receiver_verifies_it(
@@ -162,10 +167,10 @@ def test_given_an_attempt_that_ended_meanwhile_when_committed_then_no_pointer_mo
     processor, registry, storage, collected
 ) -> None:
     row = collected(FILE)
-    processor.convert(row.id, row.attempt, 0)
-    registry.change(row.id, row.attempt, lambda now: replace(now, state=State.TIMED_OUT))
+    processor.convert(row.ref, 0)
+    registry.change(row.ref, lambda now: replace(now, state=State.TIMED_OUT))
     with pytest.raises(DataError, match="ended as TimedOut"):
-        processor.commit(row.id, row.attempt)
+        processor.commit(row.ref)
     assert pointer(storage, row) is None
 
 
@@ -173,13 +178,13 @@ def test_given_a_commit_that_crashed_half_way_when_the_attempt_is_ended_then_it_
     processor, registry, storage, collected, monkeypatch
 ) -> None:
     row = collected(FILE)
-    processor.convert(row.id, row.attempt, 0)
+    processor.convert(row.ref, 0)
     with monkeypatch.context() as patch:
         patch.setattr(processing, "swap_pointers", lambda *_: (_ for _ in ()).throw(OSError("killed")))
         with pytest.raises(OSError, match="killed"):
-            processor.commit(row.id, row.attempt)
-    late = {"error": {"code": "TimedOut", "kind": "deadline", "message": "x", "retryable": False}}
-    ended = Finisher(registry, storage, processor).finish(row.id, row.attempt, late)
+            processor.commit(row.ref)
+    late = Outcome.failed("TimedOut", "x", kind="deadline")
+    ended = Finisher(registry, storage, processor).finish(row.ref, late)
     assert (ended.state, ended.error) == (State.SUCCEEDED, None)
     assert pointer(storage, row)["rows"] == 1
 
@@ -190,11 +195,11 @@ def test_given_a_finish_that_is_repeated_when_the_attempt_ends_then_it_is_counte
     counted: list = []
     monkeypatch.setattr(metrics, "attempt_ended", counted.append)
     row = collected(FILE)
-    processor.convert(row.id, row.attempt, 0)
-    processor.commit(row.id, row.attempt, "blob trigger")
+    processor.convert(row.ref, 0)
+    processor.commit(row.ref, "blob trigger")
     finisher = Finisher(registry, storage, processor)
-    ended = finisher.finish(row.id, row.attempt, {"ok": {}})
-    assert finisher.finish(row.id, row.attempt, {"ok": {}}).state is State.SUCCEEDED
+    ended = finisher.finish(row.ref, Outcome())
+    assert finisher.finish(row.ref, Outcome()).state is State.SUCCEEDED
     assert ended.processing_started_by == "blob trigger"
     (measures,) = counted
     assert (measures["state"], measures["rows"], measures["rejected"]) == ("Succeeded", 1, 1)
@@ -210,14 +215,14 @@ def test_given_two_that_end_an_attempt_at_once_when_one_loses_then_it_does_not_c
     row = collected()
     finisher = Finisher(registry, storage, processor)
     change = Registry.change
-    failed = {"error": {"code": "TimedOut", "kind": "deadline", "message": "x", "retryable": False}}
+    failed = Outcome.failed("TimedOut", "x", kind="deadline")
 
-    def beaten(self, export_id, attempt, how):
+    def beaten(self, ref, how):
         # Somebody else ends the attempt after this call has looked at it and before it writes.
         monkeypatch.setattr(Registry, "change", change)
-        finisher.finish(export_id, attempt, failed)
-        return change(self, export_id, attempt, how)
+        finisher.finish(ref, failed)
+        return change(self, ref, how)
 
     monkeypatch.setattr(Registry, "change", beaten)
-    assert finisher.finish(row.id, row.attempt, failed).state is State.TIMED_OUT
+    assert finisher.finish(row.ref, failed).state is State.TIMED_OUT
     assert [one["state"] for one in counted] == ["TimedOut"]

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from mobexport.blob_paths import CURATED_CONTAINER
 from mobexport.errors import Conflict, NotFound
-from mobexport.pipeline.process.manifests import manifest_path
 from mobexport.pipeline.registry.states import State
-from mobexport.storage import CURATED_CONTAINER, EXPORTS_TABLE
+from mobexport.storage import EXPORTS_TABLE
 
 
 def test_given_fifty_identical_requests_at_once_when_registered_then_one_begins(
@@ -23,7 +23,7 @@ def test_given_fifty_identical_requests_at_once_when_registered_then_one_begins(
 
 def test_given_a_failed_export_when_requested_again_then_the_next_attempt(registry, make_request) -> None:
     row, _ = registry.request(make_request(), rerun=False)
-    registry.change(row.id, 1, lambda now: replace(now, state=State.FAILED, error={"code": "X"}))
+    registry.change(row.ref, lambda now: replace(now, state=State.FAILED, error={"code": "X"}))
     again, began = registry.request(make_request(), rerun=False)
     assert (again.attempt, again.state, again.error, began) == (2, State.REQUESTED, None, True)
 
@@ -39,7 +39,7 @@ def test_given_a_succeeded_export_when_requested_then_as_it_is_and_rerun_begins(
 ) -> None:
     row, _ = registry.request(make_request(), rerun=False)
     for state in (State.SUBMITTED, State.COLLECTING, State.PROCESSING, State.SUCCEEDED):
-        registry.change(row.id, 1, lambda now, state=state: replace(now, state=state))
+        registry.change(row.ref, lambda now, state=state: replace(now, state=state))
     same, began = registry.request(make_request(), rerun=False)
     assert (same.state, began) == (State.SUCCEEDED, False)
     assert registry.request(make_request(), rerun=True)[0].attempt == 2
@@ -47,17 +47,15 @@ def test_given_a_succeeded_export_when_requested_then_as_it_is_and_rerun_begins(
 
 def test_given_a_terminal_attempt_when_changed_then_it_stays(registry, make_request) -> None:
     row, _ = registry.request(make_request(), rerun=False)
-    registry.change(row.id, 1, lambda now: replace(now, state=State.CANCELLED))
-    late = registry.change(row.id, 1, lambda now: replace(now, state=State.SUBMITTED, job_id="late"))
+    registry.change(row.ref, lambda now: replace(now, state=State.CANCELLED))
+    late = registry.change(row.ref, lambda now: replace(now, state=State.SUBMITTED, job_id="late"))
     assert (late.state, late.job_id) == (State.CANCELLED, None)
 
 
 def test_given_two_changes_at_once_when_applied_then_none_is_lost(registry, make_request) -> None:
     row, _ = registry.request(make_request(), rerun=False)
     with ThreadPoolExecutor(8) as pool:
-        list(
-            pool.map(lambda n: registry.record_delivery(row.id, 1, f"t{n}", {"state": "Delivered"}), range(8))
-        )
+        list(pool.map(lambda n: registry.record_delivery(row.ref, f"t{n}", {"state": "Delivered"}), range(8)))
     assert len(registry.get(row.id).deliveries) == 8
 
 
@@ -66,7 +64,7 @@ def test_given_a_purged_row_when_requested_again_then_the_attempts_go_on_after_t
 ) -> None:
     row, _ = registry.request(make_request(), rerun=False)
     for attempt in (2, 10):
-        name = manifest_path(replace(row, attempt=attempt))
+        name = replace(row, attempt=attempt).manifest_path
         storage.write_json(CURATED_CONTAINER, name, {})
     storage.table(EXPORTS_TABLE).delete_entity("exports", row.id)
     again, began = registry.request(make_request(), rerun=False)
@@ -79,8 +77,7 @@ def test_given_a_notification_still_owed_when_the_next_attempt_begins_then_it_st
     row, _ = registry.request(make_request(), rerun=False)
     pending = {"event": "failed", "state": "Pending"}
     registry.change(
-        row.id,
-        1,
+        row.ref,
         lambda now: replace(
             now,
             state=State.FAILED,
@@ -89,8 +86,8 @@ def test_given_a_notification_still_owed_when_the_next_attempt_begins_then_it_st
         ),
     )
     again, _ = registry.request(make_request(), rerun=False)
-    assert (again.owed, again.events) == (((1, "a"),), {"1": {"id": "x"}})
-    registry.record_delivery(row.id, 1, "a", {**pending, "state": "Delivered"})
+    assert (again.pending_deliveries, again.events) == (((1, "a"),), {"1": {"id": "x"}})
+    registry.record_delivery(row.ref, "a", {**pending, "state": "Delivered"})
     assert registry.get(row.id).events == {}
 
 
@@ -114,7 +111,7 @@ def test_given_rows_when_the_open_ones_are_listed_then_those_with_anything_left_
 def test_given_an_old_attempt_when_changed_then_conflict(registry, make_request) -> None:
     row, _ = registry.request(make_request(), rerun=False)
     with pytest.raises(Conflict):
-        registry.change(row.id, 7, lambda now: now)
+        registry.change(replace(row, attempt=7).ref, lambda now: now)
     with pytest.raises(NotFound):
         registry.get("no-such-export")
 
@@ -123,6 +120,6 @@ def test_given_a_processing_export_when_cancelled_then_too_late(registry, make_r
     row, _ = registry.request(make_request(), rerun=False)
     assert registry.request_cancel(row.id).cancel_requested
     for state in (State.SUBMITTED, State.COLLECTING, State.PROCESSING):
-        registry.change(row.id, 1, lambda now, state=state: replace(now, state=state))
+        registry.change(row.ref, lambda now, state=state: replace(now, state=state))
     with pytest.raises(Conflict, match="cannot be cancelled"):
         registry.request_cancel(row.id)

@@ -34,7 +34,7 @@ def batches(storage, registry) -> Batches:
 
 
 def end(registry, row, state: State) -> None:
-    registry.change(row.id, row.attempt, lambda now: replace(now, state=State.FAILED))
+    registry.change(row.ref, lambda now: replace(now, state=State.FAILED))
     if state is not State.FAILED:
         registry.amend(row.id, lambda now: replace(now, state=state))
 

@@ -5,28 +5,28 @@ import pytest
 import requests.exceptions
 
 from mobexport.errors import ConfigError, Rejected, Throttled, Transient
-from mobexport.retry_table import Decision, Speaker, as_error, on_exception, on_status
-from mobexport.storage import as_remote_error
+from mobexport.failure_policy import Decision, Peer, as_error, on_exception, on_status
+from mobexport.storage import known_error
 
 
-@pytest.mark.parametrize("speaker", Speaker)
-def test_given_every_status_there_is_when_looked_up_then_a_decision(speaker: Speaker) -> None:
+@pytest.mark.parametrize("speaker", Peer)
+def test_given_every_status_there_is_when_looked_up_then_a_decision(speaker: Peer) -> None:
     found = {status: on_status(status, speaker) for status in range(100, 600)}
     retried = {status for status, decision in found.items() if decision in (Decision.RETRY, Decision.WAIT)}
     assert {status for status in retried if status < 500} == (
-        {404, 408, 425, 429} if speaker is Speaker.WEBHOOK else {408, 425, 429}
+        {404, 408, 425, 429} if speaker is Peer.WEBHOOK else {408, 425, 429}
     )
     assert set(range(500, 600)) - retried == {501, 505}
     assert {status for status, decision in found.items() if decision is Decision.WAIT} == {429, 503}
 
 
 def test_given_who_answers_when_a_caller_is_refused_then_what_each_means() -> None:
-    assert on_status(401, Speaker.EXPORT_API) is Decision.REFRESH_TOKEN
-    assert on_status(403, Speaker.EXPORT_API) is Decision.CONFIGURE
-    assert on_status(403, Speaker.STORAGE) is Decision.CONFIGURE
-    assert on_status(401, Speaker.WEBHOOK) is Decision.FAIL
+    assert on_status(401, Peer.EXPORT_API) is Decision.REFRESH_TOKEN
+    assert on_status(403, Peer.EXPORT_API) is Decision.CONFIGURE
+    assert on_status(403, Peer.STORAGE) is Decision.CONFIGURE
+    assert on_status(401, Peer.WEBHOOK) is Decision.FAIL
     with pytest.raises(ValueError, match="no HTTP status"):
-        on_status(99, Speaker.STORAGE)
+        on_status(99, Peer.STORAGE)
 
 
 def _all_subclasses(base: type) -> set[type]:
@@ -76,5 +76,5 @@ def _answered(status: int) -> Exception:
     ],
 )
 def test_given_a_storage_failure_when_sorted_then_by_the_table(raised: Exception, error) -> None:
-    found = as_remote_error(raised)
+    found = known_error(raised)
     assert (type(found) if found else None) is error

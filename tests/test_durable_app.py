@@ -1,4 +1,4 @@
-"""What the real host does to callers of its client, and how durable.py takes it; only safe parts are used."""
+"""What the real host does to callers of its client, and that only its safe parts are used."""
 
 import ast
 import asyncio
@@ -14,14 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import durable
-from durable import is_going, start_once, wake
+from durable_app import sdk
+from durable_app.blueprint import failed_step
+from durable_app.starting import is_going, start_once, wake
 from mobexport import durable_names as names
 from mobexport.config import ExportsConfig
 from mobexport.errors import DataError
+from mobexport.pipeline.messages import RunBatch
+from mobexport.wire import AttemptRef
 
 ROOT = Path(__file__).parent.parent
-SHELL = ("activities", "orchestrators", "triggers")
+SHELL = ("activities", "durable_app", "orchestrators", "triggers")
 
 
 class Host:
@@ -47,12 +50,14 @@ ENDED = Exception("Instance with ID run-e-1 is gone: either completed or failed"
 
 
 def test_given_an_id_that_is_running_when_started_again_then_it_is_left_alone() -> None:
-    asyncio.run(start_once(Host(RUNNING), names.RUN_EXPORT, "run-e-1", {}))
+    asyncio.run(start_once(Host(RUNNING), names.RUN_BATCH, "batch-b", RunBatch(batch_id="b")))
 
 
 def test_given_a_host_that_is_down_when_started_then_the_failure_is_not_taken_for_a_running_one() -> None:
     with pytest.raises(ConnectionError):
-        asyncio.run(start_once(Host(ConnectionError("down")), names.RUN_EXPORT, "run-e-1", {}))
+        asyncio.run(
+            start_once(Host(ConnectionError("down")), names.RUN_BATCH, "batch-b", RunBatch(batch_id="b"))
+        )
 
 
 @pytest.mark.parametrize("answer", [GONE, ENDED, None], ids=["gone", "ended", "there"])
@@ -88,7 +93,7 @@ def test_given_a_failure_with_a_long_text_when_an_activity_ends_then_the_history
 ) -> None:
     # The host keeps an exception's text four times over.
     try:
-        kept = json.dumps(durable._outcome("convert_file", error))
+        kept = json.dumps(failed_step("convert_file", error).to_json())
     except RuntimeError as raised:
         kept = str(raised)
     assert 500 < len(kept) < 1500
@@ -110,7 +115,7 @@ def test_given_any_configured_target_when_an_instance_is_named_then_the_client_c
     except ValueError:
         return
     for name in config.targets:
-        assert IDS.fullmatch(names.notify_instance("e" * 100, attempt, name))
+        assert IDS.fullmatch(names.notify_instance(AttemptRef("e" * 100, attempt), name))
 
 
 def test_given_target_names_that_break_an_id_when_configured_then_refused() -> None:
@@ -158,23 +163,23 @@ def _members(protocol: type) -> set[str]:
 def test_given_the_sdk_when_used_then_only_what_has_no_trap_in_it() -> None:
     """Left out on purpose: SDK retries, entities, custom status, `call_http`, `is_replaying`, history, GUIDs,
     rewind, restart, suspend, versions of single starts, Durable's management URLs, outputs of instances."""
-    assert _members(durable.Context) == {
+    assert _members(sdk.Context) == {
         "instance_id", "current_utc_datetime", "get_input", "call_activity", "call_sub_orchestrator",
         "create_timer", "wait_for_external_event", "task_any", "task_all", "continue_as_new",
     }  # fmt: skip
-    assert _members(durable.Client) == {
+    assert _members(sdk.Client) == {
         "start_new", "raise_event", "get_status", "purge_instance_history_by"
     }  # fmt: skip
-    assert "version" not in inspect.signature(durable.Client.start_new).parameters
+    assert "version" not in inspect.signature(sdk.Client.start_new).parameters
     for path, node in _nodes(*SHELL):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            allowed = {"context": durable.Context, "client": durable.Client}.get(node.value.id)
+            allowed = {"context": sdk.Context, "client": sdk.Client}.get(node.value.id)
             assert allowed is None or node.attr in _members(allowed), f"{path}:{node.lineno}"
 
 
 def test_given_status_of_an_instance_when_looked_at_then_by_is_going_alone() -> None:
     # Output is a reason while suspended, and an unquoted text after a failure.
-    assert not list(_calls("get_status", *SHELL))
+    assert not list(_calls("get_status", "activities", "orchestrators", "triggers"))
 
 
 def _named(argument: ast.expr) -> bool:
@@ -183,7 +188,7 @@ def _named(argument: ast.expr) -> bool:
 
 @pytest.mark.parametrize(
     ("function", "position"),
-    [("call", 1), ("once", 1), ("call_sub_orchestrator", 0), ("wait_for_external_event", 0), ("wake", 2)],
+    [("call", 1), ("call_sub_orchestrator", 0), ("wait_for_external_event", 0), ("wake", 2)],
 )
 def test_given_a_call_by_name_when_read_then_the_name_is_one_of_durable_names(
     function: str, position: int
@@ -192,8 +197,7 @@ def test_given_a_call_by_name_when_read_then_the_name_is_one_of_durable_names(
     found = list(_calls(function, *SHELL))
     assert found
     passed_on = {
-        "steps.py": "name",  # `call` to `once`
-        "run_task_lane.py": "given['activity']",  # by _side_by_side, below
+        "run_task_lane.py": "given.activity",  # by _side_by_side, below
     }
     for place, node in found:
         argument = node.args[position]
@@ -209,7 +213,7 @@ def test_given_the_lanes_of_a_large_task_when_read_then_their_activities_are_of_
 
 def test_given_work_when_scheduled_then_it_is_waited_for() -> None:
     # What is made and never yielded does not run.
-    for place, node in _calls("call_activity", "orchestrators"):
+    for place, node in _calls("call_activity", *SHELL):
         assert isinstance(node.parent, ast.Yield), place
     for place, node in _calls("call_sub_orchestrator", "orchestrators"):
         waits = (ast.Yield, ast.ListComp)
@@ -218,8 +222,8 @@ def test_given_work_when_scheduled_then_it_is_waited_for() -> None:
 
 def test_given_races_when_read_then_a_timer_against_an_event_and_nothing_else() -> None:
     # An activity that lost holds its instance until it ends; a timer that lost, until it fires.
-    ((place, race),) = _calls("task_any", "orchestrators")
-    assert place.startswith("steps.py")
+    ((place, race),) = _calls("task_any", *SHELL)
+    assert place.startswith("calls.py")
     assert ast.unparse(race) == "context.task_any([timer, wake])"
 
 
@@ -241,31 +245,26 @@ def test_given_sub_orchestrations_when_read_then_each_has_an_input() -> None:
 
 def test_given_the_clock_when_an_orchestrator_reads_it_then_never_to_see_whether_a_timer_is_over() -> None:
     # Timers fire up to a second early: `now >= what was waited for` may be false for ever.
-    for path, node in _nodes("orchestrators"):
+    for path, node in _nodes("orchestrators", "durable_app"):
         if isinstance(node, ast.Compare) and "current_utc_datetime" in ast.unparse(node):
             assert ast.unparse(node) == "context.current_utc_datetime - began > _PROCESSING_LIMIT", path
 
 
-def test_given_timer_functions_when_read_then_what_the_host_says_of_the_schedule_is_not_used() -> None:
+def _arguments(path: str, name: str) -> list[str]:
+    tree = ast.parse((ROOT / path).read_text("utf-8"))
+    (found,) = (node for node in tree.body if isinstance(node, ast.AsyncFunctionDef) and node.name == name)
+    return [one.arg for one in found.args.args]
+
+
+@pytest.mark.parametrize("name", ["request_due_exports", "reconcile", "purge"])
+def test_given_timer_functions_when_read_then_what_the_host_says_of_the_schedule_is_not_used(name) -> None:
     # Its status is missing, of the year 1, or late by a minute; the registry knows what was done.
-    tree = ast.parse((ROOT / "triggers/schedules.py").read_text("utf-8"))
-    timers = [node for node in tree.body if isinstance(node, ast.AsyncFunctionDef) and node.decorator_list]
-    assert {one.name for one in timers} == {"request_due_exports", "reconcile", "purge"}
-    for one in timers:
-        assert ast.unparse(one.body[1]) == "del timer", one.name
+    assert _arguments("triggers/schedules.py", name) == ["services", "client"]
 
 
 def test_given_the_blob_trigger_when_read_then_of_the_blob_only_its_name_is_used() -> None:
     # Its length is missing for an empty blob, its address is encoded twice.
-    used = {
-        node.attr
-        for path, node in _nodes("triggers")
-        if path.name == "exported_file.py"
-        and isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "blob"
-    }
-    assert used == {"name"}
+    assert _arguments("triggers/exported_file.py", "exported_file") == ["services", "name", "client"]
 
 
 def test_given_host_json_when_read_then_the_settings_that_recovery_needs() -> None:

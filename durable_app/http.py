@@ -1,24 +1,43 @@
-"""What HTTP functions share: JSON in and out, errors as problem details or in the contract's shape."""
+"""HTTP for functions: the rules of an API, JSON in and out, errors as problem details, spans."""
 
 from __future__ import annotations
 
 import json
 import math
-import time
 import traceback
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 
 from mobexport.errors import MobexportError, RemoteError, RequestError, Unavailable
 from mobexport.redact import redact
+from mobexport.telemetry import tracing
+from mobexport.telemetry.entry import function_span
 from mobexport.telemetry.logs import get_logger
+
+if TYPE_CHECKING:
+    from mobexport.services import Services
 
 _log = get_logger(__name__)
 
 MAX_BODY = 1024 * 1024
 # Seconds to wait where a failure that may pass does not say how long.
 _RETRY_AFTER = 5
+
+
+@dataclass(frozen=True)
+class Api:
+    """What all routes of one API have in common."""
+
+    check: Callable[[Services, func.HttpRequest], None]
+    """Raises a MobexportError unless this app serves that caller; may wait."""
+    error: Callable[[MobexportError], func.HttpResponse]
+    """The answer to a call that failed."""
+    anonymous: bool = False
+    """Whether the host asks for no function key."""
 
 
 def read_json(req: func.HttpRequest) -> Any:
@@ -33,19 +52,6 @@ def read_json(req: func.HttpRequest) -> Any:
         return json.loads(body)
     except ValueError:
         raise RequestError("the body is not valid JSON") from None
-
-
-def check_signed(req: func.HttpRequest) -> None:
-    """Raises Unauthorized unless the call is signed, if a secret is set."""
-    from mobexport.settings import get_settings
-    from mobexport.standard_webhooks import check
-
-    secret = get_settings().request_signing_secret
-    if secret is not None:
-        headers = {name.lower(): value for name, value in req.headers.items()}
-        check(
-            secret.get_secret_value(), "REQUEST_SIGNING_SECRET", headers, req.get_body() or b"", time.time()
-        )
 
 
 def respond(status: int, body: Any, headers: dict[str, str] | None = None) -> func.HttpResponse:
@@ -97,11 +103,9 @@ def problem(error: MobexportError) -> func.HttpResponse:
 
 def as_known(error: Exception) -> MobexportError:
     """Any failure of a request as an error that may be shown; the unexpected is logged, redacted."""
-    if isinstance(error, MobexportError):
-        return error
-    from mobexport.storage import as_remote_error
+    from mobexport.storage import known_error
 
-    known = as_remote_error(error)
+    known = known_error(error)
     if known is None:
         _log.error("request failed\n%s", redact("".join(traceback.format_exception(error))))
         return MobexportError("an unexpected failure; the log has the details", code="InternalError")
@@ -112,3 +116,22 @@ def base_url(req: func.HttpRequest, below: str) -> str:
     """This request's URL up to, not with, the path segment `below`."""
     path: str = req.url.split("?", 1)[0]
     return path[: path.lower().rindex(f"/{below.lower()}")]
+
+
+@contextmanager
+def request_span(
+    name: str, req: func.HttpRequest, context: Any
+) -> Iterator[Callable[[func.HttpResponse], func.HttpResponse]]:
+    """A span for a request, in the trace of the host's own or of the caller's `traceparent`.
+
+    The answer goes through what it yields, which marks the span as failed if it is a 5xx.
+    """
+
+    def answered(response: func.HttpResponse) -> func.HttpResponse:
+        if response.status_code >= 500:
+            tracing.fail(str(response.status_code))
+        return response
+
+    carried = req.headers.get(tracing.TRACEPARENT)
+    with function_span(name, req.route_params, carried=carried, invocation=context):
+        yield answered

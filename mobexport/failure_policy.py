@@ -28,7 +28,7 @@ class Decision(StrEnum):
     """Never again: the same call would be refused again."""
 
 
-class Speaker(StrEnum):
+class Peer(StrEnum):
     """Who answered: the same status means different things from different services."""
 
     EXPORT_API = "Export API"
@@ -61,7 +61,7 @@ _STATUSES: Final[tuple[_Row, ...]] = (
     # A redirect would carry a secret to a host that nobody configured; what else is no success is refused.
     (100, 499, _F, _F, _F),
 )
-_COLUMN: Final = {Speaker.EXPORT_API: 0, Speaker.STORAGE: 1, Speaker.WEBHOOK: 2}
+_COLUMN: Final = {Peer.EXPORT_API: 0, Peer.STORAGE: 1, Peer.WEBHOOK: 2}
 
 _EXCEPTIONS: Final[Mapping[str, Decision]] = {
     # By name along the class's bases, so that nothing is imported for it; the most derived one counts.
@@ -79,7 +79,7 @@ _EXCEPTIONS: Final[Mapping[str, Decision]] = {
 }
 
 
-def on_status(status: int, speaker: Speaker) -> Decision:
+def on_status(status: int, speaker: Peer) -> Decision:
     """The decision for an HTTP status that is no success. Raises ValueError for what is no status."""
     for first, last, *decisions in _STATUSES:
         if first <= status <= last:

@@ -1,0 +1,1 @@
+"""The Durable Functions SDK and the HTTP routes, typed: register, start, call, answer."""

@@ -1,0 +1,92 @@
+"""Start orchestrations under fixed ids, by a client; wake them, and ask whether they are going.
+
+Each may be started by several, at any time and again: the id says what it is about, one that is going is left
+alone, and one that has ended looks into the registry first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from durable_app.sdk import Client
+from mobexport import durable_names as names
+from mobexport.export_api.messages import ServeExportTask
+from mobexport.pipeline.messages import DeliverNotification, ProcessExport, RunBatch
+from mobexport.telemetry import tracing
+from mobexport.telemetry.logs import get_logger
+from mobexport.wire import AttemptRef, Message, TaskRef
+
+if TYPE_CHECKING:
+    from mobexport.pipeline.registry.export_row import ExportRow
+    from mobexport.services import Services
+
+_log = get_logger(__name__)
+
+
+async def start_run(client: Client, services: Services, row: ExportRow) -> None:
+    """Starts `run_export` for the row's attempt."""
+    message = await asyncio.to_thread(services.run_message, row)
+    await start_once(client, names.RUN_EXPORT, names.run_instance(row.ref), message)
+
+
+async def start_processing(
+    client: Client, ref: AttemptRef, started_by: str, trace: str | None = None
+) -> None:
+    """Starts `process_export`; `started_by` is for people, and says whether the blob trigger works."""
+    message = ProcessExport(export_id=ref.export_id, attempt=ref.attempt, started_by=started_by, trace=trace)
+    await start_once(client, names.PROCESS_EXPORT, names.process_instance(ref), message)
+
+
+async def start_deliveries(client: Client, row: ExportRow) -> None:
+    """Starts `deliver_notification` for every notification that is still to be made."""
+    for attempt, target in row.pending_deliveries:
+        ref = AttemptRef(row.id, attempt)
+        message = DeliverNotification(export_id=row.id, attempt=attempt, target=target, trace=row.trace)
+        await start_once(client, names.DELIVER_NOTIFICATION, names.notify_instance(ref, target), message)
+
+
+async def start_batch(client: Client, batch_id: str) -> None:
+    """Starts `run_batch`."""
+    await start_once(client, names.RUN_BATCH, names.batch_instance(batch_id), RunBatch(batch_id=batch_id))
+
+
+async def start_task(client: Client, ref: TaskRef) -> None:
+    """Starts `serve_export_task`."""
+    message = ServeExportTask(app=ref.app, task_id=ref.task_id)
+    await start_once(client, names.SERVE_EXPORT_TASK, names.task_instance(ref.task_id), message)
+
+
+async def start_once(client: Client, name: str, instance_id: str, message: Message) -> None:
+    """Starts an orchestration under a fixed id; one that is there already is left alone.
+
+    It carries on the trace of its message, else the present one.
+    """
+    trace = message.trace or tracing.current()
+    given = message.to_json() | ({"trace": trace} if trace else {})
+    try:
+        # The SDK hands the present span on to the host, whose own spans of the orchestration follow it.
+        with tracing.within(trace):
+            await client.start_new(name, instance_id, given)
+    except Exception as error:
+        # The host answers 409 for an id that is still going; the SDK makes it a text.
+        if "already exists" not in str(error):
+            raise
+
+
+async def is_going(client: Client, instance_id: str) -> bool:
+    """Whether there is such an instance and it has not ended."""
+    status = await client.get_status(instance_id)
+    state = getattr(getattr(status, "runtime_status", None), "value", None)
+    return state in ("Running", "Pending", "ContinuedAsNew", "Suspended")
+
+
+async def wake(client: Client, instance_id: str, event: str) -> None:
+    """Raises an event as a hint: an instance that is not there, or has ended, needs none.
+
+    It carries nothing: data would arrive as text from this client, and as an object from Durable's HTTP API.
+    """
+    try:
+        await client.raise_event(instance_id, event, None)
+    except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
+        _log.info("no instance %s to wake (%s)", instance_id, type(error).__name__)

@@ -1,0 +1,97 @@
+"""Paths of blobs in the data account: the one place that knows where things lie; pure, and light to import.
+
+exports   {app}/{type}/{export id}/{attempt}/…, _complete.json, _converted/{n}.json
+curated   {app}/{type}/date=…|snapshot=…/{export id}-{attempt}-{n}.parquet, _current.json
+          _manifests/{app}/{type}/{export id}-{attempt}.json
+rejects   raw/{app}/{task id}.ndjson, export/{app}/{export id}-{attempt}-{n}.ndjson
+landing-… what a job writes        work-{task id} what goes from step to step of a large task
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Final
+
+from mobexport.wire import AttemptRef, TaskRef
+
+EXPORTS_CONTAINER: Final = "exports"
+CURATED_CONTAINER: Final = "curated"
+REJECTS_CONTAINER: Final = "rejects"
+LANDING_PREFIX: Final = "landing-"
+WORK_PREFIX: Final = "work-"
+COMPLETE: Final = "_complete.json"
+COMPLETE_PATTERN: Final = f"{EXPORTS_CONTAINER}/{{app}}/{{type}}/{{exportId}}/{{attempt}}/{COMPLETE}"
+"""What the blob trigger matches: nothing but the list of collected files, which comes last."""
+POINTER: Final = "_current"
+
+_LANDING: Final = re.compile(rf"{LANDING_PREFIX}[0-9a-f]{{20}}")
+_SLUG: Final = re.compile(r"[^a-z0-9]+")
+
+
+def slug(text: str) -> str:
+    """At most 40 characters `a-z0-9-` that remind of the text, for the readable part of an id."""
+    return _SLUG.sub("-", text.lower()).strip("-")[:40]
+
+
+def export_folder(app: str, export_type: str, ref: AttemptRef) -> str:
+    """`{app}/{type}/{export id}/{attempt}/` in `exports`."""
+    return f"{app}/{export_type}/{ref.export_id}/{ref.attempt}/"
+
+
+def parse_complete_path(name: str) -> AttemptRef | None:
+    """The attempt of a path `…/{export id}/{attempt}/_complete.json`; None for others."""
+    parts = name.split("/")
+    if len(parts) < 3 or parts[-1] != COMPLETE or not parts[-2].isdecimal():
+        return None
+    return AttemptRef(parts[-3], int(parts[-2]))
+
+
+def conversion_path(folder: str, index: int) -> str:
+    """What became of the collected file of that number, in the export's folder."""
+    return f"{folder}_converted/{index}.json"
+
+
+def output_stem(ref: AttemptRef, index: int) -> str:
+    """How the names of the Parquet files and rejects of a collected file begin."""
+    return f"{ref}-{index}"
+
+
+def manifest_path(app: str, export_type: str, ref: AttemptRef) -> str:
+    """The manifest of an attempt in `curated`."""
+    return f"{manifest_prefix(app, export_type, ref.export_id)}{ref.attempt}.json"
+
+
+def manifest_prefix(app: str, export_type: str, export_id: str) -> str:
+    """How the manifests of all attempts begin; `{attempt}.json` follows."""
+    return f"_manifests/{app}/{export_type}/{export_id}-"
+
+
+def day_folder(app: str, export_type: str, day: date, *, snapshot: bool) -> str:
+    """Folder in `curated` of one day: `{app}/{type}/date=…/`, for snapshots `snapshot=…/`."""
+    return f"{app}/{export_type}/{'snapshot' if snapshot else 'date'}={day.isoformat()}/"
+
+
+def pointer_name(campaign_type: str | None) -> str:
+    """`_current.json`; for exports by campaign one for each kind: `_current-{campaignType}.json`."""
+    return f"{POINTER}-{campaign_type}.json" if campaign_type else f"{POINTER}.json"
+
+
+def export_rejects_path(app: str, ref: AttemptRef, index: int) -> str:
+    """Records of a collected file that could not be used, in `rejects`."""
+    return f"export/{app}/{output_stem(ref, index)}.ndjson"
+
+
+def raw_rejects_path(ref: TaskRef) -> str:
+    """Raw records of a task that could not be used, in `rejects`."""
+    return f"raw/{ref.app}/{ref.task_id}.ndjson"
+
+
+def is_landing(container: str) -> bool:
+    """Whether the name is one of ours for a container that a job writes to."""
+    return _LANDING.fullmatch(container) is not None
+
+
+def work_container(task_id: str) -> str:
+    """The container with what goes from step to step of a task; deleted with its end."""
+    return f"{WORK_PREFIX}{task_id}"

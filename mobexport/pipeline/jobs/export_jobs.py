@@ -1,0 +1,172 @@
+"""Create an attempt's export job and check on it: the steps of `run_export` until the job has ended.
+
+Each looks at the cancel flag first, and each can be repeated at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from mobexport import clock
+from mobexport.blob_paths import LANDING_PREFIX, is_landing
+from mobexport.clock import stamp
+from mobexport.errors import AttemptEnded, Cancelled, Rejected, Transient
+from mobexport.ids import new_container_suffix
+from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress, Seen, decide
+from mobexport.pipeline.jobs.source import Job, JobSource
+from mobexport.pipeline.registry.destinations import Destinations
+from mobexport.pipeline.registry.export_row import ExportRow
+from mobexport.pipeline.registry.registry import Registry
+from mobexport.pipeline.registry.states import STATE_OF_JOB, State
+from mobexport.settings import SAS_MARGIN
+from mobexport.storage import DataStorage, known_error
+from mobexport.wire import AttemptRef, Failure
+
+
+@dataclass(frozen=True)
+class ExportJobs:
+    """The steps over one registry and one data account."""
+
+    registry: Registry
+    source: Callable[[str], JobSource]
+    """Where the jobs of an app run, by its name."""
+    storage: DataStorage
+
+    def create(self, ref: AttemptRef, total_deadline: float) -> dict[str, Any]:
+        """Makes sure that the attempt has an export job; `{"phase", "began", "collect"}`.
+
+        `phase` is where the run goes on (also after it was lost in the middle and started again), `began`
+        when the attempt did, `collect` whether the files are ours to collect. The API has no idempotency
+        key. So: look for a job of ours by its marker, else create one with a container of its own, then
+        win the registry row. Only the winner's container is ever read.
+        """
+        row = check_live(self.registry.attempt(ref))
+        if row.job_id is None:
+            marker = job_marker(row)
+            source = self.source(row.request.app)
+            jobs = [job for job in source.find_by_marker(row.request, marker) if _is_ours(row, job)]
+            row = self._win(row, jobs or [self._create(row, source, marker, total_deadline)])
+        return {
+            "phase": row.state.phase,
+            "began": row.began_at,
+            "collect": row.request.destination is None,
+        }
+
+    def _create(self, row: ExportRow, source: JobSource, marker: str, total_deadline: float) -> Job:
+        if row.request.destination is None:
+            landing = f"{LANDING_PREFIX}{new_container_suffix()}"
+            self.storage.container(landing)
+            # The deadline counts from the attempt's begin, and so does the SAS that must outlive it.
+            spent = clock.now() - datetime.fromisoformat(row.began_at)
+            left = max(timedelta(seconds=total_deadline) - spent, timedelta(0))
+            url = self.storage.container_write_url(landing, left + SAS_MARGIN)
+        else:
+            landing = ""
+            url = Destinations(self.storage).get(row.ref)
+        job = source.create(row.request, url, marker + landing)
+        # A server need not repeat the description in its answer.
+        return replace(job, description=marker + landing)
+
+    def _win(self, row: ExportRow, jobs: Sequence[Job]) -> ExportRow:
+        first = jobs[0]
+
+        def take(now: ExportRow) -> ExportRow | None:
+            if now.job_id is not None:
+                return None
+            return replace(now, state=State.SUBMITTED, job_id=first.id, landing=landing_of(first))
+
+        row = self.registry.change(row.ref, take)
+        lost = [job for job in jobs if job.id != row.job_id]
+        if lost:
+            ids = [job.id for job in lost]
+            self.registry.amend(
+                row.id, lambda now: replace(now, orphans=tuple(dict.fromkeys((*now.orphans, *ids))))
+            )
+        for job in lost:
+            # What nobody will read is not to be written either: that job ends for want of its container.
+            if landing := landing_of(job):
+                self.storage.delete_container(landing)
+        return check_live(row)
+
+    def check(
+        self, ref: AttemptRef, policy: PollPolicy, progress: PollProgress, now: datetime
+    ) -> dict[str, Any]:
+        """Asks for the job's state and decides what follows: `{"progress", "end"?, "wait"}`.
+
+        `now` is the clock that the deadlines go by: the orchestrator's, as in its timers.
+        The row shows how far the polling is, and when it goes on. A failure that can be expected is part of
+        the decision, which counts it.
+        """
+        row: ExportRow | None = None
+        seen: Seen | Failure
+        try:
+            row = check_live(self.registry.attempt(ref))
+            seen = self._ask(row)
+        except Exception as error:
+            known = known_error(error)
+            if known is None:
+                raise
+            seen = Failure.of(known)
+        decision = decide(policy, progress, seen, ref.export_id, now)
+        if row is not None and isinstance(seen, Seen):
+            state = STATE_OF_JOB[seen.state]
+            at = clock.now()
+            shown: dict[str, Any] = {"polls": decision.progress.polls, "polledAt": stamp(at)}
+            if decision.end is None:
+                shown["nextPollAt"] = stamp(at + timedelta(seconds=decision.wait))
+            self.registry.change(
+                ref,
+                # A job that failed ends the attempt; that move is the run's alone.
+                lambda now: replace(now, state=now.state if state.terminal else state, progress=shown),
+                row,
+            )
+        return decision.to_json()
+
+    def _ask(self, row: ExportRow) -> Seen:
+        """Raises Rejected for a state that the source does not know: never "still running"."""
+        assert row.job_id is not None
+        source = self.source(row.request.app)
+        try:
+            job = source.status(row.request, row.job_id)
+        except Rejected as error:
+            if error.status == 404 and row.state is State.SUBMITTED:
+                # A server may show a task late; one that was never seen is looked for again.
+                raise Transient(error.message, status=404) from None
+            raise
+        state = source.states.get(job.state)
+        if state is None:
+            raise Rejected(
+                f"the source showed job {row.job_id} in unknown state {job.state[:40]!r}",
+                code="UnknownState",
+            )
+        return Seen(state, job.error, job.retry_after)
+
+
+def check_live(row: ExportRow) -> ExportRow:
+    """The row. Raises AttemptEnded, or Cancelled while a cancel still has an effect."""
+    if row.state.terminal:
+        raise AttemptEnded(f"export {row.id!r} is {row.state}")
+    if row.cancel_requested and row.state.cancellable:
+        raise Cancelled(f"export {row.id!r} was cancelled")
+    return row
+
+
+def job_marker(row: ExportRow) -> str:
+    """How the description of each of the attempt's jobs begins; the name of its container follows."""
+    return f"mobexport/{row.id}/{row.attempt}/"
+
+
+def landing_of(job: Job) -> str | None:
+    """The landing container of a job of ours; None if it writes elsewhere.
+
+    The description comes back from the server: nothing but a landing container is ever made of it.
+    """
+    name = job.description.rsplit("/", 1)[-1]
+    return name if is_landing(name) else None
+
+
+def _is_ours(row: ExportRow, job: Job) -> bool:
+    return row.request.destination is not None or landing_of(job) is not None

@@ -1,0 +1,54 @@
+"""The two APIs of this app: whom each serves, and how it words its errors."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import azure.functions as func
+
+from durable_app.http import Api, headers_of, problem, respond, status_of
+from mobexport.errors import MobexportError
+from mobexport.redact import redact
+
+if TYPE_CHECKING:
+    from mobexport.services import Services
+
+
+def _check_role(services: Services, _: func.HttpRequest) -> None:
+    services.check_pipeline_role()
+
+
+def _check_signed(services: Services, req: func.HttpRequest) -> None:
+    """Raises Unauthorized unless the call is signed, if a secret is set."""
+    from mobexport.standard_webhooks import check
+
+    services.check_pipeline_role()
+    secret = services.settings.request_signing_secret
+    if secret is not None:
+        headers = {name.lower(): value for name, value in req.headers.items()}
+        check(
+            secret.get_secret_value(), "REQUEST_SIGNING_SECRET", headers, req.get_body() or b"", time.time()
+        )
+
+
+def _check_caller(services: Services, req: func.HttpRequest) -> None:
+    """The caller, then the version of the API."""
+    from mobexport.contract import check_api_version
+
+    services.admit_caller(req.headers.get("Authorization"), req.route_params["app"])
+    check_api_version(req.params)
+
+
+def _contract_error(error: MobexportError) -> func.HttpResponse:
+    from mobexport.contract import error_body
+
+    return respond(status_of(error), error_body(error.own_code, redact(error.message)), headers_of(error))
+
+
+READ_PIPELINE = Api(_check_role, problem)
+"""The pipeline's HTTP API, for those who look."""
+CHANGE_PIPELINE = Api(_check_signed, problem)
+"""The pipeline's HTTP API, for those who request and cancel."""
+EXPORT_API = Api(_check_caller, _contract_error, anonymous=True)
+"""The Export API; ANONYMOUS to the host, since official clients send no function key."""

@@ -1,0 +1,39 @@
+"""The health endpoint: whether this app can do its work."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import azure.functions as func
+
+from durable_app.blueprint import Blueprint, registered
+from durable_app.http import respond
+from mobexport import durable_names as names
+
+if TYPE_CHECKING:
+    from mobexport.health import Health
+
+blueprint = Blueprint()
+
+
+@blueprint.open_route("health", "GET")
+def health() -> func.HttpResponse:
+    """200 when all is well, 503 with what is not."""
+    found = _health().check()
+    return respond(200 if found["status"] == "ok" else 503, found)
+
+
+@lru_cache(maxsize=1)
+def _health() -> Health:
+    from mobexport.health import Health, app_checks
+
+    return Health({"indexing": _check_indexing, **app_checks()})
+
+
+def _check_indexing() -> None:
+    from mobexport.errors import ConfigError
+
+    missing = (names.ORCHESTRATORS | names.ACTIVITIES) - registered
+    if missing:
+        raise ConfigError(f"not indexed, so that calls of them would hang: {', '.join(sorted(missing))}")
