@@ -8,6 +8,7 @@ Run by `make bench-polling`; HOURS=1 for a quick look.
 import argparse
 import json
 import re
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -24,7 +25,9 @@ from localdev.app import App
 from localdev.azurite import Azurite
 from localdev.processes import free_ports
 from mobexport import durable_names as names
-from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress
+from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress, Seen, decide
+from mobexport.pipeline.messages import PollExportJob
+from mobexport.pipeline.registry.states import JobState
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
 from orchestrators.poll_export_job import poll_export_job
@@ -39,7 +42,7 @@ def fixed_loop(context: Any) -> Any:
     given = context.get_input()
     while True:
         outcome = yield context.call_activity(names.CHECK_EXPORT_JOB, given)
-        if outcome["ok"]["state"] == "Collecting":
+        if "end" in outcome["ok"]:
             return outcome
         yield context.create_timer(context.current_utc_datetime + timedelta(seconds=30))
 
@@ -72,9 +75,9 @@ def poll(
 ) -> dict[str, Any]:
     """Polls a job that runs so many hours; the costs."""
 
-    def check(_: Any) -> Any:
-        state = "Collecting" if h.now >= end else "Running"
-        return {"ok": {"state": state, "error": None, "retryAfter": None}}
+    def check(step: dict[str, Any]) -> Any:
+        seen = Seen(JobState.SUCCEEDED if h.now >= end else JobState.RUNNING)
+        return {"ok": decide(POLICY, PollProgress.from_json(step["progress"]), seen, "e", h.now).to_json()}
 
     h = Measured(name, function, {names.CHECK_EXPORT_JOB: check})
     end = h.now + timedelta(hours=hours)
@@ -92,9 +95,8 @@ def poll(
 
 def our_input(now: Any) -> dict[str, Any]:
     """Input of `poll_export_job`."""
-    progress = PollProgress(polls=0, errors=0, began=now, state="Queued", since=now)
-    step = {"version": 1, "exportId": "e", "attempt": 1}
-    return {**step, "policy": POLICY.to_json(), "progress": progress.to_json()}
+    progress = PollProgress.begin(now, now).to_json()
+    return PollExportJob(export_id="e", attempt=1, policy=POLICY, progress=progress).to_json()
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=12)
     hours = parser.parse_args().hours
     ours = poll(poll_export_job, names.POLL_EXPORT_JOB, hours, our_input)
-    fixed = poll(fixed_loop, "fixed_loop", hours, lambda _: {"exportId": "e"})
+    fixed = poll(fixed_loop, "fixed_loop", hours, our_input)
     usual, often, timers = storage_calls()
     print(f"A job of {hours:g} hours, polled:\n")
     print(f"{'':34}" + "".join(f"{name:>14}" for name in ours))
@@ -217,6 +219,8 @@ def main() -> None:
     for name, number in sorted(usual.by_service.items()):
         print(f"  {number:4}  {name}")
     total, more = (sum(calls.by_service.values()) for calls in (usual, often))
+    if often.polls == usual.polls:
+        sys.exit("both exports ended after as many polls: what one costs cannot be told; run it again")
     each = (more - total) / (often.polls - usual.polls)
     print(f"  {total:4}  in all, with {usual.polls} polls; {more} with {often.polls}: {each:.1f} each\n")
     print("Calls of one run of each timer, with nothing to do:")

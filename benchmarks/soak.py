@@ -28,8 +28,9 @@ from localdev.azurite import Azurite
 from localdev.processes import LOOPBACK, StartError, free_ports
 from localdev.webhook_receiver import Receiver, new_secret
 from mobexport import export_types
+from mobexport.blob_paths import CURATED_CONTAINER
 from mobexport.settings import read_settings
-from mobexport.storage import CURATED_CONTAINER, DataStorage
+from mobexport.storage import DataStorage
 
 FIRST_DAY = date(2025, 3, 1)
 APP = "soak"
