@@ -108,14 +108,14 @@ clean: ## remove what demo, start and the tools left; not .venv and node_modules
 	rm -rf .run .devhost .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -not -path './.venv/*' -not -path './node_modules/*' -prune -exec rm -rf {} +
 
-.venv/.installed: pyproject.toml requirements.in
+.venv/.installed: pyproject.toml requirements.in devhost/pyproject.toml
 	@$(if $(PYTHON),,echo "Python 3.11 or newer is needed, and there is no python3 on the PATH" >&2; exit 1)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Set PYTHON=…" >&2; exit 1; }
 	@echo "Setting up .venv ($$($(PYTHON) -V)) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
 		|| { echo "could not make .venv; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
-	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -e ./devhost -e '.[dev]'
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json

@@ -52,14 +52,14 @@ def test_given_the_checklist_of_devhost_when_read_then_every_test_it_names_exist
     text = (ROOT / "docs" / "devhost.md").read_text("utf-8")
     rows = re.findall(r"^\| (\d+) \|[^|]+\| (.+) \|$", text, re.MULTILINE)
     assert [int(number) for number, _ in rows] == list(range(1, 45))
-    recorded = "".join(f.read_text("utf-8") for f in (ROOT / "tests/devhost/golden/calls").glob("*.ndjson"))
+    recorded = "".join(f.read_text("utf-8") for f in (ROOT / "devhost/tests/golden/calls").glob("*.ndjson"))
     for number, tests in rows:
         named = re.findall(r"`([\w/]+\.py)::(\w+)`", tests)
         instances = re.findall(r"`([a-z]-\w+)`", tests.partition("golden ")[2])
         assert named or instances, number
         assert [name for name in instances if name not in recorded] == [], number
         for path, test in named:
-            source = (ROOT / "tests" / "devhost" / path).read_text("utf-8")
+            source = (ROOT / "devhost" / "tests" / path).read_text("utf-8")
             assert f"def {test}(" in source, f"{path}::{test}"
 
 

@@ -162,7 +162,7 @@ def test_given_the_shell_when_it_starts_an_orchestration_then_only_through_start
 
 def test_given_devhost_when_it_imports_then_nothing_of_the_app() -> None:
     app = (SHELL - {"devhost"}) | {"mobexport"}
-    for path in _modules("devhost"):
+    for path in _modules("devhost/src"):
         assert not {name for name in _imports(path) if name.split(".")[0] in app}, path
 
 

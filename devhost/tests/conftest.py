@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from devhost.storage import Storage
-from samples.azurite import Azurite
+from samples.azurite import Azurite, missing
 
 ROOT = Path(__file__).parents[2]
 
@@ -115,6 +115,23 @@ def host_of() -> Iterator[Callable[..., RunningHost]]:
     yield run
     for host in started:
         host.close()
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """An Azurite of this test run's own (one per xdist worker), in memory, on free loopback ports."""
+    if reason := missing():
+        pytest.skip(reason)
+    with Azurite(log=tmp_path_factory.mktemp("azurite") / "azurite.log") as running:
+        yield running
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark whatever uses the emulator; first, so that `-m "not azurite"` sees the mark."""
+    for item in items:
+        if "azurite" in getattr(item, "fixturenames", ()):
+            item.add_marker("azurite")
 
 
 @pytest.fixture
