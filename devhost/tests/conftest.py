@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from emulator import emulator
 
+from devhost.azurite import Azurite, find_command
+from devhost.errors import HostError
 from devhost.storage import Storage
-from samples.azurite import Azurite, missing
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,10 +29,9 @@ class RunningHost:
     def __init__(self, folder: Path, *options: str, **settings: str) -> None:
         command = [sys.executable, "-m", "devhost", "start", "--script-root", str(folder), "--port", "0"]
         environment = {k: v for k, v in os.environ.items() if v != "UseDevelopmentStorage=true"}
-        environment |= {"PYTHONPATH": str(ROOT), **settings}
+        environment |= settings
         self.process = subprocess.Popen(
             [*command, *options],
-            cwd=ROOT,
             env=environment,
             text=True,
             stdout=subprocess.PIPE,
@@ -120,9 +121,11 @@ def host_of() -> Iterator[Callable[..., RunningHost]]:
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
     """An Azurite of this test run's own (one per xdist worker), in memory, on free loopback ports."""
-    if reason := missing():
-        pytest.skip(reason)
-    with Azurite(log=tmp_path_factory.mktemp("azurite") / "azurite.log") as running:
+    try:
+        find_command(ROOT)
+    except HostError:
+        pytest.skip("Azurite is not installed: run `make setup`")
+    with emulator(tmp_path_factory.mktemp("azurite")) as running:
         yield running
 
 

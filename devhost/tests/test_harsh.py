@@ -32,7 +32,6 @@ from devhost.harsh import BlobNews, Chances, Delivery, HarshPolicy
 from devhost.replay import ReplayHarness
 from devhost.timestamps import parse_stamp
 
-ROOT = Path(__file__).parents[2]
 NEVER = Chances(**{field.name: 0.0 for field in fields(Chances)})
 # Recorded when the Python worker was killed under an activity; the stack trace of the host cut.
 RECORDED_REASON = "Activity function 'sleepy' failed: {python} exited with code 137 (0x89)"
@@ -362,10 +361,9 @@ def test_given_the_switch_when_the_host_runs_then_it_prints_its_seed_and_is_hars
     (tmp_path / "function_app.py").write_text(APP)
     command = [sys.executable, "-m", "devhost", "start", "--script-root", str(tmp_path), "--port", "0"]
     environment = {k: v for k, v in os.environ.items() if v != "UseDevelopmentStorage=true"}
-    environment |= {"PYTHONPATH": str(ROOT), "RUNS": str(tmp_path / "runs")}
+    environment |= {"RUNS": str(tmp_path / "runs")}
     process = subprocess.Popen(
         [*command, "--harsh", "--seed", "11"],
-        cwd=ROOT,
         env=environment,
         text=True,
         stdout=subprocess.PIPE,
@@ -398,7 +396,7 @@ def test_given_the_switch_when_the_host_runs_then_it_prints_its_seed_and_is_hars
 
 def test_given_a_seed_without_harsh_when_started_then_the_command_line_says_so() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "devhost", "start", "--seed", "1"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "devhost", "start", "--seed", "1"], capture_output=True, text=True
     )
     assert done.returncode == 2
     assert "--seed belongs to --harsh" in done.stderr

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
 
+from devhost.azurite import Azurite
 from devhost.bindings.queues import Encoding
 from devhost.storage import Storage
-from samples.azurite import Azurite
 
 APP = """
 from __future__ import annotations

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
 APP = """
 import logging, os, time, urllib.request
 from datetime import timedelta
@@ -124,9 +123,8 @@ def _host(folder: Path, *options: str) -> subprocess.Popen[str]:
         *options,
     ]
     environment = {k: v for k, v in os.environ.items() if v != "UseDevelopmentStorage=true"}
-    environment["PYTHONPATH"] = str(ROOT)
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 

@@ -220,8 +220,6 @@ def test_given_a_port_in_local_settings_when_none_is_named_then_it_is_used(tmp_p
         port = taken.getsockname()[1]
         (tmp_path / "local.settings.json").write_text(json.dumps({"Host": {"LocalHttpPort": port}}))
         command = [sys.executable, "-m", "devhost", "start", "--script-root", str(tmp_path)]
-        ended = subprocess.run(
-            command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=30
-        )
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"error: Port {port} is unavailable")

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
 APP = """
 import asyncio, json, logging, os, threading, time
 from pathlib import Path
@@ -173,6 +172,6 @@ def test_given_an_app_when_indexed_twice_in_one_process_then_the_sdk_refuses_so_
         "import pathlib, sys; from devhost.indexing import load_functions as load;"
         f"root = pathlib.Path({str(tmp_path)!r}); print(len(load(root))); load(root)"
     )
-    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert ended.stdout.strip() == "9"
     assert "does not have a unique function name" in ended.stderr

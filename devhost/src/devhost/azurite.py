@@ -1,4 +1,4 @@
-"""Azurite, the storage emulator, as a child process: whether it is needed, its start and its end."""
+"""Azurite, the storage emulator, as a child process."""
 
 from __future__ import annotations
 
@@ -6,30 +6,35 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from devhost.errors import HostError
+from devhost.ports import HOST
 from devhost.settings import DEVELOPMENT_STORAGE
 
-BLOB_PORT = 10000
+Ports = tuple[int, int, int]
+DEFAULT_PORTS: Ports = (10000, 10001, 10002)
+ACCOUNT = "devstoreaccount1"
+# The emulator's one account has this key everywhere in the world; it is published in its documentation.
+PUBLIC_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 _START_SECONDS = 30
 
 
 def is_listening(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(0.5)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((HOST, port)) == 0
 
 
 def is_needed(environment: Mapping[str, str]) -> bool:
-    """Some setting asks for development storage, and nothing listens there yet."""
+    """Whether a setting asks for development storage and nothing listens there yet."""
     asked = any(value.strip().rstrip(";") == DEVELOPMENT_STORAGE for value in environment.values())
-    return asked and not is_listening(BLOB_PORT)
+    return asked and not is_listening(DEFAULT_PORTS[0])
 
 
 def find_command(root: Path) -> str:
-    """Raises HostError when the npm package is not there."""
+    """Path of the npm package's program, in the app's folder or on the PATH. Raises HostError."""
     local = root / "node_modules" / ".bin" / "azurite"
     command = str(local) if local.is_file() else shutil.which("azurite")
     if command is None:
@@ -40,35 +45,62 @@ def find_command(root: Path) -> str:
     return command
 
 
-class Azurite:
-    """The emulator as a child; its data stay in the state folder."""
+def connection_string(ports: Ports = DEFAULT_PORTS) -> str:
+    """For the storage SDKs, with the emulator's published account and key."""
+    services = zip(("Blob", "Queue", "Table"), ports, strict=True)
+    endpoints = "".join(f"{name}Endpoint=http://{HOST}:{port}/{ACCOUNT};" for name, port in services)
+    return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={PUBLIC_KEY};{endpoints}"
 
-    def __init__(self, root: Path, folder: Path) -> None:
-        self._command = find_command(root)
+
+class Azurite:
+    """The emulator as a child on three loopback ports: blobs, queues, tables.
+
+    Its data and its log stay in `folder`; `in_memory` keeps the log alone.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        folder: Path,
+        ports: Ports = DEFAULT_PORTS,
+        *,
+        in_memory: bool = False,
+    ) -> None:
+        self._command = command
         self._folder = folder
+        self._ports = ports
+        self._in_memory = in_memory
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def connection_string(self) -> str:
+        return connection_string(self._ports)
 
     def start(self) -> None:
         """Returns when it listens. Raises HostError when it does not come up."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        hosts = [word for kind in ("blob", "queue", "table") for word in (f"--{kind}Host", "127.0.0.1")]
-        flags = ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
         log = self._folder / "azurite.log"
         with log.open("ab") as output:
             # A session of its own: Ctrl-C reaches only the host, which stops the emulator after its drain.
             self._process = subprocess.Popen(  # noqa: S603 - the command found above
-                [self._command, *flags, *hosts, "--location", str(self._folder)],
+                [self._command, *self._options()],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
         until = time.monotonic() + _START_SECONDS
-        while not all(is_listening(BLOB_PORT + i) for i in range(3)):
+        while not all(is_listening(port) for port in self._ports):
             if self._process.poll() is not None or time.monotonic() > until:
                 self.stop()
                 raise HostError(f"Azurite did not start; see {log}")
             time.sleep(0.1)
+
+    def _options(self) -> Iterator[str]:
+        yield from ("--silent", "--skipApiVersionCheck", "--disableTelemetry")
+        for service, port in zip(("blob", "queue", "table"), self._ports, strict=True):
+            yield from (f"--{service}Host", HOST, f"--{service}Port", str(port))
+        yield from ("--inMemoryPersistence",) if self._in_memory else ("--location", str(self._folder))
 
     def stop(self) -> None:
         if self._process is None or self._process.poll() is not None:

@@ -106,7 +106,7 @@ def _start(stack: ExitStack, root: Path, state: Path, options: argparse.Namespac
     wanted = next(port for port in ports if port is not None)
     listener = stack.enter_context(open_port(wanted))
     if azurite.is_needed(environment):
-        emulator = azurite.Azurite(root, state / "azurite")
+        emulator = azurite.Azurite(azurite.find_command(root), state / "azurite")
         print("Starting Azurite (nothing listens on port 10000) …", flush=True)
         stack.callback(emulator.stop)
         emulator.start()

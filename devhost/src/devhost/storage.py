@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from devhost import azurite
 from devhost.errors import BLOBS, QUEUES, IndexingError
 from devhost.settings import DEVELOPMENT_STORAGE
 
@@ -14,14 +15,6 @@ if TYPE_CHECKING:  # imported when first used, so that a host starts without wai
     from azure.storage.queue import QueueServiceClient
 
 DEFAULT_CONNECTION = "AzureWebJobsStorage"
-_ACCOUNT = "devstoreaccount1"
-_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-_EMULATOR = (
-    f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};"
-    f"BlobEndpoint=http://127.0.0.1:10000/{_ACCOUNT};QueueEndpoint=http://127.0.0.1:10001/{_ACCOUNT};"
-    f"TableEndpoint=http://127.0.0.1:10002/{_ACCOUNT};"
-)
-"""The emulator's account and key are published constants, the same everywhere."""
 _OPTIONS: dict[str, Any] = {"connection_timeout": 3, "read_timeout": 60, "retry_total": 0}
 """The SDK's own retries sleep for 15 seconds and more; the triggers try again by themselves, much sooner."""
 _SOURCES = {"blob": BLOBS, "queue": QUEUES}
@@ -97,7 +90,7 @@ def connection_string(name: str, environment: Mapping[str, str]) -> str | None:
     for key in (f"AzureWebJobs{name}", name):
         text = environment.get(f"ConnectionStrings:{key}") or environment.get(key)
         if text:
-            return _EMULATOR if text.strip().rstrip(";") == DEVELOPMENT_STORAGE else text
+            return azurite.connection_string() if text.strip().rstrip(";") == DEVELOPMENT_STORAGE else text
     return None
 
 

@@ -12,6 +12,7 @@ import pytest
 from azure.core.exceptions import AzureError
 from azure.functions.blob import BlobConverter
 
+from devhost.azurite import Azurite
 from devhost.durable.store import Store
 from devhost.invoker import Call
 from devhost.storage import Storage, connection_string
@@ -19,7 +20,6 @@ from devhost.triggers.blob import POISON_QUEUE, BlobTrigger
 from devhost.triggers.blob_path import parse_path
 from devhost.triggers.event_grid import receive
 from devhost.webhooks import Webhooks
-from samples.azurite import Azurite
 
 
 class _Runs:
