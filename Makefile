@@ -53,10 +53,10 @@ bench-cold-start: setup ## what importing the app costs, beside the SDKs alone
 	@$(BIN)/python benchmarks/cold_start.py
 
 bench-devhost: setup ## devhost's speed: start, orchestrations a second, idle timers, memory; 5 minutes
-	@$(BIN)/python -m benchmarks.devhost
+	@$(BIN)/python devhost/benchmarks/speed.py
 
 chaos: setup ## kill devhost at every commit and at random moments, check every result; SEED= KILLS=25
-	@$(BIN)/python -m benchmarks.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+	@PYTHONPATH=devhost/tests/support $(BIN)/python -m chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 bench-export: setup ## the Export API's writer beside plain Python, its floor and bare transfer; EVENTS=500000
 	@$(BIN)/python -m benchmarks.export --events $(or $(EVENTS),500000)

@@ -49,7 +49,7 @@ def test_given_the_readme_when_read_then_its_first_screen_is_short() -> None:
 
 
 def test_given_the_checklist_of_devhost_when_read_then_every_test_it_names_exists() -> None:
-    text = (ROOT / "docs" / "devhost.md").read_text("utf-8")
+    text = (ROOT / "devhost" / "docs" / "devhost.md").read_text("utf-8")
     rows = re.findall(r"^\| (\d+) \|[^|]+\| (.+) \|$", text, re.MULTILINE)
     assert [int(number) for number, _ in rows] == list(range(1, 45))
     recorded = "".join(f.read_text("utf-8") for f in (ROOT / "devhost/tests/golden/calls").glob("*.ndjson"))

@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chaos.audit import audit, check_history
+from chaos.host import AFTER, BEFORE, Kill
+from chaos.run import Arena, plan, run
+from chaos.workload import EXPECTED, Client, Order, check_results
 
-from devhost.chaos.audit import audit, check_history
-from devhost.chaos.host import AFTER, BEFORE, Kill
-from devhost.chaos.run import Arena, plan, run
-from devhost.chaos.workload import EXPECTED, Client, Order, check_results
+from devhost.azurite import Azurite
 from devhost.durable.commit_points import CommitPoint
 from devhost.durable.history import Event, Kind
 from devhost.durable.store import Store
 from devhost.replay import ReplayHarness
-from samples.azurite import Azurite
 
 SPLIT = """
 import sys
-from devhost.chaos.host import KillingStore, main
+from chaos.host import KillingStore, main
 from devhost.durable.commit_points import CommitPoint
 
 class Split(KillingStore):

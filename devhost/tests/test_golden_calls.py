@@ -25,7 +25,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
 APP_OF = {"probe": "probe", "extras1": "extras", "extras2": "extras", "errors": "errors"}
 RECORDED: dict[str, list[dict[str, Any]]] = {
@@ -227,7 +227,6 @@ class HostProcess:
         shutil.copytree(GOLDEN / "apps" / app, folder / "app")
         self.trace = folder / "trace.ndjson"
         environment = {k: v for k, v in os.environ.items() if v != "UseDevelopmentStorage=true"} | {
-            "PYTHONPATH": str(ROOT),
             "PROBE_TRACE": str(folder),
             "PROBE_DIR": str(folder),
             "TICK": "0 0 0 1 1 *",
@@ -236,9 +235,7 @@ class HostProcess:
         command = [sys.executable, "-m", "devhost", "start", "--port", "0"]
         command += ["--script-root", str(folder / "app"), "--state", str(folder / "state")]
         self._log = (folder / "log").open("w+")
-        self._process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=self._log, stderr=self._log
-        )
+        self._process = subprocess.Popen(command, env=environment, stdout=self._log, stderr=self._log)
         try:
             self.netloc = self._find(r"devhost is listening on http://(\S+)")
             rpc_port = self._find(r"RPC endpoint: http://127.0.0.1:(\d+)/")

@@ -1,4 +1,4 @@
-"""A host that kills itself at a commit: `python -m devhost.chaos.host start …`, told where by CHAOS_KILL."""
+"""A host that kills itself at a commit: `python -m chaos.host start …`, told where by CHAOS_KILL."""
 
 from __future__ import annotations
 

@@ -23,8 +23,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
-APP = Path(__file__).parent / "devhost_app"
+APP = Path(__file__).parent / "app"
 TICKS = os.sysconf("SC_CLK_TCK")
 REAL = {
     "start s": 4.2,
@@ -74,7 +73,6 @@ def host(*options: str) -> Iterator[Host]:
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [*command, "--state", str(Path(folder) / "state"), *options],
-                cwd=ROOT,
                 env=environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -105,7 +103,7 @@ def _call(connection: HTTPConnection, method: str, path: str) -> tuple[int, byte
 def bench_start(runs: int) -> None:
     def seconds(*command: str) -> float:
         began = time.perf_counter()
-        subprocess.run([sys.executable, *command], check=True, cwd=ROOT)
+        subprocess.run([sys.executable, *command], check=True)
         return time.perf_counter() - began
 
     def median(measure: Callable[[], float]) -> float:

@@ -36,7 +36,7 @@ def audit(path: Path) -> Iterator[str]:
             if status not in TERMINAL or seeded:
                 yield f"{name}: stuck, {status}{' before its next generation' if seeded else ''}"
         for table in _BELONGINGS:
-            for name, count in db.execute(f"SELECT instance_id, COUNT(*) FROM {table} GROUP BY instance_id"):  # noqa: S608 - constants
+            for name, count in db.execute(f"SELECT instance_id, COUNT(*) FROM {table} GROUP BY instance_id"):
                 if name.startswith("@"):  # an entity, which never ends, has no history and no work left
                     yield f"{name}: has {count} rows in {table}"
                 elif name not in instances:

@@ -10,8 +10,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from devhost.chaos.run import run
-from samples.azurite import Azurite
+from emulator import emulator
+
+from chaos.run import run
 
 
 def _say(text: str) -> None:
@@ -25,10 +26,10 @@ def main() -> int:
     options = parser.parse_args()
     _say(f"seed {options.seed} (SEED={options.seed} repeats the kills; how the threads meet is chance)")
     folder = Path(tempfile.mkdtemp(prefix="devhost-chaos-"))
-    with Azurite(log=folder / "azurite.log") as emulator:
+    with emulator(folder) as storage:
         problems = run(
             options.seed,
-            emulator.connection_string,
+            storage.connection_string,
             kills=options.kills,
             numbers=(1, 3),
             folder=folder,

@@ -22,14 +22,14 @@ from pathlib import Path
 
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
-from devhost.chaos.audit import audit
-from devhost.chaos.host import AFTER, BEFORE, Kill
-from devhost.chaos.workload import EXPECTED, Client, HostDiedError, check_results
+from chaos.audit import audit
+from chaos.host import AFTER, BEFORE, Kill
+from chaos.workload import EXPECTED, Client, HostDiedError, check_results
 from devhost.durable.commit_points import CommitPoint
 from devhost.durable.history import Kind
 
 APP = Path(__file__).parent / "app"
-HOST = (sys.executable, "-m", "devhost.chaos.host")
+HOST = (sys.executable, "-m", "chaos.host")
 _START_SECONDS = 60
 _PAUSE = 0.03
 _CONTAINER = "chaos"
@@ -80,6 +80,7 @@ class Arena:
         environment = {k: v for k, v in os.environ.items() if v != "UseDevelopmentStorage=true"}
         environment |= {"CHAOS_RUNS": str(self.runs), "CHAOS_KILL": str(kill) if kill else ""}
         environment |= {"CHAOS_STORAGE": self.storage or "", "PYTHONUNBUFFERED": "1"}
+        environment["PYTHONPATH"] = str(APP.parents[1])
         options = (
             "start",
             "--no-reload",
@@ -92,7 +93,7 @@ class Arena:
         )
         before = log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - our own host
+            self._process = subprocess.Popen(
                 [*self.host, *options], env=environment, stdout=output, stderr=subprocess.STDOUT
             )
         until = time.monotonic() + _START_SECONDS
@@ -149,7 +150,7 @@ class Arena:
                 shutil.copy(file, folder)
             with closing(sqlite3.connect(Path(folder) / "devhost.sqlite")) as db:
                 for table in ("history", "inbox"):
-                    for instance_id, text in db.execute(f"SELECT instance_id, event FROM {table}"):  # noqa: S608
+                    for instance_id, text in db.execute(f"SELECT instance_id, event FROM {table}"):
                         event = json.loads(text)
                         if event["EventType"] == Kind.EVENT_RAISED:
                             yield instance_id, event["Name"]
@@ -307,7 +308,7 @@ def run(
     host: Sequence[str] = HOST,
 ) -> list[str]:
     """Both rounds, each on a state folder of its own below `folder`; gives what is wrong."""
-    moments = random.Random(seed)  # noqa: S311 - chance, no secret
+    moments = random.Random(seed)
     rounds: dict[str, tuple[str | None, Callable[[Arena], None]]] = {
         "before and after every commit": (storage, lambda arena: every_commit(arena, numbers, say)),
         "at random moments under load": (None, lambda arena: random_moments(arena, kills, moments, say)),
