@@ -23,6 +23,8 @@ from devhost.durable.history import Event, Kind
 from devhost.durable.store import Store
 from devhost.replay import ReplayHarness
 
+pytestmark = pytest.mark.long
+
 SPLIT = """
 import sys
 from chaos.host import KillingStore, main

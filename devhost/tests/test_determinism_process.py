@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 PROBE = Path(__file__).parent / "golden" / "apps" / "extras"
 APP = """
 import itertools, logging, random

@@ -250,6 +250,7 @@ def test_given_a_timer_when_harsh_then_it_is_due_less_than_a_second_before_its_t
     store.close()
 
 
+@pytest.mark.long
 def test_given_work_of_a_dead_host_when_harsh_then_it_comes_back_late() -> None:
     store = Store(":memory:")
     dead = Engine(store, {"one": df.Orchestrator.create(one)}, ["sleepy"])
@@ -284,6 +285,7 @@ def careful(context):
     return total
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**6))
 def test_given_any_seed_when_a_careful_orchestrator_runs_then_it_gives_its_result(seed: int) -> None:
@@ -357,6 +359,7 @@ def count(x):
 """
 
 
+@pytest.mark.long
 def test_given_the_switch_when_the_host_runs_then_it_prints_its_seed_and_is_harsh(tmp_path: Path) -> None:
     (tmp_path / "function_app.py").write_text(APP)
     command = [sys.executable, "-m", "devhost", "start", "--script-root", str(tmp_path), "--port", "0"]

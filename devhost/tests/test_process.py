@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 APP = """
 import logging, os, time, urllib.request
 from datetime import timedelta

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 APP = """
 import asyncio, json, logging, os, threading, time
 from pathlib import Path

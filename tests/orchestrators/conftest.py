@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
-from devhost.durable import determinism
 from mobexport import app as wiring
 from mobexport import clock
 from mobexport import durable_names as names
@@ -290,7 +289,8 @@ class MemoryApp:
         self.registry = Registry(self.storage)
         self.sent: list[dict[str, Any]] = []
         self.answers: list[Exception | None] = []
-        self.app = virtual_app(**options)
+        # Replays of earlier prefixes have tests of their own; here they would take most of the time.
+        self.app = virtual_app(prefixes=2, **options)
         self.app.overrides[names.CONVERT_FILE] = self._convert
         self.h = self.app.h
         day = date(2025, 3, 23)
@@ -365,8 +365,6 @@ class MemoryApp:
             patch.setattr(wiring, "collector", lambda _: Collector(self.registry, self.api, self.storage))
             patch.setattr(notify, "send", self._send)
             patch.setattr(clock, "now", lambda: self.h.now)
-            # Replays of earlier prefixes have tests of their own; here they would take most of the time.
-            patch.setattr(determinism, "PREFIXES", 2)
             yield self
 
 

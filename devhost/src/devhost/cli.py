@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         help="do not replay orchestrators in the background to find those that are not deterministic",
     )
     start.add_argument(
-        "--harsh", action="store_true", help="do on purpose what production may do (docs/devhost.md)"
+        "--harsh", action="store_true", help="do on purpose what production may do (docs/testing.md)"
     )
     start.add_argument(
         "--seed", type=int, help="the course of events of --harsh (default: a new one each time)"

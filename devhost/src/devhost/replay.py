@@ -20,15 +20,25 @@ import azure.durable_functions
 from azure.functions import get_binding_registry
 from azure.functions.meta import Datum
 
-from devhost.durable.determinism import DeterminismCheck
-from devhost.durable.engine import AlreadyExistsError, Engine
-from devhost.durable.history import Event, parse_or_text
+from devhost.durable.determinism import PREFIXES, DeterminismCheck
+from devhost.durable.engine import AlreadyExistsError, EndedError, Engine, NotFoundError
+from devhost.durable.history import Event, Kind, parse_or_text
 from devhost.durable.model import ActivityCall
 from devhost.durable.sdk import remember_repeated_work
 from devhost.durable.store import Store
 from devhost.harsh import Delivery, HarshPolicy
 
-__all__ = ["AlreadyExistsError", "ReplayError", "ReplayHarness", "Status"]
+__all__ = [
+    "AlreadyExistsError",
+    "EndedError",
+    "Event",
+    "HarshPolicy",
+    "Kind",
+    "NotFoundError",
+    "ReplayError",
+    "ReplayHarness",
+    "Status",
+]
 
 OrchestratorFunction = Callable[[Any], Generator[Any, Any, Any]]
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -64,7 +74,8 @@ class ReplayHarness:
     a while.
 
     Timers fire on time, or `early_timers` seconds too early, as the real host's may by up to one second. With
-    a `harsh` policy, activities run twice or die and timers fire early as it decides.
+    a `harsh` policy, activities run twice or die and timers fire early as it decides. After each episode
+    `prefixes` earlier histories at most are replayed; fewer are faster and find less.
     """
 
     def __init__(
@@ -74,6 +85,7 @@ class ReplayHarness:
         start: datetime | None = None,
         early_timers: float = 0.0,
         harsh: HarshPolicy | None = None,
+        prefixes: int = PREFIXES,
     ) -> None:
         self.now = start or START
         self.activity_calls: list[tuple[datetime, str, Any]] = []
@@ -82,7 +94,7 @@ class ReplayHarness:
         self._early = timedelta(seconds=early_timers)
         self._harsh = harsh
         remember_repeated_work()
-        self._check = DeterminismCheck()
+        self._check = DeterminismCheck(prefixes)
         self._store = Store(":memory:")
         self._engine = Engine(
             self._store,

@@ -166,6 +166,7 @@ def _searched(after: datetime, sets: list[frozenset[int]]) -> datetime | None:
     return None
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None)
 @given(fields=_FIELDS, start=st.integers(0, 86400 * 800), micros=st.sampled_from([0, 1, 999_999]))
 def test_given_any_expression_when_asked_then_the_next_time_is_the_first_second_that_matches(
@@ -185,6 +186,7 @@ def _around(change: datetime) -> list[tuple[datetime, datetime]]:
     return [(moment, moment.astimezone(PARIS)) for moment in moments]
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(fields=st.tuples(_field(0, 59), _field(0, 59)), change=st.sampled_from([SPRING, AUTUMN]))
 def test_given_an_interval_when_the_clock_changes_then_it_runs_at_each_match_of_the_local_time(

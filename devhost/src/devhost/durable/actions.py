@@ -268,7 +268,7 @@ class Replay:
             return self._compound(action)
         if kind in (CALL_ENTITY, SIGNAL_ENTITY):
             return self._entity(action, signal=kind == SIGNAL_ENTITY)
-        raise UnsupportedActionError(f"action type {kind} is not supported by devhost (docs/devhost.md)")
+        raise UnsupportedActionError(f"action type {kind} is not supported by devhost (see its README)")
 
     def _schedule(self, decision: Decision) -> _Future:
         self.next_id += 1

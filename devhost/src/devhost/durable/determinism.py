@@ -99,7 +99,8 @@ class DeterminismCheck:
     `run` does the work, in one thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefixes: int = PREFIXES) -> None:
+        self._prefixes = prefixes
         self._asked = threading.local()
         self._points: OrderedDict[str, tuple[list[_Point], str]] = OrderedDict()
 
@@ -157,10 +158,10 @@ class DeterminismCheck:
         if last.failure is not None:
             yield Divergence(last.name, 0, last.failure)
         # An execution may be over by the time its turn comes: the ids are those of each episode that waited.
-        for number in sample(range(len(episodes)), last.events):
+        for number in sample(range(len(episodes)), last.events, self._prefixes):
             if not episodes[number].over:
                 yield from _foreign_ids(episodes[number], known)
-        yield from _replay(last, points)
+        yield from _replay(last, points, self._prefixes)
 
     def _remember(self, execution_id: str, points: list[_Point], answer: str) -> None:
         self._points[execution_id] = (points, answer)
@@ -168,13 +169,13 @@ class DeterminismCheck:
             self._points.popitem(last=False)
 
 
-def _replay(last: Episode, points: Sequence[_Point]) -> Iterator[Divergence]:
+def _replay(last: Episode, points: Sequence[_Point], prefixes: int) -> Iterator[Divergence]:
     earlier = Prefixes(last.context)
     remembered = {point.events: point for point in points}
     final = _actions(last.answer)
     # Episodes of an earlier host process have left no answer, but their place in the history.
     lengths = sorted({*boundaries(earlier.history), *remembered})
-    for length in sample(lengths, last.events):
+    for length in sample(lengths, last.events, prefixes):
         again = _ask(last.handle, earlier.context(length))
         point = remembered.get(length)
         if point is not None and point.digest == _digest(again):
@@ -220,9 +221,9 @@ class Prefixes:
         return f'{{"history": [{", ".join(texts)}], {rest[1:]}'
 
 
-def sample(lengths: Sequence[int], events: int) -> list[int]:
+def sample(lengths: Sequence[int], events: int, prefixes: int = PREFIXES) -> list[int]:
     """All of the lengths, or a part that differs from one episode to the next; the last one always."""
-    most = max(2, min(PREFIXES, 2 * EVENTS // max(events, 1)))
+    most = max(2, min(prefixes, 2 * EVENTS // max(events, 1)))
     # A power of two: it seldom changes, so that the sample comes round.
     stride = 1 << (-(-len(lengths) // most) - 1).bit_length()
     return sorted({*lengths[len(lengths) % stride :: stride], *lengths[-1:]}) if stride > 1 else list(lengths)
