@@ -74,7 +74,7 @@ def test_given_another_runtime_when_checked_then_the_error_names_the_setting(run
 def test_given_no_files_when_read_then_the_defaults_hold(tmp_path: Path) -> None:
     host = read_host_json(tmp_path, {})
     assert (host.route_prefix, host.hub, host.default_version) == ("api", "TestHubName", None)
-    assert (host.queues.batch_size, host.queues.max_dequeue_count, host.blob_attempts) == (16, 5, 5)
+    assert (host.max_blobs % 8, host.blob_attempts) == (0, 5)
 
 
 def test_given_a_host_json_when_read_then_its_settings_count_whatever_their_case(tmp_path: Path) -> None:
@@ -91,30 +91,18 @@ def test_given_a_host_json_when_read_then_its_settings_count_whatever_their_case
                 "versionMatchStrategy": "Strict",
             },
             "blobs": {"maxDegreeOfParallelism": 4, "poisonBlobThreshold": 1},
-            "queues": {
-                "batchSize": 8,
-                "maxDequeueCount": 2,
-                "visibilityTimeout": "00:00:30",
-                "maxPollingInterval": "00:00:02",
-                "messageEncoding": "None",
-            },
         },
     )
     assert (host.route_prefix, host.hub, host.max_activities, host.default_version) == ("", "mine", 3, "1.0")
     assert (host.version_match_strategy, host.max_blobs, host.blob_attempts) == ("Strict", 4, 1)
-    queues = host.queues
-    assert (queues.batch_size, queues.new_batch_threshold, queues.max_dequeue_count) == (8, 4, 2)
-    assert (queues.visibility_timeout, queues.max_polling_interval) == (30.0, 2.0)
-    assert (queues.message_encoding, host.has_extensions, host.notes) == ("none", True, ())
+    assert (host.has_extensions, host.notes) == (True, ())
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"extensions": {"queues": {"batchSize": 33}}}, "extensions.queues.batchSize must be a whole number"),
-        ({"extensions": {"queues": {"batchSize": "8"}}}, 'from 1 to 32, not "8"'),
-        ({"extensions": {"queues": {"visibilityTimeout": "soon"}}}, "must be a time span such as 00:00:10"),
-        ({"extensions": {"queues": {"messageEncoding": "utf8"}}}, "messageEncoding must be base64 or none"),
+        ({"extensions": {"blobs": {"poisonBlobThreshold": 0}}}, "poisonBlobThreshold must be a whole number"),
+        ({"extensions": {"blobs": {"maxDegreeOfParallelism": "8"}}}, 'from 1 on, not "8"'),
         ({"extensions": {"http": {"routePrefix": 5}}}, "extensions.http.routePrefix must be text, not 5"),
         ({"extensions": {"durableTask": {"hubName": "%NO%"}}}, "hubName: '%NO%' does not resolve"),
         ({"logging": {"logLevel": {"default": "Loud"}}}, "logging.logLevel.default must be one of trace"),

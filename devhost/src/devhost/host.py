@@ -20,8 +20,6 @@ from azure.functions.meta import Datum
 
 from devhost import console
 from devhost.admin_api import VERSION, AdminApi
-from devhost.bindings.build import TRIGGERS, Bindings, BindingServices, build_bindings, unknown
-from devhost.bindings.queues import Encoding
 from devhost.durable import http_activity
 from devhost.durable.api import DurableApi
 from devhost.durable.client_binding import client_binding_json
@@ -42,10 +40,9 @@ from devhost.ports import HOST, open_port
 from devhost.routing import Route, Router
 from devhost.settings import HostJson, LocalSettings, apply_local_settings, read_host_json, resolve
 from devhost.storage import Storage
+from devhost.supported import TRIGGERS, check
 from devhost.triggers.background import Trigger
 from devhost.triggers.build import BUILDERS, TriggerServices, build_trigger
-from devhost.webhooks import BASE as WEBHOOKS
-from devhost.webhooks import Webhooks
 
 _log = logging.getLogger("devhost")
 DRAIN_SECONDS = 30.0
@@ -135,8 +132,8 @@ class Host:
         self._calls = ThreadPoolExecutor(64, "devhost-api")
         """Many: a start with `timeout` holds one while it waits."""
         self._storage = Storage(os.environ)
-        bindings = self._build_bindings()
-        self.invoker = Invoker(root, bindings)
+        self._check_support()
+        self.invoker = Invoker(root, self._client_json)
         self.store = Store(state / "devhost.sqlite")
         orchestrations = self._of_type("orchestrationTrigger")
         self._activities = {f.durable_name.lower(): f for f in self._of_type("activityTrigger")}
@@ -170,7 +167,6 @@ class Host:
         self._durable = DurableApi(self.engine, settings.hub, self._other_hub)
         self._router: Router[Function] = Router(self._build_routes())
         self._triggers = self._build_triggers()
-        self._webhooks = Webhooks(self._triggers)
         if not settings.has_extensions:
             self._warn_of_missing_extensions()
 
@@ -187,18 +183,12 @@ class Host:
         self._errors[function.name] = error.of(function.name)
         _log.error("The '%s' function is in error: %s", function.name, self._errors[function.name])
 
-    def _build_bindings(self) -> dict[str, Bindings]:
-        encoding = Encoding(self._settings.queues.message_encoding)
-        services = BindingServices(self._storage, os.environ, encoding, self._client_json)
-        built = {}
+    def _check_support(self) -> None:
         for function in self._functions:
             try:
-                if function.trigger_type not in TRIGGERS:
-                    raise unknown(function.trigger_type, "trigger", TRIGGERS)
-                built[function.name] = build_bindings(function, services)
+                check(function)
             except IndexingError as error:
                 self._refuse(function, error)
-        return built
 
     def _build_routes(self) -> list[Route[Function]]:
         routes = []
@@ -339,8 +329,6 @@ class Host:
             return web.Response(body=_LANDING_PAGE, headers={"Content-Type": "text/html"})
         if path.lower().startswith(_DURABLE_BASE):
             return await self._serve_durable(request, path[len(_DURABLE_BASE) :])
-        if path.lower().startswith(WEBHOOKS):
-            return await self._serve_webhook(request, path[len(WEBHOOKS) :])
         if path.lower().startswith("/admin/"):
             body = await request.content.read()
             return self._admin.handle(
@@ -367,16 +355,6 @@ class Host:
         # chunked.
         headers = {name: value for name, value in answer.headers.items() if value or rpc}
         return response(answer.status, headers, answer.body, chunked=rpc)
-
-    async def _serve_webhook(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        query, body = dict(request.rel_url.query), await request.content.read()
-        answer = await asyncio.get_running_loop().run_in_executor(
-            self._calls, self._webhooks.handle, request.method, path, query, headers, body
-        )
-        if not answer.body and not answer.headers:
-            return empty(answer.status)
-        return web.Response(status=answer.status, headers=dict(answer.headers), text=answer.body)
 
     async def _serve_function(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         found = self._router.find(request.method, path)

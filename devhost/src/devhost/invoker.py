@@ -16,15 +16,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import azure.functions
 from azure.functions.meta import Datum
 
-from devhost.bindings.build import Bindings
-from devhost.bindings.expressions import binding_data
 from devhost.console import log, logged_run
 from devhost.errors import UserCodeError
 from devhost.indexing import Function
-from devhost.retry import RetryContext
 
 CALLED = "This function was programmatically called via the host APIs."
 Metadata = Mapping[str, Datum]
@@ -37,6 +33,19 @@ def _rewritten(result: str) -> str:
     return json.dumps(json.loads(result), ensure_ascii=False, separators=(",", ":"))
 
 
+@dataclass(frozen=True)
+class RetryContext:
+    """What a run finds in `context.retry_context`: that it is the first."""
+
+    retry_count: int = 0
+    max_retry_count: int = 0
+    rpc_exception: BaseException | None = None
+
+    @property
+    def exception(self) -> BaseException | None:
+        return self.rpc_exception
+
+
 @dataclass
 class Context:
     """What a parameter called `context` gets."""
@@ -44,26 +53,13 @@ class Context:
     invocation_id: str
     function_name: str
     function_directory: str
-    retry_context: RetryContext
+    retry_context: RetryContext = field(default_factory=RetryContext)
     trace_context: Any = field(
         default_factory=lambda: SimpleNamespace(
             Traceparent="", Tracestate="", Attributes={}, trace_parent="", trace_state="", attributes={}
         )
     )
     thread_local_storage: Any = field(default_factory=threading.local)
-
-
-class _Out(azure.functions.Out[Any]):
-    """What an output parameter gets."""
-
-    def __init__(self) -> None:
-        self._value: Any = None
-
-    def set(self, val: Any) -> None:
-        self._value = val
-
-    def get(self) -> Any:
-        return self._value
 
 
 @dataclass(frozen=True)
@@ -74,19 +70,16 @@ class Call:
     metadata: Metadata = field(default_factory=dict)
     reason: str = CALLED
     details: Mapping[str, str] = field(default_factory=dict)
-    retry: RetryContext | None = None
 
 
 class Invoker:
-    """`bindings` holds, by function name, what is read and written besides the trigger."""
+    """`client_json` gives the value of a durable client, asked at each run: the ports come late."""
 
-    def __init__(self, root: Path, bindings: Mapping[str, Bindings]) -> None:
+    def __init__(self, root: Path, client_json: Callable[[], str]) -> None:
         self._root = root
-        self._bindings = bindings
+        self._client_json = client_json
         self._pool = ThreadPoolExecutor(_thread_count(), "devhost-function")
         """Every sync function, and nothing else."""
-        self._storage_pool = ThreadPoolExecutor(32, "devhost-bindings")
-        """Inputs and outputs of HTTP functions, off the server's loop."""
         # The durable client keeps one HTTP session per process, so all coroutines must share one loop.
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="devhost-user-loop", daemon=True)
@@ -103,7 +96,6 @@ class Invoker:
 
     def stop(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._storage_pool.shutdown(wait=False, cancel_futures=True)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(1)
 
@@ -113,7 +105,7 @@ class Invoker:
             self._idle.notify_all()
 
     def invoke(self, function: Function, call: Call) -> Datum | None:
-        """Run a function to its end, outputs included; gives its encoded result, raises what it raises.
+        """Run a function to its end; gives its encoded result, raises what it raises.
 
         Waits in the calling thread, which must not be one of the pool's.
         """
@@ -125,7 +117,7 @@ class Invoker:
                     future = asyncio.run_coroutine_threadsafe(_awaited(function, arguments), self._loop)
                 else:
                     future = self._pool.submit(_in_this_context(function, arguments))
-                return self._finish(function, call, arguments, future.result())
+                return _encoded(function, future.result())
         finally:
             self._count(-1)
 
@@ -133,20 +125,15 @@ class Invoker:
         """Run an HTTP function from the server's loop; gives the encoded response."""
         self._count(1)
         loop, call = asyncio.get_running_loop(), Call(value)
-        bindings = self._bindings.get(function.name)
-        # Few functions have storage bindings: do not pay for a change of thread without one.
-        waits = bindings is not None and any(b["type"] in ("blob", "queue") for b in function.bindings)
         try:
             with logged_run(function, call.reason) as run_id:
-                prepare = functools.partial(self._arguments, function, call, run_id)
-                arguments = await loop.run_in_executor(self._storage_pool, prepare) if waits else prepare()
+                arguments = self._arguments(function, call, run_id)
                 if function.is_async:
                     future = asyncio.run_coroutine_threadsafe(_awaited(function, arguments), self._loop)
                     result = await asyncio.shield(asyncio.wrap_future(future))
                 else:
                     result = await loop.run_in_executor(self._pool, _in_this_context(function, arguments))
-                finish = functools.partial(self._finish, function, call, arguments, result)
-                return await loop.run_in_executor(self._storage_pool, finish) if waits else finish()
+                return _encoded(function, result)
         finally:
             self._count(-1)
 
@@ -165,47 +152,21 @@ class Invoker:
     def _arguments(self, function: Function, call: Call, run_id: str) -> dict[str, Any]:
         arguments: dict[str, Any] = {}
         for parameter in function.signature.inputs:
-            if parameter.binding is function.trigger:
-                value = call.value
-            else:
-                value = self._bindings[function.name].inputs[parameter.name].read(_data(function, call))
+            is_trigger = parameter.binding is function.trigger
+            value = call.value if is_trigger else Datum(self._client_json(), "string")
             with_metadata = getattr(parameter.converter, "has_trigger_support", bool)()
             arguments[parameter.name] = parameter.decode(value, call.metadata if with_metadata else {})
-        arguments |= {parameter.name: _Out() for parameter in function.signature.outputs}
         if function.signature.wants_context:
-            context = Context(run_id, function.name, str(self._root), call.retry or RetryContext())
-            arguments["context"] = context
+            arguments["context"] = Context(run_id, function.name, str(self._root))
         return arguments
 
-    def _finish(
-        self, function: Function, call: Call, arguments: Mapping[str, Any], result: Any
-    ) -> Datum | None:
-        """Encode and write what the function gave. Raises RuntimeError, TypeError, AzureError."""
-        signature = function.signature
-        if result is not None and signature.result is None:
-            raise RuntimeError(
-                f"function {function.name!r} without a $return binding returned a non-None value"
-            )
-        encoded = [
-            (parameter, parameter.encode(arguments[parameter.name].get()))
-            for parameter in signature.outputs
-            if arguments[parameter.name].get() is not None
-        ]
-        returned = None if signature.result is None else signature.result.encode(result)
-        if signature.result is not None and returned is not None and returned.value is not None:
-            encoded.append((signature.result, returned))
-        bindings = self._bindings.get(function.name)
-        for parameter, value in encoded:
-            output = bindings.outputs.get(parameter.name) if bindings else None
-            if output is not None:
-                output.write(value, _data(function, call))
-        return returned
 
-
-def _data(function: Function, call: Call) -> dict[str, Any]:
-    data = binding_data(call.value, call.metadata)
-    sys = {"methodname": function.name}
-    return {**data, "sys": {**sys, **data["sys"]} if isinstance(data.get("sys"), dict) else sys}
+def _encoded(function: Function, result: Any) -> Datum | None:
+    """Raises RuntimeError, TypeError."""
+    signature = function.signature
+    if result is not None and signature.result is None:
+        raise RuntimeError(f"function {function.name!r} without a $return binding returned a non-None value")
+    return None if signature.result is None else signature.result.encode(result)
 
 
 def _in_this_context(function: Function, arguments: Mapping[str, Any]) -> Callable[[], Any]:

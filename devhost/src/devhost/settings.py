@@ -8,13 +8,11 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from devhost.errors import AppError, IndexingError
-from devhost.time_spans import parse_time_span
 
 DEVELOPMENT_STORAGE = "UseDevelopmentStorage=true"
 _PERCENT = re.compile(r"%([^%]+)%")
@@ -60,19 +58,6 @@ class UnresolvedSettingError(IndexingError):
 
 
 @dataclass(frozen=True)
-class QueueOptions:
-    """`extensions.queues`; times in seconds."""
-
-    batch_size: int = 16
-    new_batch_threshold: int = 8
-    max_dequeue_count: int = 5
-    visibility_timeout: float = 0.0
-    max_polling_interval: float | None = None
-    """None: not set."""
-    message_encoding: str = "base64"
-
-
-@dataclass(frozen=True)
 class LogLevels:
     """`logging.logLevel`: the longest category that another begins with decides."""
 
@@ -96,7 +81,6 @@ class HostJson:
     max_blobs: int = 8 * (os.cpu_count() or 1)
     """Blobs that one function processes at the same time."""
     blob_attempts: int = 5
-    queues: QueueOptions = QueueOptions()
     log_levels: LogLevels = LogLevels()
     has_extensions: bool = True
     """Whether it names an extension bundle, without which the real host knows little but HTTP and timers."""
@@ -151,18 +135,6 @@ class _Section:
             )
         return value
 
-    def seconds(self, name: str) -> float | None:
-        """Of a time span `hh:mm:ss`, or of milliseconds."""
-        value = self.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return value / 1000
-        span = parse_time_span(value) if isinstance(value, str) else None
-        if value is not None and (span is None or span < timedelta(0)):
-            raise AppError(
-                f"host.json: {self._path}{name} must be a time span such as 00:00:10, not {json.dumps(value)}"
-            )
-        return None if span is None else span.total_seconds()
-
 
 def read_host_json(root: Path, environment: Mapping[str, str]) -> HostJson:
     """Raises AppError naming the setting that cannot be used, or the line that is no JSON."""
@@ -181,25 +153,9 @@ def read_host_json(root: Path, environment: Mapping[str, str]) -> HostJson:
         max_activities=durable.number("maxConcurrentActivityFunctions", HostJson.max_activities, 1),
         max_blobs=blobs.number("maxDegreeOfParallelism", HostJson.max_blobs, 1),
         blob_attempts=blobs.number("poisonBlobThreshold", HostJson.blob_attempts, 1),
-        queues=_queue_options(top.within("extensions", "queues")),
         log_levels=_log_levels(top.within("logging", "logLevel")),
         has_extensions=bool(top.get("extensionBundle")),
         notes=tuple(_durable_notes(durable.values)),
-    )
-
-
-def _queue_options(section: _Section) -> QueueOptions:
-    size = section.number("batchSize", QueueOptions.batch_size, 1, 32)
-    encoding = section.text("messageEncoding", QueueOptions.message_encoding).lower()
-    if encoding not in ("base64", "none"):
-        raise AppError(f"host.json: extensions.queues.messageEncoding must be base64 or none, not {encoding}")
-    return QueueOptions(
-        batch_size=size,
-        new_batch_threshold=section.number("newBatchThreshold", size // 2, 0),
-        max_dequeue_count=section.number("maxDequeueCount", QueueOptions.max_dequeue_count, 1),
-        visibility_timeout=section.seconds("visibilityTimeout") or 0.0,
-        max_polling_interval=section.seconds("maxPollingInterval"),
-        message_encoding=encoding,
     )
 
 

@@ -1,4 +1,4 @@
-"""Blob triggers on the emulator: versions, receipts, attempts, poison, events, storage that is down."""
+"""Blob triggers on the emulator: versions, receipts, attempts, poison, storage that is down."""
 
 import json
 import logging
@@ -16,10 +16,9 @@ from devhost.azurite import Azurite
 from devhost.durable.store import Store
 from devhost.invoker import Call
 from devhost.storage import Storage, connection_string
-from devhost.triggers.blob import POISON_QUEUE, BlobTrigger
+from devhost.triggers import poison
+from devhost.triggers.blob import BlobTrigger
 from devhost.triggers.blob_path import parse_path
-from devhost.triggers.event_grid import receive
-from devhost.webhooks import Webhooks
 
 
 class _Runs:
@@ -142,7 +141,7 @@ def test_given_a_blob_that_always_fails_when_looked_at_then_five_attempts_and_th
     world.runs.failures = 99
     world.look(world.look())
     assert len(world.runs.calls) == 5
-    queue = world.storage.queues("DATA").get_queue_client(POISON_QUEUE)
+    queue = world.storage.queues("DATA").get_queue_client(poison.QUEUE)
     bodies = [json.loads(b64decode(m.content)) for m in queue.receive_messages(visibility_timeout=1)]
     found = [body for body in bodies if body["ContainerName"] == world.container]
     etag = world.blobs.get_blob_client("in/bad").get_blob_properties().etag
@@ -232,56 +231,6 @@ def test_given_a_processed_blob_when_run_by_hand_then_it_runs_again_and_is_done_
     assert len(world.runs.calls) == 2
     with pytest.raises(ValueError, match="Blob identifiers must be in the format 'container/blob'"):
         trigger.run_by_hand("nonsense")
-
-
-def _event(url: str, etag: str) -> dict[str, Any]:
-    return {
-        "eventType": "Microsoft.Storage.BlobCreated",
-        "data": {"url": url, "eTag": etag, "blobType": "BlockBlob"},
-    }
-
-
-def test_given_blob_events_when_they_come_then_matching_blobs_run_once_however_often_they_come(
-    world: _World,
-) -> None:
-    world.blobs.create_container()
-    trigger = world.trigger(source="EventGrid")
-    hooks = Webhooks({"f": trigger})
-    body = []
-    for name in ("in/a b%é.bin", "out/y"):
-        client = world.blobs.upload_blob(name, b"1")
-        etag = client.get_blob_properties().etag.strip('"')
-        body.append(_event(client.url, etag))
-    gone = dict(body[0], data={**body[0]["data"], "url": body[0]["data"]["url"] + ".gone"})
-    text = json.dumps([*body, body[0], gone]).encode()
-    headers = {"aeg-event-type": "Notification"}
-    for _ in range(2):
-        answer = hooks.handle("POST", "blobs", {"functionName": "Host.Functions.f"}, headers, text)
-        assert (answer.status, answer.body) == (202, "")
-        assert trigger.wait_until_idle(30)
-    assert world.runs.seen() == [("in/a b%é.bin", 1, b"1")]
-    assert world.runs.calls[0].reason.startswith("New blob detected(EventGrid): ")
-    world.look(trigger)  # and the listing, which stands in for events that nobody sends
-    assert len(world.runs.calls) == 1
-    unknown = hooks.handle("POST", "blobs", {"functionName": "Host.Functions.g"}, headers, text)
-    assert unknown.status == 202
-
-
-def test_given_an_azure_url_when_its_event_comes_then_the_account_is_not_in_the_path(world: _World) -> None:
-    world.blobs.create_container()
-    world.blobs.upload_blob("in/x", b"1")
-    hooks = Webhooks({"f": trigger}) if (trigger := world.trigger()) else None
-    assert hooks is not None
-    event = _event(f"https://shop.blob.core.windows.net/{world.container}/in/x", "")  # some have no ETag
-    answer = receive(
-        "POST",
-        {"aeg-event-type": "Notification"},
-        json.dumps(event).encode(),
-        lambda events: hooks._blob_events("Host.Functions.f", events),
-    )
-    assert answer.status == 202
-    assert trigger.wait_until_idle(30)
-    assert world.runs.seen() == [("in/x", 1, b"1")]
 
 
 def test_given_a_storage_that_is_down_when_looked_at_then_the_log_names_the_setting_once(

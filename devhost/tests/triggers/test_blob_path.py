@@ -51,7 +51,11 @@ def test_given_any_name_when_matched_by_name_and_extension_then_the_last_dot_par
         ("ab", "Invalid container name: ab"),
         ("a" * 64, "Invalid container name: aaa"),
         ("exports-/a", "Invalid container name: exports-"),
-        ("exports/{a}{", "Missing closing bracket"),
+        ("exports/a{", "Invalid template 'a{'. Missing closing bracket at position 2."),
+        ("exports/a}b", "Invalid template 'a}b'. Missing opening bracket at position 2."),
+        ("exports/a/{}", "Invalid template 'a/{}'. The parameter name at position 3 is empty."),
+        ("exports/{1a}", "Invalid template '{1a}'. Invalid template expression '1a"),
+        ("exports/{a-b}", "Invalid template '{a-b}'. The parameter name 'a-b' is invalid."),
         ("exports/{a.b}", "Capture expressions can't include dot operators"),
     ],
 )

@@ -10,7 +10,6 @@ import pytest
 from azure.functions.timer import TimerRequestConverter
 
 from devhost.invoker import CALLED, Call
-from devhost.retry import RetryPolicy
 from devhost.triggers.ncrontab import parse_schedule
 from devhost.triggers.timer import Status, TimerTrigger, plan_start, read_status
 
@@ -233,17 +232,6 @@ def test_given_a_time_zone_when_times_are_told_then_they_carry_its_offset() -> N
     world.timer(parse_schedule("0 0 4 * * *", paris), zone=paris, run_on_startup=True).begin()
     assert world.given()[0]["ScheduleStatus"]["Next"] == "2026-11-24T04:00:00+01:00"
     assert world.calls[0].reason == "Timer fired at 2026-11-24T03:30:00.0000000+01:00"
-
-
-def test_given_a_retry_policy_when_the_run_fails_then_it_is_tried_again_with_its_context() -> None:
-    world = _World()
-    world.fails = 2
-    timer = world.timer(run_on_startup=True, retry=RetryPolicy(3, timedelta(0)))
-    timer.begin()
-    counts = [(call.retry.retry_count, call.retry.max_retry_count) for call in world.calls if call.retry]
-    assert counts == [(0, 3), (1, 3), (2, 3)]
-    assert isinstance(world.calls[2].retry and world.calls[2].retry.exception, RuntimeError)
-    assert world.saved["f"]["Last"] == NOW.isoformat()
 
 
 def test_given_a_short_interval_when_started_then_it_runs_again_and_again_until_it_is_stopped() -> None:

@@ -1,7 +1,7 @@
 """Runs a blob function for each new version of a blob that matches its path.
 
-Versions are found by listing the container, and told by Event Grid events. Sources: BlobListener,
-BlobQueueTriggerExecutor and BlobTriggerMessage of the Storage extension.
+Versions are found by listing the container, whatever the trigger's source: nobody sends events here. Sources:
+BlobListener, BlobQueueTriggerExecutor and BlobTriggerMessage of the Storage extension.
 """
 
 from __future__ import annotations
@@ -17,15 +17,13 @@ from xml.etree import ElementTree
 
 from azure.functions.meta import Datum
 
-from devhost.bindings.blobs import split_path
-from devhost.bindings.queues import Encoding, send
 from devhost.invoker import CALLED, Call
 from devhost.storage import Storage
+from devhost.triggers import poison
 from devhost.triggers.background import BackgroundTrigger
-from devhost.triggers.blob_path import BlobPath
+from devhost.triggers.blob_path import BlobPath, split_path
 
 _log = logging.getLogger("devhost")
-POISON_QUEUE = "webjobs-blobtrigger-poison"
 _POLL_SECONDS = 0.7
 _REST_PER_LISTING = 15
 """Seconds of rest per second of a core that a listing took: a few per cent, however many blobs there are."""
@@ -66,7 +64,7 @@ class BlobTrigger(BackgroundTrigger):
         self._store = store
         self._run = run
         self._attempts = attempts
-        self.source = source
+        self._source = source
         self.arrived: Callable[[str, str], bool] = lambda _path, _etag: True
         """Whether the news of a blob's version (`container/name`, ETag) has arrived; harsh mode delays it."""
         self._lock = threading.Lock()
@@ -124,10 +122,10 @@ class BlobTrigger(BackgroundTrigger):
 
     def _take(self, found: list[tuple[str, str]]) -> None:
         for name, etag in found:
-            if not self.notice(name, etag):
+            if not self._notice(name, etag):
                 return
 
-    def notice(self, name: str, etag: str) -> bool:
+    def _notice(self, name: str, etag: str) -> bool:
         """Process a version of a blob unless that was or is being done; False when the host stops."""
         with self._lock:
             if self._receipts is None:
@@ -158,20 +156,11 @@ class BlobTrigger(BackgroundTrigger):
         container, name = split_path(text or "")
         self._run(self._call(container, name, None, CALLED))
 
-    def event(self, container: str, name: str, etag: str) -> None:
-        """An Event Grid event told of a blob; without its ETag, whatever is there. Raises AzureError."""
-        if container != self._path.container or self._path.match(name) is None:
-            return
-        if not etag:
-            client = self._storage.blobs(self._connection).get_blob_client(container, name)
-            etag = client.get_blob_properties().etag.strip('"')
-        self.notice(name, etag)
-
     def _process(self, name: str, etag: str) -> None:
         from azure.core.exceptions import HttpResponseError
 
         path = f"{self._path.container}/{name}"
-        reason = f"New blob detected({self.source}): {path}"
+        reason = f"New blob detected({self._source}): {path}"
         for attempt in range(1, self._attempts + 1):
             if self._stopping.is_set():
                 return
@@ -218,13 +207,11 @@ class BlobTrigger(BackgroundTrigger):
             "BlobName": name,
             "ETag": etag if etag.startswith('"') else f'"{etag}"',
         }
-        # The extension's own queues are always base64, whatever host.json says of the app's.
-        text = Encoding().encode(json.dumps(message).encode())
-        send(self._storage, self._connection, POISON_QUEUE, text)
+        poison.send(self._storage, self._connection, message)
         _log.error(
             "Message has reached MaxDequeueCount of %d. Moving message to queue '%s' (blob %s/%s).",
             self._attempts,
-            POISON_QUEUE,
+            poison.QUEUE,
             self._path.container,
             name,
         )

@@ -1,6 +1,7 @@
-"""Which blobs a blob trigger watches: `container` or `container/pattern`.
+"""Paths of blob triggers: `container` or `container/pattern`, where `{name}` matches anything.
 
-Sources: BlobPathSource of the Storage extension; a name in the pattern matches greedily, also nothing.
+Sources: BlobPathSource of the Storage extension and BindingTemplateParser of the WebJobs SDK; a name matches
+greedily, also nothing.
 """
 
 from __future__ import annotations
@@ -8,9 +9,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from devhost.bindings.blobs import check_container
-from devhost.bindings.expressions import parse_template
 from devhost.errors import BLOBS, IndexingError
+
+_CONTAINER = re.compile(r"(?=.{3,63}\Z)[a-z0-9](?:-?[a-z0-9])+|\$root|\$web|\$logs")
+_TOKEN = re.compile(r"(?P<escape>\{\{|\}\})|\{(?P<name>[^{}]*)\}|(?P<literal>[^{}]+)|(?P<unbalanced>[{}])")
+_NAME = re.compile(r"[^\W\d][\w.\-]*")
+_BUILT_IN = ("rand-guid", "datetime")
+"""Legal names although they have a hyphen; in a trigger's path they mean nothing more than that."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,60 @@ def parse_path(text: str) -> BlobPath:
         raise IndexingError(
             f"Invalid blob trigger path '{text}'. Container paths cannot contain {{resolve}} tokens.", BLOBS
         )
-    check_container(container)
+    _check_container(container)
     if not slash:
         return BlobPath(container, re.compile(".*", re.DOTALL), (), "")
-    template = parse_template(blob)
-    return BlobPath(container, template.pattern(), tuple(template.names()), template.prefix)
+    names: list[str] = []
+    pattern, prefix = "", ""
+    for token in _TOKEN.finditer(blob):
+        if token["unbalanced"]:
+            which = "closing" if token["unbalanced"] == "{" else "opening"
+            raise IndexingError(
+                f"Invalid template '{blob}'. Missing {which} bracket at position {token.start() + 1}."
+            )
+        if token["name"] is not None:
+            names.append(_checked_name(blob, token))
+            pattern += "(.*)"
+            continue
+        literal = token["literal"] or token[0][0]
+        pattern += re.escape(literal)
+        prefix += literal if not names else ""
+    return BlobPath(container, re.compile(pattern, re.DOTALL), tuple(names), prefix)
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """`container/blob`. Raises IndexingError."""
+    container, _, name = path.partition("/")
+    if not container or not name:
+        raise IndexingError(
+            f"Invalid blob path specified : '{path}'. Blob identifiers must be in the format"
+            " 'container/blob'.",
+            BLOBS,
+        )
+    _check_container(container)
+    return container, name
+
+
+def _check_container(name: str) -> None:
+    if not _CONTAINER.fullmatch(name):
+        raise IndexingError(
+            f"Invalid container name: {name} (3 to 63 lower-case letters, digits and single hyphens)", BLOBS
+        )
+
+
+def _checked_name(template: str, token: re.Match[str]) -> str:
+    """The name between the braces, without its format."""
+    name = token["name"].partition(":")[0]
+    if not token["name"]:
+        raise IndexingError(
+            f"Invalid template '{template}'. The parameter name at position {token.start() + 1} is empty."
+        )
+    if name.lower() in _BUILT_IN:
+        return name
+    if not _NAME.fullmatch(name) or "" in name.split("."):
+        raise IndexingError(f"Invalid template '{template}'. Invalid template expression '{name}")
+    if "." in name:
+        raise IndexingError("Capture expressions can't include dot operators")
+    if "-" in name:
+        raise IndexingError(f"Invalid template '{template}'. The parameter name '{name}' is invalid.")
+    return name

@@ -7,20 +7,16 @@ from dataclasses import dataclass
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from devhost.bindings.queues import check_queue_name
 from devhost.errors import IndexingError
 from devhost.harsh import BlobNews, HarshPolicy
 from devhost.indexing import Function
 from devhost.invoker import Call
-from devhost.retry import parse_policy
 from devhost.settings import HostJson, resolve
 from devhost.storage import DEFAULT_CONNECTION, Storage
 from devhost.triggers.background import Trigger
 from devhost.triggers.blob import BlobTrigger, ReceiptStore
 from devhost.triggers.blob_path import parse_path
-from devhost.triggers.event_grid import EventGridTrigger
 from devhost.triggers.ncrontab import parse_schedule
-from devhost.triggers.queue import QueueTrigger
 from devhost.triggers.timer import StatusStore, TimerTrigger
 
 
@@ -62,7 +58,6 @@ def _timer(function: Function, services: TriggerServices, run: Run) -> Trigger:
         run,
         run_on_startup=bool(trigger.get("runOnStartup")),
         monitor=trigger.get("useMonitor") is not False,
-        retry=parse_policy(function.retry_policy) if function.retry_policy else None,
         zone=zone,
     )
 
@@ -99,29 +94,7 @@ def _harsh(run: Run, policy: HarshPolicy) -> Run:
     return deliver
 
 
-def _queue(function: Function, services: TriggerServices, run: Run) -> Trigger:
-    trigger = function.trigger
-    connection = str(trigger.get("connection") or DEFAULT_CONNECTION)
-    queue = check_queue_name(resolve(str(trigger["queueName"]), services.environment))
-    services.storage.check(connection, "queue")
-    return QueueTrigger(
-        function.name,
-        queue,
-        connection,
-        services.storage,
-        run,
-        services.settings.queues,
-        is_binary=str(trigger.get("dataType", "")).upper() == "BINARY",
-    )
-
-
-def _event_grid(function: Function, _services: TriggerServices, run: Run) -> Trigger:
-    return EventGridTrigger(function.name, run)
-
-
 BUILDERS: Mapping[str, Callable[[Function, TriggerServices, Run], Trigger]] = {
     "timerTrigger": _timer,
     "blobTrigger": _blob,
-    "queueTrigger": _queue,
-    "eventGridTrigger": _event_grid,
 }

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 from azure.functions.meta import Datum
 
 from devhost.invoker import CALLED, Call
-from devhost.retry import RetryContext, RetryPolicy, run_with_retries
 from devhost.timestamps import parse_stamp, utc_now
 from devhost.triggers.background import BackgroundTrigger
 from devhost.triggers.ncrontab import Schedule, has_monitor
@@ -103,7 +102,6 @@ class TimerTrigger(BackgroundTrigger):
         *,
         run_on_startup: bool = False,
         monitor: bool = True,
-        retry: RetryPolicy | None = None,
         zone: tzinfo | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -114,7 +112,6 @@ class TimerTrigger(BackgroundTrigger):
         self._run = run
         self._run_on_startup = run_on_startup
         self._monitor = monitor and has_monitor(schedule, clock())
-        self._retry = retry
         self._zone = zone
         self._clock = clock
         self._status = Status(None, None, None)
@@ -157,11 +154,8 @@ class TimerTrigger(BackgroundTrigger):
         reason = f"Timer fired at {_round_trip(began, self._zone)}"
         status = self._status if self._monitor else None
 
-        def attempt(retry: RetryContext | None) -> None:
-            self._run(self._call(status, reason, details, past_due=past_due, retry=retry))
-
         try:
-            run_with_retries(self._retry, attempt, self._stopping.wait)
+            self._run(self._call(status, reason, details, past_due=past_due))
         except Exception:
             _log.info("timer '%s': the run failed, the schedule goes on", self._function)
         last = began if unscheduled or due is None else max(began, due)
@@ -169,15 +163,7 @@ class TimerTrigger(BackgroundTrigger):
         if self._monitor:
             self._save(self._status)
 
-    def _call(
-        self,
-        status: Status | None,
-        reason: str,
-        details: dict[str, str],
-        *,
-        past_due: bool,
-        retry: RetryContext | None = None,
-    ) -> Call:
+    def _call(self, status: Status | None, reason: str, details: dict[str, str], *, past_due: bool) -> Call:
         body = {
             "Schedule": {"AdjustForDST": True},
             "ScheduleStatus": status and status.as_json(self._zone),
@@ -185,7 +171,7 @@ class TimerTrigger(BackgroundTrigger):
         }
         now = self._clock().astimezone(self._zone).strftime("%m/%d/%Y %H:%M:%S")
         metadata = {"TimerTrigger": Datum(now, "string")}
-        return Call(Datum(json.dumps(body), "json"), metadata, reason, details, retry)
+        return Call(Datum(json.dumps(body), "json"), metadata, reason, details)
 
     def _stored(self) -> Status | None:
         found = self._store.timer_status(self._function) if self._monitor else None
