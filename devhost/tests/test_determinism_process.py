@@ -158,8 +158,6 @@ ORCHESTRATORS = {
     "times": None,
     "sleeper": {"s": 1},
     "once_bad": None,
-    "counter_user": None,
-    "entity_err": None,
 }
 WAITING = {
     "race": [("approve", True)],

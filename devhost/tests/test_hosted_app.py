@@ -69,6 +69,9 @@ def on_cosmos(docs: str) -> None: ...
 @app.queue_trigger(arg_name="msg", queue_name="orders", connection="DATA")
 def on_queue(msg: func.QueueMessage) -> None: ...
 
+@app.entity_trigger(context_name="context")
+def counter(context) -> None: ...
+
 @app.event_grid_trigger(arg_name="event")
 def on_event(event: func.EventGridEvent) -> None: ...
 
@@ -179,6 +182,7 @@ def test_given_functions_that_cannot_run_when_the_host_starts_then_the_cause_is_
     expected = {
         "on_cosmos": "devhost does not run functions with a cosmosDBTrigger: on_cosmos. It runs http",
         "on_queue": "devhost does not run queue functions: on_queue. It runs http",
+        "counter": "devhost does not run entity functions: counter. It runs http",
         "on_event": "devhost does not run Event Grid functions: on_event. It runs http",
         "to_table": "devhost does not run table output bindings: to_table. It writes the HTTP response alone",
         "to_blob": "devhost does not run blob output bindings: to_blob. ",

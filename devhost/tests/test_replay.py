@@ -6,6 +6,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from azure.durable_functions import EntityId
 
 from devhost.replay import AlreadyExistsError, ReplayError, ReplayHarness
 
@@ -163,3 +164,22 @@ def test_given_run_inside_an_activity_when_called_then_the_harness_says_so() -> 
     harness.start("slow")
     with pytest.raises(ReplayError, match="from inside an activity"):
         harness.run()
+
+
+@pytest.mark.parametrize(
+    ("name", "ask"),
+    [
+        ("call_http", lambda context: context.call_http("GET", "http://127.0.0.1/")),
+        ("call_entity", lambda context: context.call_entity(EntityId("counter", "a"), "get")),
+    ],
+)
+def test_given_a_call_that_devhost_does_not_run_when_made_then_it_is_named(name, ask) -> None:
+    def asks(context):
+        return (yield ask(context))
+
+    harness = ReplayHarness({"asks": asks}, {})
+    harness.start("asks", instance_id="a")
+    with pytest.raises(ReplayError, match=f"instance 'a' failed: devhost does not run {name}"):
+        harness.run()
+    assert harness.status("a").runtime_status == "Failed"
+    assert harness.status("a").output == f"Orchestrator function 'asks' failed: devhost does not run {name}"

@@ -8,19 +8,16 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
-from azure.functions import EntityContext, OrchestrationContext
+from azure.functions import OrchestrationContext
 from azure.functions.meta import Datum
 
 from devhost import console
 from devhost.admin_api import VERSION, AdminApi
-from devhost.durable import http_activity
 from devhost.durable.api import DurableApi
 from devhost.durable.client_binding import client_binding_json
 from devhost.durable.determinism import DeterminismCheck
@@ -145,10 +142,6 @@ class Host:
             {f.durable_name.lower(): self._checked(f, _orchestrator(f)) for f in orchestrations},
             list(self._activities),
             names=[f.durable_name for f in orchestrations],
-            entities={
-                f.durable_name.lower(): _orchestrator(f, EntityContext)
-                for f in self._of_type("entityTrigger")
-            },
             versioning=Versioning(settings.default_version, strategy)
             if strategy
             else Versioning(settings.default_version),
@@ -293,8 +286,6 @@ class Host:
         return client_binding_json(self._settings.hub, self._public.origin, self._rpc.origin + _RPC_BASE)
 
     def _run_activity(self, name: str, input_text: str | None) -> str:
-        if name == http_activity.NAME:
-            return http_activity.run(input_text or "{}")
         return self.invoker.run_activity(self._activities[name.lower()], input_text)
 
     def _run_by_hand(self, function: Function, text: str | None) -> None:
@@ -370,11 +361,11 @@ class Host:
             return empty(500)
 
 
-def _orchestrator(function: Function, wrap: Callable[[str], Any] = OrchestrationContext) -> OrchestratorCall:
+def _orchestrator(function: Function) -> OrchestratorCall:
     name = str(function.trigger["name"])
 
     def call(context_json: str) -> str:
         with console.running(function.name):
-            return str(function.call(**{name: wrap(context_json)}))
+            return str(function.call(**{name: OrchestrationContext(context_json)}))
 
     return call

@@ -18,7 +18,6 @@ from devhost.signatures import Binding, Signature, match
 _DURABLE = {
     "orchestrationTrigger": "orchestration",
     "activityTrigger": "activity",
-    "entityTrigger": "entityName",
 }
 
 

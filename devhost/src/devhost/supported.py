@@ -11,10 +11,10 @@ TRIGGERS = (
     "blobTrigger",
     "orchestrationTrigger",
     "activityTrigger",
-    "entityTrigger",
 )
 CLIENT = "durableClient"
 _WORDS = {
+    "entityTrigger": "entity functions",
     "queueTrigger": "queue functions",
     "eventGridTrigger": "Event Grid functions",
 }

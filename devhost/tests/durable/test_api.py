@@ -229,17 +229,22 @@ def test_given_a_restart_when_called_then_codes_are_as_recorded(rig: Rig) -> Non
     assert (again.status, body(again)["id"] == "x") == (202, False)
 
 
-def test_given_rewind_when_called_then_codes_are_as_recorded(rig: Rig) -> None:
-    assert rig.call("POST", "instances/x/rewind").body == (
-        b'"No orchestration with instance ID \\"$x\\" found."'
-    )
-    rig.start("x")
-    assert rig.call("POST", "instances/x/rewind").status == 412
-    rig.start("y", "fails")
-    assert rig.call("POST", "instances/y/rewind", reason="again").status == 202
-    data = [e["Data"] for e in rig.engine.store.history("y") if e["EventType"] == Kind.GENERIC]
-    assert data == [None, "again"]
-    assert body(rig.call("GET", "instances/y"))["runtimeStatus"] == "Failed"
+@pytest.mark.parametrize(
+    ("method", "path", "what"),
+    [
+        ("POST", "instances/x/rewind", "the rewind of instances"),
+        ("GET", "entities", "entities"),
+        ("GET", "entities/counter/a", "entities"),
+        ("POST", "entities/counter/a", "entities"),
+        ("DELETE", "entities/counter/a", "entities"),
+    ],
+)
+def test_given_what_devhost_does_not_run_when_called_then_501_says_so(
+    rig: Rig, method: str, path: str, what: str
+) -> None:
+    answer = rig.call(method, path)
+    assert answer.status == 501
+    assert body(answer)["Message"] == f"devhost does not run {what}: {method} {path}"
 
 
 def test_given_another_hub_when_named_then_it_is_there_and_nothing_runs_in_it(rig: Rig) -> None:

@@ -25,12 +25,11 @@ KEYS = {
     "TimerFired": "EventType FireAt Timestamp",
     "EventRaised": "EventType Name Input ParentTraceContext Timestamp",
     "ExecutionSuspended": "EventType Reason Timestamp",
-    "GenericEvent": "Data EventType Timestamp",
     "ExecutionCompleted": "EventType OrchestrationStatus Result FailureDetails Timestamp",
 }
 """The members of each kind in their order, with inputs and outputs shown, as recorded."""
 
-_WORK = st.sampled_from(["task", "failing", "sub", "timer", "event", "suspended", "generic"])
+_WORK = st.sampled_from(["task", "failing", "sub", "timer", "event", "suspended"])
 
 
 def _history(work: list[tuple[str, bool]]) -> list[Event]:
@@ -63,10 +62,8 @@ def _history(work: list[tuple[str, bool]]) -> list[Event]:
             after += [h.timer_fired(AT, number, FIRE_AT)] * ended
         elif kind == "event":
             after.append(h.event_raised(AT, "E", "2"))
-        elif kind == "suspended":
-            after.append(h.suspended(AT, "why"))
         else:
-            after.append(h.rewind_requested(AT, "again"))
+            after.append(h.suspended(AT, "why"))
     marks = [h.orchestrator_completed(AT), h.orchestrator_started(AT)]
     ending = [h.execution_completed(AT, len(work), "Completed", '["out"]'), h.orchestrator_completed(AT)]
     return [*events, *marks, *after, *ending]
@@ -80,7 +77,7 @@ def _expected(work: list[tuple[str, bool]]) -> list[str]:
         "sub": ["SubOrchestrationInstanceCompleted"],
         "timer": ["TimerFired"],
     }
-    always = {"event": "EventRaised", "suspended": "ExecutionSuspended", "generic": "GenericEvent"}
+    always = {"event": "EventRaised", "suspended": "ExecutionSuspended"}
     first = [
         "TimerCreated" if kind == "timer" else pending[kind]
         for kind, done in work

@@ -8,21 +8,21 @@ behaviour, including the awkward cases.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from devhost.durable import entities, http_activity, texts
+from devhost.durable import texts
 from devhost.durable.history import Event, Kind
 from devhost.timestamps import parse_stamp, stamp
 
 Action = dict[str, Any]
 
 ACTIVITY, ACTIVITY_RETRY, SUB, SUB_RETRY, CONTINUE_AS_NEW, TIMER, WAIT_EVENT = range(7)
-CALL_ENTITY, CALL_HTTP, SIGNAL_ENTITY = 7, 8, 9
 WHEN_ANY, WHEN_ALL = 11, 12
+UNSUPPORTED = {7: "call_entity", 8: "call_http", 9: "signal_entity"}
+"""By the SDK's names; an orchestrator that asks for one fails with it."""
 
 
 class NotDeterministicError(Exception):
@@ -81,8 +81,6 @@ class Known:
 
     activity: Callable[[str], bool]
     orchestrator: Callable[[str], bool]
-    entities: Sequence[str] = ()
-    """Names, lower-case."""
     default_version: str | None = None
     """host.json's: that of sub-orchestrations which are called without one."""
 
@@ -91,7 +89,6 @@ _DECISION_OF = {
     Kind.TASK_SCHEDULED: ("an activity task", "ScheduleTaskOrchestratorAction"),
     Kind.SUB_CREATED: ("a sub-orchestration instance", "CreateSubOrchestrationAction"),
     Kind.TIMER_CREATED: ("a timer task", "CreateTimerOrchestratorAction"),
-    Kind.EVENT_SENT: ("a send event task", "SendEventOrchestratorAction"),
 }
 
 
@@ -119,8 +116,6 @@ class Replay:
     _early: dict[str, int] = field(default_factory=dict)
     _stashed: dict[int, Decision] = field(default_factory=dict)
     _now: str = ""
-    _own: dict[str, str] = field(default_factory=dict)
-    _clock: entities.Clock = field(default_factory=entities.Clock)
 
     @property
     def continued(self) -> bool:
@@ -148,7 +143,6 @@ class Replay:
         if kind == Kind.ORCHESTRATOR_STARTED:
             self._now = event["Timestamp"]
         elif kind == Kind.EXECUTION_STARTED:
-            self._own = event["OrchestrationInstance"]
             self._run_main()
         elif kind in _DECISION_OF:
             self._confirm(Kind(kind), event)
@@ -249,9 +243,6 @@ class Replay:
             return self._activity(action)
         if kind == ACTIVITY_RETRY:
             return self._with_retry(action, self._activity)
-        if kind == CALL_HTTP:
-            request = json.dumps(action["httpRequest"], ensure_ascii=False, separators=(",", ":"))
-            return self._schedule(Decision(Kind.TASK_SCHEDULED, self.next_id, http_activity.NAME, request))
         if kind == SUB:
             return self._sub(action)
         if kind == SUB_RETRY:
@@ -266,9 +257,7 @@ class Replay:
             return self._wait(action["externalEventName"].lower())
         if kind in (WHEN_ANY, WHEN_ALL):
             return self._compound(action)
-        if kind in (CALL_ENTITY, SIGNAL_ENTITY):
-            return self._entity(action, signal=kind == SIGNAL_ENTITY)
-        raise UnsupportedActionError(f"action type {kind} is not supported by devhost (see its README)")
+        raise UnsupportedActionError(f"devhost does not run {UNSUPPORTED.get(kind, f'action type {kind}')}")
 
     def _schedule(self, decision: Decision) -> _Future:
         self.next_id += 1
@@ -316,29 +305,6 @@ class Replay:
         future = _Future()
         self._waits.setdefault(name, []).append(future)
         return future
-
-    def _entity(self, action: Action, *, signal: bool) -> _Future:
-        """A call waits for an event named as its message; like any event wait it does not hold the end up."""
-        target = action["instanceId"]
-        name, _ = entities.parse_entity_id(target)
-        if name.lower() not in self.known.entities:
-            raise UnsupportedActionError(texts.unknown_entity(name, self.known.entities))
-        message = entities.message_id(self._own["ExecutionId"], self.next_id)
-        text = entities.request(
-            operation=action["operation"],
-            input_text=json.dumps(action["input"], ensure_ascii=False),
-            message=message,
-            signal=signal,
-            sender={
-                "parent": self._own["InstanceId"],
-                "parentExecution": self._own["ExecutionId"],
-                **self._clock.next(target, self._now),
-            },
-        )
-        decision = Decision(Kind.EVENT_SENT, self.next_id, "op", text, instance_id=target)
-        self.next_id += 1
-        self.decisions[decision.id] = decision
-        return _Future(done=True) if signal else self._wait(message)
 
     def _compound(self, action: Action) -> _Future:
         parts = [self._start(part) for part in action["compoundActions"]]

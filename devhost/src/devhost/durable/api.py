@@ -25,9 +25,8 @@ from devhost.durable.engine import (
     NotFoundError,
     WrongStateError,
 )
-from devhost.durable.entity_api import EntityApi
 from devhost.durable.history import api_history, parse_or_text
-from devhost.durable.model import COMPLETED, FAILED, TERMINAL, Instance
+from devhost.durable.model import COMPLETED, TERMINAL, Instance
 from devhost.timestamps import parse_stamp, whole_seconds
 
 PAGE = 100
@@ -52,25 +51,24 @@ class DurableApi:
         self._engine = engine
         self._hub = hub
         self._another_hub = another_hub
-        entities = EntityApi(engine)
         one = r"instances/(?P<id>[^/]+)"
-        self._routes: list[tuple[str, re.Pattern[str], Callable[..., ApiResponse]]] = [
+        handlers: tuple[tuple[str, str, Callable[..., ApiResponse]], ...] = (
+            ("POST", r"orchestrators/(?P<name>[^/]+)(?:/(?P<id>[^/]+))?", self._start),
+            ("GET", "instances", self._list),
+            ("DELETE", "instances", self._purge_many),
+            ("GET", one, self._status),
+            ("DELETE", one, self._purge),
+            ("POST", one + "/raiseEvent/(?P<name>[^/]+)", self._raise_event),
+            ("POST", one + "/(?P<verb>terminate|suspend|resume)", self._control),
+            ("POST", one + "/restart", self._restart),
+            ("POST", one + "/rewind", _not_run("the rewind of instances")),
+            ("GET", "entities(?:/.*)?", _not_run("entities")),
+            ("POST", "entities/.*", _not_run("entities")),
+            ("DELETE", "entities/.*", _not_run("entities")),
+        )
+        self._routes = [
             (method, re.compile(pattern + "/?", re.IGNORECASE), handler)
-            for method, pattern, handler in (
-                ("POST", r"orchestrators/(?P<name>[^/]+)(?:/(?P<id>[^/]+))?", self._start),
-                ("GET", "instances", self._list),
-                ("DELETE", "instances", self._purge_many),
-                ("GET", one, self._status),
-                ("DELETE", one, self._purge),
-                ("POST", one + "/raiseEvent/(?P<name>[^/]+)", self._raise_event),
-                ("POST", one + "/(?P<verb>terminate|suspend|resume)", self._control),
-                ("POST", one + "/restart", self._restart),
-                ("POST", one + "/rewind", self._rewind),
-                ("GET", "entities(?:/(?P<name>[^/]+))?", entities.listed),
-                ("GET", "entities/(?P<name>[^/]+)/(?P<key>[^/]+)", entities.state),
-                ("POST", "entities/(?P<name>[^/]+)(?:/(?P<key>[^/]+))?", entities.operate),
-                ("DELETE", "entities/(?P<name>[^/]+)(?:/(?P<key>[^/]+))?", entities.operate),
-            )
+            for method, pattern, handler in handlers
         ]
 
     def handle(
@@ -215,19 +213,6 @@ class DurableApi:
             )
         return self._started(call, started)
 
-    def _rewind(self, call: ApiRequest, id: str) -> ApiResponse:  # noqa: A002
-        instance = self._engine.store.instance(id)
-        if instance is None:
-            return json_answer(404, f'No orchestration with instance ID "${id}" found.')
-        if instance.status != FAILED:
-            return json_answer(
-                412,
-                f"This orchestration has status {instance.status}, but only orchestrations in the"
-                ' "Failed" state can be rewound.',
-            )
-        self._engine.rewind(id, call.query.get("reason"))
-        return ApiResponse(202)
-
     # --- look ---------------------------------------------------------------------------------------------
 
     def _status(self, call: ApiRequest, id: str) -> ApiResponse:  # noqa: A002
@@ -318,6 +303,15 @@ class DurableApi:
         chosen = [i.id for i in self._select(replace(call, query=query))]
         deleted = self._engine.store.purge(chosen)
         return json_answer(200, {"instancesDeleted": deleted}) if deleted else ApiResponse(404)
+
+
+def _not_run(what: str) -> Callable[..., ApiResponse]:
+    """The answer of a route that the real host has and this one has not."""
+
+    def answer(call: ApiRequest, **_parts: str) -> ApiResponse:
+        return problem(501, f"devhost does not run {what}: {call.method} {call.path}")
+
+    return answer
 
 
 def _own_url(address: str, query: Mapping[str, str]) -> str:

@@ -14,8 +14,5 @@ class CommitPoint(Enum):
     TIMERS_FIRED = "timers fired"
     ACTIVITY_DONE = "activity done"
     PURGE = "purge"
-    REWIND = "rewind"
-    ENTITY_SIGNAL = "entity signal"
-    ENTITY_BATCH = "entity batch"
     TIMER_STATUS = "timer status"
     BLOB_RECEIPT = "blob receipt"

@@ -42,11 +42,9 @@ _WORDS = {
     a.CONTINUE_AS_NEW: "continue_as_new",
     a.TIMER: "create_timer",
     a.WAIT_EVENT: "wait_for_external_event",
-    a.CALL_ENTITY: "call_entity",
-    a.CALL_HTTP: "call_http",
-    a.SIGNAL_ENTITY: "signal_entity",
     a.WHEN_ANY: "task_any",
     a.WHEN_ALL: "task_all",
+    **a.UNSUPPORTED,
 }
 
 

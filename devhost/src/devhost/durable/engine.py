@@ -13,16 +13,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from devhost.durable import history as h
-from devhost.durable import http_activity, texts
+from devhost.durable import texts
 from devhost.durable.actions import Known
-from devhost.durable.entities import (
-    EntityCall,
-    entity_id,
-    is_entity,
-    parse_entity_id,
-    request,
-    run_batch,
-)
 from devhost.durable.episode import OrchestratorCall, run_episode
 from devhost.durable.history import Event
 from devhost.durable.model import PENDING, RUNNING, SUSPENDED, ActivityCall, EpisodeReport, Instance, Outcome
@@ -59,10 +51,6 @@ class EndedError(Exception):
     """The instance has ended."""
 
 
-class UnknownEntityError(Exception):
-    """The app has no entity of this name."""
-
-
 class WrongStateError(Exception):
     """The instance is in a state in which this cannot be done."""
 
@@ -81,7 +69,6 @@ class Engine:
         clock: Callable[[], datetime] = utc_now,
         versioning: Versioning | None = None,
         timer_lead: Callable[[str, int], timedelta] | None = None,
-        entities: Mapping[str, EntityCall] | None = None,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -91,11 +78,9 @@ class Engine:
         self._versioning = versioning or Versioning()
         self._timer_lead = timer_lead
         known = frozenset(activities)
-        self._entities = entities or {}
         self.known = Known(
             lambda name: name.lower() in known,
             lambda name: name.lower() in orchestrators,
-            list(self._entities),
             self._versioning.default,
         )
         self._warned: set[str] = set()
@@ -145,20 +130,6 @@ class Engine:
         self._refuse_unless(instance_id, (SUSPENDED,), "resume")
         self._post(instance_id, h.resumed(self.clock(), reason))
 
-    def signal_entity(self, name: str, key: str, operation: str, input_text: str | None) -> None:
-        """`input_text` is JSON text. Raises UnknownEntityError."""
-        if name.lower() not in self._entities:
-            raise UnknownEntityError(texts.unknown_entity(name, self._entities))
-        target = entity_id(name, key)
-        text = request(operation=operation, input_text=input_text, message=str(uuid.uuid4()), signal=True)
-        self.store.send_to_entity(target, h.event_raised(self.clock(), "op", text))
-        self.listener.instance_ready(target)
-
-    def rewind(self, instance_id: str, reason: str | None) -> None:
-        """Let a failed instance go on before its failures; failed sub-orchestrations with it."""
-        for leaf in self.store.rewind(instance_id, h.rewind_requested(self.clock(), reason)):
-            self.listener.instance_ready(leaf)
-
     def _post(self, instance_id: str, event: Event) -> None:
         instance = self.store.post(instance_id, event)
         if instance is None:
@@ -186,8 +157,6 @@ class Engine:
         instance = self.store.instance(instance_id)
         if instance is None or not self._versioning.runs(instance.version):
             return None
-        if is_entity(instance):
-            return self._run_entity(instance)
         messages = [] if instance.seeded else self.store.inbox(instance_id)
         current = [m for m in messages if m.execution_id in (None, instance.execution_id)]
         if not current and not instance.seeded:
@@ -206,19 +175,6 @@ class Engine:
             self._announce(outcome, calls, instance)
         return EpisodeReport(instance, past, events, outcome)
 
-    def _run_entity(self, instance: Instance) -> EpisodeReport | None:
-        """One batch: all operations that wait. Its report has no history."""
-        messages = self.store.inbox(instance.id)
-        call = self._entities.get(parse_entity_id(instance.id)[0].lower())
-        if not messages or call is None:
-            return None
-        outcome = run_batch(instance, [m.event for m in messages], call, self.clock())
-        self.store.commit_entity(instance, messages, outcome)
-        for answer in outcome.answers:
-            self.listener.instance_ready(answer.instance_id)
-        changed = Outcome([], instance.status, None, instance.custom_status, outcome.updated)
-        return EpisodeReport(instance, [], [m.event for m in messages], changed)
-
     def _announce(self, outcome: Outcome, calls: Sequence[ActivityCall], instance: Instance) -> None:
         for text in outcome.warnings:
             with self._warned_lock:
@@ -230,8 +186,6 @@ class Engine:
             self.listener.activity_ready(call)
         for child in outcome.children:
             self.listener.instance_ready(child.instance_id)
-        for entity, _ in outcome.entity_messages:
-            self.listener.instance_ready(entity)
         if outcome.timers:
             self.listener.timers_changed()
         if outcome.to_parent is not None and instance.parent is not None:
@@ -246,10 +200,7 @@ class Engine:
         self._activity_done(call, h.task_completed(self.clock(), call.task_id, result))
 
     def activity_failed(self, call: ActivityCall, exception_type: str, message: str, stack: str) -> None:
-        if call.name == http_activity.NAME:
-            reason = message
-        else:
-            reason = texts.activity_reason(call.name, exception_type, message)
+        reason = texts.activity_reason(call.name, exception_type, message)
         details = texts.activity_details(exception_type, message, stack)
         self._activity_done(call, h.task_failed(self.clock(), call.task_id, reason, details))
 

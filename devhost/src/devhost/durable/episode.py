@@ -217,11 +217,6 @@ def _schedule(instance: Instance, result: Outcome, sim: Replay, at: datetime) ->
             if not decision.cancelled:
                 fired = h.timer_fired(at + _TICK, decision.id, decision.fire_at)
                 result.timers.append(NewTimer(decision.id, parse_stamp(decision.fire_at), fired))
-        elif decision.kind is Kind.EVENT_SENT:
-            target = decision.instance_id or ""
-            result.events.append(h.event_sent(at, decision.id, target, decision.name, decision.input))
-            sent = h.event_raised(at, decision.name, decision.input or "")
-            result.entity_messages.append((target, sent))
         else:
             child = _child(instance, decision, at)
             result.events.append(

@@ -31,9 +31,7 @@ class Kind(IntEnum):
     TIMER_FIRED = 11
     ORCHESTRATOR_STARTED = 12
     ORCHESTRATOR_COMPLETED = 13
-    EVENT_SENT = 14
     EVENT_RAISED = 15
-    GENERIC = 17
     SUSPENDED = 19
     RESUMED = 20
 
@@ -50,7 +48,6 @@ MESSAGES = frozenset(
         Kind.EVENT_RAISED,
         Kind.SUSPENDED,
         Kind.RESUMED,
-        Kind.GENERIC,
     }
 )
 """Events that come from outside: false in `IsPlayed` only in the episode that delivers them."""
@@ -172,16 +169,6 @@ def timer_fired(created_at: datetime, timer_id: int, fire_at: str) -> Event:
     return {"EventType": Kind.TIMER_FIRED.value, "TimerId": timer_id, "FireAt": fire_at, **_tail(created_at)}
 
 
-def event_sent(at: datetime, event_id: int, instance_id: str, name: str, input_text: str | None) -> Event:
-    return {
-        "EventType": Kind.EVENT_SENT.value,
-        "InstanceId": instance_id,
-        "Name": name,
-        "Input": input_text,
-        **_tail(at, event_id),
-    }
-
-
 def event_raised(at: datetime, name: str, input_text: str) -> Event:
     return {
         "EventType": Kind.EVENT_RAISED.value,
@@ -198,17 +185,6 @@ def suspended(at: datetime, reason: str | None) -> Event:
 
 def resumed(at: datetime, reason: str | None) -> Event:
     return {"EventType": Kind.RESUMED.value, "Reason": reason, **_tail(at)}
-
-
-def generic(data: str | None, instead_of: Event) -> Event:
-    """The placeholder that rewinding leaves in the place of another event."""
-    kept = {key: instead_of[key] for key in ("EventId", "IsPlayed", "Timestamp")}
-    return {"Data": data, "EventType": Kind.GENERIC.value, **kept}
-
-
-def rewind_requested(at: datetime, reason: str | None) -> Event:
-    """What wakes a rewound instance."""
-    return generic(reason, _tail(at))
 
 
 def orchestrator_started(at: datetime) -> Event:
@@ -236,9 +212,7 @@ _API_NAMES = {
     Kind.SUB_FAILED: "SubOrchestrationInstanceFailed",
     Kind.TIMER_CREATED: "TimerCreated",
     Kind.TIMER_FIRED: "TimerFired",
-    Kind.EVENT_SENT: "EventSent",
     Kind.EVENT_RAISED: "EventRaised",
-    Kind.GENERIC: "GenericEvent",
     Kind.SUSPENDED: "ExecutionSuspended",
     Kind.RESUMED: "ExecutionResumed",
 }
@@ -272,8 +246,6 @@ def api_history(events: Sequence[Event], *, show_input: bool, show_output: bool)
             continue
         view = {"EventType": _API_NAMES[Kind(kind)]}
         view.update({k: v for k, v in event.items() if k not in _HIDDEN and k != "EventType"})
-        if kind == Kind.GENERIC:
-            view = {"Data": view.pop("Data"), **view}
         shown.append(_shape(view, event, begun, show_input=show_input, show_output=show_output))
     return shown
 

@@ -107,8 +107,6 @@ class Outcome:
     activities: list[NewActivity] = field(default_factory=list)
     timers: list[NewTimer] = field(default_factory=list)
     children: list[NewChild] = field(default_factory=list)
-    entity_messages: list[tuple[str, Event]] = field(default_factory=list)
-    """Operations, with the entities' instance ids."""
     to_parent: Event | None = None
     next_generation: NextGeneration | None = None
     warnings: list[str] = field(default_factory=list)

@@ -17,10 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from devhost.durable.commit_points import CommitPoint
-from devhost.durable.entity_rows import EntityRows
 from devhost.durable.history import Event
 from devhost.durable.model import PENDING, TERMINAL, ActivityCall, Instance, Message, NewChild, Outcome
-from devhost.durable.rewind import rewound
 from devhost.timestamps import from_micros, micros, parse_stamp
 
 _SCHEMA = """
@@ -73,7 +71,7 @@ def _connect(path: Path | str) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
 
-class Store(EntityRows):
+class Store:
     """Thread-safe. `path` is a file, or ":memory:" for a store that ends with the process."""
 
     def __init__(self, path: Path | str) -> None:
@@ -209,24 +207,6 @@ class Store(EntityRows):
                 self._wipe(db, instance_id)
         return count
 
-    def rewind(self, instance_id: str, request: Event) -> list[str]:
-        """Blank an instance's failures, and its failed children's; gives those whose own work failed."""
-        with self._transaction(CommitPoint.REWIND) as db:
-            return self._rewind(db, instance_id, request)
-
-    def _rewind(self, db: sqlite3.Connection, instance_id: str, request: Event) -> list[str]:
-        if self._find(db, instance_id) is None:
-            return []
-        rows = db.execute(_SELECT_HISTORY, (instance_id,)).fetchall()
-        events, children = rewound([json.loads(row[0]) for row in rows])
-        db.execute("DELETE FROM history WHERE instance_id = ?", (instance_id,))
-        self._append_history(db, instance_id, events)
-        db.execute("UPDATE instance SET status = ? WHERE id = ?", (PENDING, instance_id))
-        if children:
-            return [leaf for child in children for leaf in self._rewind(db, child, request)]
-        self._post(db, instance_id, request, None)
-        return [instance_id]
-
     # --- messages -----------------------------------------------------------------------------------------
 
     @staticmethod
@@ -279,8 +259,6 @@ class Store(EntityRows):
             if current is None or current.execution_id != before.execution_id:
                 return None
             db.executemany("DELETE FROM inbox WHERE seq = ?", [(m.seq,) for m in consumed])
-            for entity, event in outcome.entity_messages:
-                self._send(db, entity, event)
             if outcome.next_generation is not None:
                 self._next_generation(db, before, outcome)
                 return []

@@ -32,14 +32,6 @@ def unknown_orchestrator(name: str, known: Iterable[str]) -> str:
     )
 
 
-def unknown_entity(name: str, known: Iterable[str]) -> str:
-    listed = ", ".join(f"'{k}'" for k in known)
-    return (
-        f"The function '{name}' doesn't exist, is disabled, or is not an entity function. "
-        f"Additional info: The following are the known entity functions: {listed}."
-    )
-
-
 def activity_reason(name: str, exception_type: str, message: str) -> str:
     """Two spaces before the exception's name: an empty word of the host's own template."""
     return f"Activity function '{name}' failed:  {exception_type}: {message}"

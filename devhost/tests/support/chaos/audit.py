@@ -12,7 +12,7 @@ from pathlib import Path
 from devhost.durable.history import Event, Kind
 from devhost.durable.model import TERMINAL
 
-_DECISIONS = (Kind.TASK_SCHEDULED, Kind.SUB_CREATED, Kind.TIMER_CREATED, Kind.EVENT_SENT)
+_DECISIONS = (Kind.TASK_SCHEDULED, Kind.SUB_CREATED, Kind.TIMER_CREATED)
 _COMPLETES = {
     Kind.TASK_COMPLETED: (Kind.TASK_SCHEDULED, "TaskScheduledId"),
     Kind.TASK_FAILED: (Kind.TASK_SCHEDULED, "TaskScheduledId"),
@@ -30,16 +30,13 @@ def audit(path: Path) -> Iterator[str]:
         instances = {
             name: (status, seeded)
             for name, status, seeded in db.execute("SELECT id, status, seeded FROM instance")
-            if not name.startswith("@")
         }
         for name, (status, seeded) in instances.items():
             if status not in TERMINAL or seeded:
                 yield f"{name}: stuck, {status}{' before its next generation' if seeded else ''}"
         for table in _BELONGINGS:
             for name, count in db.execute(f"SELECT instance_id, COUNT(*) FROM {table} GROUP BY instance_id"):
-                if name.startswith("@"):  # an entity, which never ends, has no history and no work left
-                    yield f"{name}: has {count} rows in {table}"
-                elif name not in instances:
+                if name not in instances:
                     yield f"{name}: unknown, but has {count} rows in {table}"
                 elif table != "history" and instances[name][0] in TERMINAL:
                     yield f"{name}: ended, but has {count} rows in {table}"

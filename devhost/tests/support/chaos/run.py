@@ -233,13 +233,7 @@ def plan(numbers: Sequence[int], *, blobs: bool) -> list[Kill]:
     The timer's status goes first, and twice: what a host writes when there is none yet comes once in the life
     of a state folder.
     """
-    rare = (
-        CommitPoint.TIMER_STATUS,
-        CommitPoint.BLOB_RECEIPT,
-        CommitPoint.PURGE,
-        CommitPoint.REWIND,
-        CommitPoint.ENTITY_SIGNAL,
-    )
+    rare = (CommitPoint.TIMER_STATUS, CommitPoint.BLOB_RECEIPT, CommitPoint.PURGE)
     points = [CommitPoint.TIMER_STATUS, *CommitPoint]
     return [
         Kill(point, side, number)

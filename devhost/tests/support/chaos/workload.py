@@ -18,8 +18,6 @@ EXPECTED: dict[str, Any] = {
     "approval": [1, 2],
     "rounds": "round 3",
     "retries": 6,
-    "mended": 8,
-    "counting": [1, 2],
 }
 _KEYS = {
     "fan": 4,
@@ -28,8 +26,6 @@ _KEYS = {
     "approval": 1,
     "rounds": 4,
     "retries": 1,
-    "mended": 1,
-    "counting": 0,
 }
 _EVENTS = ("first", "second")
 
@@ -90,14 +86,10 @@ class Client:
                 order.done = True
             else:
                 self._call("POST", f"orchestrators/{order.kind}/{order.id}", b"")
-                if order.kind == "counting":
-                    self._call("POST", f"entities/counter/{order.id}?op=look", b"")
             return
         order.exists = True
         if status["runtimeStatus"] in ("Pending", "Running"):
             self._raise_next(order)
-        elif order.kind == "mended" and status["runtimeStatus"] == "Failed":
-            self._call("POST", f"instances/{order.id}/rewind?reason=mended", b"")
         elif order.purge:
             order.result = status["output"]
             order.asked_to_purge = True

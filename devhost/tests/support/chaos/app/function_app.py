@@ -105,37 +105,6 @@ def retries(context):
     return {"value": result["value"], "keys": [result["key"]]}
 
 
-@app.orchestration_trigger(context_name="context")
-def mended(context):
-    """Fails by its child, and goes on when it is rewound."""
-    result = yield context.call_sub_orchestrator("breaking")
-    return {"value": result["value"], "keys": [result["key"]]}
-
-
-@app.orchestration_trigger(context_name="context")
-def breaking(context):
-    return (yield context.call_activity("broken", _work(context, "broken", 4)))
-
-
-@app.orchestration_trigger(context_name="context")
-def counting(context):
-    """Calls an entity twice; each addition counts once."""
-    entity = df.EntityId("counter", context.instance_id)
-    first = yield context.call_entity(entity, "add", 1)
-    second = yield context.call_entity(entity, "add", 1)
-    context.signal_entity(entity, "add", 1)
-    return {"value": [first, second], "keys": []}
-
-
-@app.entity_trigger(context_name="context")
-def counter(context):
-    count = context.get_state(lambda: 0)
-    if context.operation_name == "add":
-        count += context.get_input()
-        context.set_state(count)
-    context.set_result(count)
-
-
 @app.activity_trigger(input_name="work")
 def double(work: dict) -> dict:
     _ran("activity", work["key"])
@@ -148,16 +117,6 @@ def flaky(work: dict) -> dict:
     _ran("activity", work["key"])
     runs = Path(os.environ["CHAOS_RUNS"]).read_text("utf-8").splitlines().count(f"activity {work['key']}")
     if runs < 3:
-        raise ValueError(f"run {runs}")
-    return {"value": 2 * work["n"], "key": work["key"]}
-
-
-@app.activity_trigger(input_name="work")
-def broken(work: dict) -> dict:
-    """Fails the first time, over all processes."""
-    _ran("activity", work["key"])
-    runs = Path(os.environ["CHAOS_RUNS"]).read_text("utf-8").splitlines().count(f"activity {work['key']}")
-    if runs < 2:
         raise ValueError(f"run {runs}")
     return {"value": 2 * work["n"], "key": work["key"]}
 
