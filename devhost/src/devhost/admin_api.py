@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
+from azure.functions.meta import Datum
 
 from devhost.indexing import Function
+from devhost.invoker import CALLED, Call, Invoker
+from devhost.triggers.background import Trigger
 
+_log = logging.getLogger("devhost")
 VERSION = "4.0.0-devhost"
 Run = Callable[[Function, str | None], None]
 """Runs a function in the background with the text of `input`."""
@@ -119,6 +125,33 @@ class AdminApi:
             return web.Response(status=400)
         self._run(function, value.get("input"))
         return web.Response(status=202)
+
+
+class ManualRuns:
+    """Runs functions on request, each once and in the background."""
+
+    def __init__(self, triggers: Mapping[str, Trigger], invoker: Invoker, errors: Mapping[str, str]) -> None:
+        """All by function name; `errors` tells why a function does not run."""
+        self._triggers = triggers
+        self._invoker = invoker
+        self._errors = errors
+
+    def start(self, function: Function, text: str | None) -> None:
+        threading.Thread(target=self._run, args=(function, text), name="devhost-admin", daemon=True).start()
+
+    def _run(self, function: Function, text: str | None) -> None:
+        try:
+            trigger = self._triggers.get(function.name)
+            if trigger is not None:
+                trigger.run_by_hand(text)
+            elif function.trigger_type == "activityTrigger":
+                value = Datum("null" if text is None else text, "string")
+                self._invoker.invoke(function, Call(value, reason=CALLED))
+            else:
+                why = self._errors.get(function.name) or f"{function.trigger_type} is not run that way"
+                _log.error("Functions.%s cannot be run by hand: %s", function.name, why)
+        except Exception as error:
+            _log.error("Functions.%s: %s: %s", function.name, type(error).__name__, error)
 
 
 def _json(value: Any) -> web.Response:

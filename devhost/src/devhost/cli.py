@@ -144,7 +144,7 @@ def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
     try:
-        from devhost.host import run
+        from devhost.run import run
 
         return run(
             root,

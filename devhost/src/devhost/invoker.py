@@ -73,9 +73,9 @@ class Call:
 
 
 class Invoker:
-    """`client_json` gives the value of a durable client, asked at each run: the ports come late."""
+    """`client_json` is the value of a durable client."""
 
-    def __init__(self, root: Path, client_json: Callable[[], str]) -> None:
+    def __init__(self, root: Path, client_json: str) -> None:
         self._root = root
         self._client_json = client_json
         self._pool = ThreadPoolExecutor(_thread_count(), "devhost-function")
@@ -153,7 +153,7 @@ class Invoker:
         arguments: dict[str, Any] = {}
         for parameter in function.signature.inputs:
             is_trigger = parameter.binding is function.trigger
-            value = call.value if is_trigger else Datum(self._client_json(), "string")
+            value = call.value if is_trigger else Datum(self._client_json, "string")
             with_metadata = getattr(parameter.converter, "has_trigger_support", bool)()
             arguments[parameter.name] = parameter.decode(value, call.metadata if with_metadata else {})
         if function.signature.wants_context:

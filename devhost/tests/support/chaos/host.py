@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import devhost.host
-from devhost import cli
+from devhost import building, cli
 from devhost.durable.commit_points import CommitPoint
 from devhost.durable.store import Store
 
@@ -56,7 +55,7 @@ class KillingStore(Store):
 
 
 def main(store: type[Store] = KillingStore) -> int:
-    vars(devhost.host)["Store"] = store
+    vars(building)["Store"] = store
     return cli.main()
 
 
