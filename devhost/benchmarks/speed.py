@@ -1,4 +1,4 @@
-"""How fast the local host is: start, orchestrations a second, idle timers, memory; `make bench-devhost`.
+"""Speed of the local host: start, orchestrations a second, idle timers, memory; `make bench-devhost`.
 
 Beside each figure stands what it cannot beat in the same run: Python's own start, the SDK's replay alone,
 SQLite's commits alone. The figures of the real host are recorded ones, from a machine with two cores as well.

@@ -1,4 +1,4 @@
-"""What tests of several parts of devhost share: hosts as processes, storage on the emulator, waiting."""
+"""Shared by the tests of devhost: hosts as processes, storage on the emulator, waiting."""
 
 import json
 import os

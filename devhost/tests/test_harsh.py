@@ -1,4 +1,4 @@
-"""Harsh mode: the policy's decisions, and that each of them happens where it should."""
+"""Harsh mode: the policy's decisions, and their effect where they belong."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from devhost.durable.engine import Engine
 from devhost.durable.history import Kind
 from devhost.durable.store import Store
 from devhost.durable.worker import Worker
-from devhost.harsh import BlobNews, Chances, Delivery, HarshPolicy
+from devhost.harsh import BlobArrivals, Chances, Delivery, HarshPolicy
 from devhost.replay import ReplayHarness
 from devhost.timestamps import parse_stamp
 
@@ -114,7 +114,7 @@ def test_given_one_activity_when_delivered_again_and_again_then_not_always_the_s
 def test_given_news_of_blobs_when_late_then_each_version_arrives_in_its_time() -> None:
     now = 0.0
     policy = HarshPolicy(1, Chances(blob_late=0.0, blob_dropped=1.0, longest_scan=10.0))
-    news = BlobNews(policy, clock=lambda: now)
+    news = BlobArrivals(policy, clock=lambda: now)
     waiting = {("c/a", "1"), ("c/a", "2"), ("c/b", "1")}
     assert not any(news.arrived(path, etag) for path, etag in waiting)
     arrivals = {}

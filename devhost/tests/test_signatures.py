@@ -1,4 +1,4 @@
-"""What the worker checks when it loads a function, in its own words."""
+"""Checks of the worker when it loads a function, in its own words."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a connection's name means: settings, their precedence, and messages that name them."""
+"""Connection names: settings, their precedence, and messages that name them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which changes of files restart the host."""
+"""Changes of files that restart the host."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the Python worker promises functions: threads, one loop, context, log levels."""
+"""Promises of the Python worker to functions: threads, one loop, context, log levels."""
 
 import json
 import re

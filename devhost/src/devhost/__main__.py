@@ -1,4 +1,4 @@
-"""`python -m devhost`."""
+"""Entry point of `python -m devhost`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The host's own endpoints below /admin: status, the list of functions, running one by hand."""
+"""Admin API below /admin: the host's status, the list of functions, manual runs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from devhost.triggers.background import Trigger
 _log = logging.getLogger("devhost")
 VERSION = "4.0.0-devhost"
 Run = Callable[[Function, str | None], None]
-"""Runs a function in the background with the text of `input`."""
+"""Runs a function in the background with a text as its input."""
 
 
 class AdminApi:
-    """`errors` holds, by function name, why a function is not running."""
+    """Handlers of the admin routes; `errors` tells by function name why a function does not run."""
 
     def __init__(
         self, functions: Sequence[Function], origin: str, prefix: str, run: Run, errors: Mapping[str, str]
@@ -37,7 +37,7 @@ class AdminApi:
         self._began = time.monotonic()
 
     def handle(self, method: str, path: str, content_type: str, body: bytes) -> web.Response:
-        """`path` is what follows /admin/."""
+        """Answer one request; `path` is the part after /admin/."""
         parts = [part for part in path.strip("/").split("/") if part]
         match (method, [part.lower() for part in parts]):
             case ("GET" | "POST", ["host", "ping"]):
@@ -62,11 +62,11 @@ class AdminApi:
         return web.Response(status=404)
 
     def _sorted(self) -> list[Function]:
-        """As .NET sorts without regard to case: by upper case, so an underscore comes after letters."""
+        """In .NET's case-insensitive order, which compares upper case: underscores come after letters."""
         return sorted(self._functions.values(), key=lambda f: f.name.upper())
 
     def _keys(self, path: str, name: str) -> web.Response:
-        """Nothing here asks for a key; what a caller reads as one works in a `code=`."""
+        """One key with a fixed value: no call needs it, and `code=local` is accepted."""
         href = f"{self._origin}/admin/{path.strip('/')}"
         return _json({"keys": [{"name": name, "value": "local"}], "links": [{"rel": "self", "href": href}]})
 
@@ -84,7 +84,7 @@ class AdminApi:
         }
 
     def _describe(self, function: Function) -> dict[str, Any]:
-        """The keys of the real host; what it says about files and test data has no meaning here."""
+        """Members as on the real host; those about files and test data have no meaning here."""
         url = None
         if function.trigger_type == "httpTrigger":
             url = "/".join(part for part in (self._origin, self._prefix, function.route) if part)
@@ -131,7 +131,7 @@ class ManualRuns:
     """Runs functions on request, each once and in the background."""
 
     def __init__(self, triggers: Mapping[str, Trigger], invoker: Invoker, errors: Mapping[str, str]) -> None:
-        """All by function name; `errors` tells why a function does not run."""
+        """Triggers and errors by function name; an error tells why a function does not run."""
         self._triggers = triggers
         self._invoker = invoker
         self._errors = errors

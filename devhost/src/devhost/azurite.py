@@ -46,16 +46,16 @@ def find_command(root: Path) -> str:
 
 
 def connection_string(ports: Ports = DEFAULT_PORTS) -> str:
-    """For the storage SDKs, with the emulator's published account and key."""
+    """Connection string for the storage SDKs, with the emulator's published account and key."""
     services = zip(("Blob", "Queue", "Table"), ports, strict=True)
     endpoints = "".join(f"{name}Endpoint=http://{HOST}:{port}/{ACCOUNT};" for name, port in services)
     return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={PUBLIC_KEY};{endpoints}"
 
 
 class Azurite:
-    """The emulator as a child on three loopback ports: blobs, queues, tables.
+    """A running emulator on three loopback ports: blobs, queues, tables.
 
-    Its data and its log stay in `folder`; `in_memory` keeps the log alone.
+    Data and log are kept in `folder`; with `in_memory` only the log.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Azurite:
         return connection_string(self._ports)
 
     def start(self) -> None:
-        """Returns when it listens. Raises HostError when it does not come up."""
+        """Start it and wait until all three ports answer. Raises HostError."""
         self._folder.mkdir(parents=True, exist_ok=True)
         log = self._folder / "azurite.log"
         with log.open("ab") as output:

@@ -1,4 +1,4 @@
-"""Builds the parts of a host from the functions of an app."""
+"""Build the parts of a host from the functions of an app."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def build_host(
     check_determinism: bool = True,
     harsh: HarshPolicy | None = None,
 ) -> Host:
-    """`origins` are `http://host:port` for everybody, and for the SDK's durable client."""
+    """A host that has not started; `origins` are the public `http://host:port` and that of the RPC API."""
     public, rpc = origins
     store = Store(state / "devhost.sqlite")
     invoker = Invoker(root, client_binding_json(settings.hub, public, rpc + RPC_BASE))

@@ -1,4 +1,4 @@
-"""The command line of the local host: options, signals, and what a start needs before the app is loaded."""
+"""Command line: options, signals, and everything a start needs before it loads the app."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _seed(options: argparse.Namespace) -> int | None:
-    """The seed of harsh mode, if it is on."""
+    """Seed of harsh mode, or None without it."""
     if not options.harsh:
         return None
     return random.SystemRandom().randrange(10**6) if options.seed is None else int(options.seed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 after a signal, 1 when the host cannot start (one line on standard error says why)."""
+    """Run a command; exit code 0 after a signal, 1 when the host cannot start (standard error says why)."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.seed is not None and not options.harsh:
@@ -133,7 +133,7 @@ def _serve(
     options: argparse.Namespace,
     seed: int | None,
 ) -> int:
-    """The host itself, in this process."""
+    """Run the host in this process."""
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: object) -> None:

@@ -1,4 +1,4 @@
-"""What the user sees in the terminal: log lines, the list of functions, the lines around each run."""
+"""Terminal output: log lines, the list of functions, the lines around each run."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _TRIGGER_FIRST = "httpTrigger"
 
 
 _running: ContextVar[str] = ContextVar("running", default="")
-"""The function whose code runs here: its own log lines carry its name."""
+"""Name of the function whose code runs in this context, for its log lines."""
 _muted: ContextVar[bool] = ContextVar("muted", default=False)
 
 
 @contextmanager
 def muted() -> Iterator[None]:
-    """What is logged here was logged before: an orchestrator is asked again, to check it."""
+    """Drop log lines: the determinism check replays orchestrators whose lines were shown before."""
     token = _muted.set(True)
     try:
         yield
@@ -49,7 +49,7 @@ def running(function: str) -> Iterator[None]:
 
 
 def _category(record: logging.LogRecord) -> str:
-    """What `logging.logLevel` of host.json goes by, named as on the real host."""
+    """Category for `logging.logLevel` of host.json, named as on the real host."""
     function = _running.get()
     if record.name == _PRINTS:
         return _PRINTS
@@ -68,7 +68,7 @@ class _Formatter(logging.Formatter):
 
 
 class _Prints(io.TextIOBase):
-    """Stands for standard output: whole lines that functions print become log lines, as from the worker."""
+    """Replacement for standard output: lines printed by functions become log lines, as in the worker."""
 
     def __init__(self, terminal: TextIO) -> None:
         self._terminal = terminal
@@ -94,7 +94,7 @@ class _Prints(io.TextIOBase):
 
 
 def set_up_logging(levels: LogLevels) -> None:
-    """Everything from INFO on, as far as host.json wants it; chatty libraries only from WARNING on."""
+    """Log from INFO on, or as host.json says; chatty libraries from WARNING on."""
     terminal = sys.__stdout__ or sys.stdout
     handler = logging.StreamHandler(terminal)
     handler.setFormatter(_Formatter("%(message)s"))
@@ -111,7 +111,7 @@ def set_up_logging(levels: LogLevels) -> None:
 
 
 def say(text: str = "") -> None:
-    """To the terminal as it is, whatever becomes of what functions print."""
+    """Print a line of the host's own, past the replacement of standard output."""
     print(text, file=sys.__stdout__, flush=True)
 
 
@@ -132,7 +132,7 @@ def function_list(functions: Sequence[Function], disabled: Sequence[str], origin
 
 @contextmanager
 def logged_run(function: Function, reason: str, details: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Writes the `Executing …` and `Executed …` lines; gives the invocation id.
+    """Write the `Executing …` and `Executed …` lines around a run; gives the invocation id.
 
     An exception is logged and passed on.
     """

@@ -1,4 +1,4 @@
-"""Errors that end the host with one readable message, those of one function, and what user code ends in.
+"""Errors of the host, of one function, and of user code.
 
 HostError                 the host cannot start or go on
 ├── AppError              the function app cannot be read, imported or indexed
@@ -34,21 +34,21 @@ class StateLockedError(HostError):
 
 
 class IndexingError(ValueError):
-    """A function cannot run. `source` is the assembly in whose name the real host says so."""
+    """A function cannot run. `source` is the assembly that the real host names."""
 
     def __init__(self, message: str, source: str = HOST) -> None:
         super().__init__(message)
         self.source = source
 
     def of(self, function: str) -> str:
-        """The text of `GET /admin/functions/{name}/status`."""
+        """Text for `GET /admin/functions/{name}/status`."""
         if self.source == SCRIPT_HOST:
             return str(self)
         return f"{HOST}: Error indexing method 'Functions.{function}'. {self.source}: {self}"
 
 
 class UserCodeError(Exception):
-    """A function of the app raised; carries what the host reports of it."""
+    """A function of the app raised; holds what the host reports."""
 
     def __init__(self, exception_type: str, message: str, stack: str) -> None:
         super().__init__(f"{exception_type}: {message}")

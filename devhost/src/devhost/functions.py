@@ -1,4 +1,4 @@
-"""The functions of an app that run, and why the others do not."""
+"""Functions of an app: those that run, and the errors of the others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _log = logging.getLogger("devhost")
 
 
 class Functions:
-    """A function that cannot run is reported; the others go on, as on the real host."""
+    """All functions of an app; one that cannot run is reported, and the others run."""
 
     def __init__(self, declared: Sequence[Function]) -> None:
         self.disabled = [function.name for function in declared if _is_disabled(function)]
@@ -26,7 +26,7 @@ class Functions:
         self.build((), check)
 
     def of_type(self, *triggers: str) -> list[Function]:
-        """Those that run; all without a trigger's name."""
+        """Functions that run, with one of these triggers or with any."""
         return [
             function
             for function in self.enabled
@@ -34,7 +34,7 @@ class Functions:
         ]
 
     def build(self, triggers: Sequence[str], make: Callable[[Function], T]) -> dict[str, T]:
-        """What `make` makes of each, by name; a function for which it raises ValueError does not run."""
+        """Results of `make` by function name; a function for which it raises ValueError does not run."""
         made = {}
         for function in self.of_type(*triggers):
             try:
@@ -50,7 +50,7 @@ class Functions:
         _log.error("The '%s' function is in error: %s", function.name, self.errors[function.name])
 
     def warn_of_retry_policies(self) -> None:
-        """The real host takes them for timers alone, and `check` refuses those."""
+        """Name policies without effect: the real host knows them for timers, where `check` refuses them."""
         for function in self.of_type(*TRIGGERS):
             if function.retry_policy:
                 _log.warning(
@@ -60,7 +60,7 @@ class Functions:
                 )
 
     def warn_of_missing_extensions(self) -> None:
-        """For a host.json without an extension bundle."""
+        """Name the bindings that need an extension bundle, for a host.json without one."""
         kinds = {str(binding["type"]) for function in self.enabled for binding in function.bindings}
         needed = sorted(kinds - {"httpTrigger", "http", "timerTrigger"})
         if needed:

@@ -1,8 +1,8 @@
-"""Harsh mode: what production may do to an app, done on purpose, by a seed.
+"""Harsh mode: the faults of production, injected on purpose and repeatable by a seed.
 
-The policy only decides; it is asked where it happens (worker, engine, blob trigger, replay harness). A
-decision depends on the seed, on what it is about, and on how often that was asked before, so that one seed
-gives one course of events however the threads meet.
+The policy only decides; worker, engine, blob trigger and replay harness act on it. A decision depends on the
+seed, the subject, and the number of earlier decisions about it, so that one seed gives one course of events
+whatever the timing of threads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _REMEMBERED = 100_000
 
 
 class Delivery(Enum):
-    """What becomes of one delivery of an activity."""
+    """Fate of one delivery of an activity."""
 
     ONCE = auto()
     TWICE = auto()
@@ -28,15 +28,15 @@ class Delivery(Enum):
     OVERLAPPING = auto()
     """Two runs at the same time; the first result counts."""
     DIES_BEFORE = auto()
-    """The worker process dies before the activity has done anything: TaskFailed."""
+    """The worker process dies before the activity has begun: TaskFailed."""
     DIES_AFTER = auto()
-    """The worker process dies when the activity has done its work, and the result is lost: TaskFailed."""
+    """The worker process dies after the activity, and its result is lost: TaskFailed."""
 
 
 @dataclass(frozen=True)
 class Chances:
-    """Between 0 and 1 each, delays in seconds. With the defaults an app whose activities are tried again
-    makes progress."""
+    """Probabilities, and delays in seconds. With the defaults an app that retries its activities makes
+    progress."""
 
     twice: float = 0.1
     overlapping: float = 0.1
@@ -49,13 +49,13 @@ class Chances:
     late_recovery: float = 0.5
     longest_blob_delay: float = 3.0
     longest_scan: float = 10.0
-    """After a dropped event it takes as long as that until a scan finds the blob."""
+    """Longest delay until a scan finds the blob of a dropped event."""
     longest_recovery: float = 10.0
-    """On Azure it is the visibility timeout of the queue message: 5 minutes, or what host.json sets."""
+    """On Azure the visibility timeout of the queue message: 5 minutes, or as host.json says."""
 
 
 class HarshPolicy:
-    """Thread-safe. The same questions in the same order get the same answers."""
+    """Thread-safe decisions; the same calls in the same order give the same results."""
 
     def __init__(self, seed: int, chances: Chances | None = None) -> None:
         self.seed = seed
@@ -64,7 +64,7 @@ class HarshPolicy:
         self._lock = threading.Lock()
 
     def delivery(self, instance_id: str, task_id: int) -> Delivery:
-        """For one delivery of an activity."""
+        """Decide one delivery of an activity."""
         share = self._draw("activity", instance_id, str(task_id))
         chances = self.chances
         for delivery, chance in (
@@ -79,15 +79,15 @@ class HarshPolicy:
         return Delivery.ONCE
 
     def timer_lead(self, instance_id: str, timer_id: int) -> timedelta:
-        """How much too early a timer fires: less than a second, as the real host's do, since the visibility
-        of their message is cut to whole seconds."""
+        """How much too early a timer fires: under a second, as on the real host, which cuts a message's
+        visibility to whole seconds."""
         if self._draw("timer", instance_id, str(timer_id)) >= self.chances.early_timer:
             return timedelta(0)
         return timedelta(seconds=self._draw("lead", instance_id, str(timer_id)))
 
     def blob_delay(self, path: str, etag: str) -> float:
-        """Seconds from when a version of a blob is there until its function hears of it: its event is late,
-        or was dropped and a scan finds the blob."""
+        """Seconds from a blob's new version to its function's run: the event is late, or dropped and a
+        scan finds the blob."""
         share = self._draw("blob", path, etag)
         if share < self.chances.blob_late:
             return self._draw("late", path, etag) * self.chances.longest_blob_delay
@@ -96,17 +96,17 @@ class HarshPolicy:
         return 0.0
 
     def blob_runs(self, path: str) -> int:
-        """How often a function runs for one event: 1, or 2 if it was delivered twice."""
+        """Runs for one event: 1, or 2 if it is delivered twice."""
         return 2 if self._draw("runs", path) < self.chances.blob_twice else 1
 
     def recovery_delay(self, what: str) -> float:
-        """Seconds until work that a dead host had in hand comes back; `what` names it."""
+        """Seconds until a dead host's unfinished work comes back; `what` names it."""
         if self._draw("recovery", what) >= self.chances.late_recovery:
             return 0.0
         return self._draw("visibility", what) * self.chances.longest_recovery
 
     def _draw(self, *key: str) -> float:
-        """A number from 0 to 1 made of the seed, the key, and how often the key was asked for."""
+        """Number from 0 to 1, made of the seed, the key and the number of earlier draws for that key."""
         with self._lock:
             if len(self._asked) > _REMEMBERED:
                 self._asked.clear()
@@ -116,8 +116,8 @@ class HarshPolicy:
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) / 2**64
 
 
-class BlobNews:
-    """When the news of each version of a blob arrives. Times are seconds of `clock`."""
+class BlobArrivals:
+    """Arrival of blob events, per version of a blob; times are seconds of `clock`."""
 
     def __init__(self, policy: HarshPolicy, clock: Callable[[], float] = time.monotonic) -> None:
         self._policy = policy

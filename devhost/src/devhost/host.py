@@ -1,4 +1,4 @@
-"""A running app: starts and stops its parts in their order, and takes the calls that come over HTTP."""
+"""A running app: start and end of its parts, and the HTTP calls that come in."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _LANDING_PAGE = b"""<!DOCTYPE html>
 
 @dataclass
 class Host:
-    """All parts of one running app; `devhost.building` makes them."""
+    """All parts of one running app, made by `devhost.building`."""
 
     functions: Functions
     route_prefix: str
     origin: str
-    """`http://host:port` for everybody."""
+    """Public `http://host:port`."""
     rpc_origin: str
-    """The same for the SDK's durable client."""
+    """`http://host:port` of the RPC API, for the SDK's durable client."""
     store: Store
     invoker: Invoker
     worker: Worker
@@ -57,12 +57,12 @@ class Host:
     admin: AdminApi
     _servers: tuple[Server, ...] = ()
     _calls: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(64, "devhost-api"))
-    """Many: a start with `timeout` holds one while it waits."""
+    """Many threads: a start with `timeout` holds one while it waits."""
 
     # --- life -----------------------------------------------------------------------------------------
 
     def start(self, *servers: Server) -> None:
-        """The servers come first: what the triggers run may need them."""
+        """Start servers, worker and triggers; functions may need the servers, so these come first."""
         self._servers = servers
         self.invoker.start()
         for server in servers:
@@ -80,7 +80,7 @@ class Host:
             trigger.start()
 
     def stop(self) -> None:
-        """Takes no new work, waits for what runs. The servers go last: running functions may need them."""
+        """Take no new work and wait for what runs; functions may need the servers, so these go last."""
         until = time.monotonic() + DRAIN_SECONDS
 
         def left() -> float:
@@ -109,7 +109,7 @@ class Host:
     # --- calls ----------------------------------------------------------------------------------------
 
     async def serve_rpc(self, request: web.BaseRequest) -> web.StreamResponse:
-        """What the durable client of the SDK talks to."""
+        """Answer a call of the SDK's durable client."""
         path = raw_path(request)
         return (
             await self._serve_durable(request, path[len(RPC_BASE) :], rpc=True)

@@ -1,4 +1,4 @@
-"""HTTP on a loopback port, in a thread of its own: requests in, function responses out."""
+"""HTTP server on a loopback port, in a thread of its own; requests and responses of functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from devhost.ports import HOST
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 MAX_HEADER_BYTES = 32 * 1024
-"""As Kestrel, which counts all headers together."""
+"""Limit of Kestrel, for all headers together."""
 
 
 class Server:
@@ -67,7 +67,7 @@ def empty(status: int) -> web.Response:
 def response(
     status: int, headers: Mapping[str, str] | CIMultiDict[str], body: bytes | None, *, chunked: bool
 ) -> web.Response:
-    """An answer whose body, if it has one, is chunked where the real host does that."""
+    """A response; `chunked` where the real host sends its body so."""
     made = web.Response(status=status, headers=headers, body=body)
     if chunked and body and status not in (204, 304):
         made.enable_chunked_encoding()
@@ -75,12 +75,12 @@ def response(
 
 
 def raw_path(request: web.BaseRequest) -> str:
-    """The path as it came over the wire, percent-encoded, without the query."""
+    """Percent-encoded path of a request, without the query."""
     return request.raw_path.partition("?")[0]
 
 
 def _merged_query(request: web.BaseRequest) -> dict[str, str]:
-    """Names merged whatever their case (the last one stays), values joined, empty ones dropped."""
+    """Query with names merged whatever their case (the last spelling stays), values joined, no empty ones."""
     merged: dict[str, tuple[str, list[str]]] = {}
     for name, value in request.rel_url.query.items():
         values = merged.get(name.lower(), ("", []))[1]
@@ -90,7 +90,7 @@ def _merged_query(request: web.BaseRequest) -> dict[str, str]:
 
 
 async def request_datum(request: web.BaseRequest, origin: str, route_values: dict[str, str]) -> Datum:
-    """A request in the form the HTTP converter of azure.functions reads."""
+    """A request in the form that the HTTP converter of azure.functions reads."""
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         lower = name.lower()
@@ -117,7 +117,7 @@ async def request_datum(request: web.BaseRequest, origin: str, route_values: dic
 
 
 def response_from(datum: Datum) -> web.Response:
-    """A function's encoded response on the wire."""
+    """HTTP response made of a function's encoded one."""
     if datum.type != "http":
         return _text_response(str(datum.value))
     value = datum.value

@@ -1,4 +1,4 @@
-"""Loads a function app through the public API of azure.functions and checks what it declares."""
+"""Load a function app through the public API of azure.functions and check its declarations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DURABLE = {
 
 @dataclass(frozen=True)
 class Function:
-    """One indexed function; `bindings` are the function.json bindings, the trigger among them."""
+    """One indexed function; `bindings` are those of function.json, trigger included."""
 
     name: str
     call: Callable[..., Any]
@@ -34,7 +34,7 @@ class Function:
     entry_point: str = ""
     """The Python function's own name."""
     retry_policy: Mapping[str, Any] | None = None
-    """What `@app.retry` was given; all values are text."""
+    """Arguments of `@app.retry`, all as text."""
 
     @property
     def trigger_type(self) -> str:
@@ -83,7 +83,7 @@ def load_functions(root: Path) -> list[Function]:
 
 
 def _where(error: BaseException, root: Path) -> str:
-    """The error and the innermost line of the app it came from, in one line."""
+    """The error and the innermost line of the app in its trace, in one line."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
     place, trace = "", error.__traceback__
     while trace is not None:

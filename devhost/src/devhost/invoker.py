@@ -1,4 +1,4 @@
-"""Runs functions: values through the SDK's own converters, threads as the real worker has them."""
+"""Runs of functions: values through the SDK's converters, threads as in the real worker."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from devhost.indexing import Function
 CALLED = "This function was programmatically called via the host APIs."
 Metadata = Mapping[str, Datum]
 _MOST_THREADS = 1000
-"""The worker's default: as good as unlimited, so functions that call each other cannot block."""
+"""Default of the worker: practically unlimited, so that functions calling each other cannot block."""
 
 
 def _rewritten(result: str) -> str:
-    """The host reads a result and writes it again: without white space and escapes it does not need."""
+    """A result as the host rewrites it: without needless white space and escapes."""
     return json.dumps(json.loads(result), ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
 class RetryContext:
-    """What a run finds in `context.retry_context`: that it is the first."""
+    """Value of `context.retry_context`: every run is a first one."""
 
     retry_count: int = 0
     max_retry_count: int = 0
@@ -48,7 +48,7 @@ class RetryContext:
 
 @dataclass
 class Context:
-    """What a parameter called `context` gets."""
+    """Value of a parameter called `context`."""
 
     invocation_id: str
     function_name: str
@@ -64,7 +64,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Call:
-    """What starts a run: the trigger's value and metadata, and the lines in the log."""
+    """Cause of a run: the trigger's value and metadata, reason and details for the log."""
 
     value: Datum
     metadata: Metadata = field(default_factory=dict)
@@ -73,13 +73,13 @@ class Call:
 
 
 class Invoker:
-    """`client_json` is the value of a durable client."""
+    """Runs functions to their end; `client_json` is the value of a durable client."""
 
     def __init__(self, root: Path, client_json: str) -> None:
         self._root = root
         self._client_json = client_json
         self._pool = ThreadPoolExecutor(_thread_count(), "devhost-function")
-        """Every sync function, and nothing else."""
+        """Threads of sync functions, and of nothing else."""
         # The durable client keeps one HTTP session per process, so all coroutines must share one loop.
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="devhost-user-loop", daemon=True)
@@ -162,7 +162,7 @@ class Invoker:
 
 
 def _encoded(function: Function, result: Any) -> Datum | None:
-    """Raises RuntimeError, TypeError."""
+    """Result of a function for the host. Raises RuntimeError, TypeError."""
     signature = function.signature
     if result is not None and signature.result is None:
         raise RuntimeError(f"function {function.name!r} without a $return binding returned a non-None value")
@@ -170,7 +170,7 @@ def _encoded(function: Function, result: Any) -> Datum | None:
 
 
 def _in_this_context(function: Function, arguments: Mapping[str, Any]) -> Callable[[], Any]:
-    """Log lines of a function's thread carry its name: context variables do not follow by themselves."""
+    """A call that keeps the context variables, so that log lines of its thread carry the function's name."""
 
     def run() -> Any:
         _mark_thread(arguments)
@@ -185,7 +185,7 @@ async def _awaited(function: Function, arguments: Mapping[str, Any]) -> Any:
 
 
 def _mark_thread(arguments: Mapping[str, Any]) -> None:
-    """A function hands the invocation id on to threads of its own, which mark their log lines with it."""
+    """Store the invocation id where a function can hand it on to threads of its own, for their log lines."""
     context = arguments.get("context")
     if isinstance(context, Context):
         context.thread_local_storage.invocation_id = context.invocation_id

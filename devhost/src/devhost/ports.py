@@ -1,4 +1,4 @@
-"""Listening ports on loopback, and who has a port that is taken."""
+"""Listening ports on loopback, and the process that holds a taken one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LISTENING = "0A"
 
 
 def open_port(port: int) -> socket.socket:
-    """Raises PortTakenError. Port 0 is any free one."""
+    """A listening socket; port 0 is any free one. Raises PortTakenError."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -37,7 +37,7 @@ def _why(port: int, error: OSError) -> str:
 
 
 def holder(port: int) -> str | None:
-    """Number and name of the process that listens on a port, where /proc tells (processes of this user)."""
+    """Number and name of the process that listens on a port, if /proc shows it (own processes only)."""
     with suppress(OSError):
         inodes = _listening_inodes(port)
         for process in Path("/proc").iterdir():
@@ -47,7 +47,7 @@ def holder(port: int) -> str | None:
 
 
 def _listening_inodes(port: int) -> set[str]:
-    """Of the sockets in /proc/net/tcp and tcp6: columns local address, …, state, …, inode."""
+    """Inodes of the sockets in /proc/net/tcp and tcp6: columns local address, …, state, …, inode."""
     found = set()
     for table in ("tcp", "tcp6"):
         with suppress(OSError):

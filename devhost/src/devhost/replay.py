@@ -1,7 +1,7 @@
-"""Runs orchestrators in virtual time: the engine of the local host without HTTP, threads or waiting.
+"""Orchestrators in virtual time, for tests of an app: the engine without HTTP, threads or waiting.
 
-For tests. The orchestrators go through the real SDK, activities are plain functions, and every episode is
-replayed again from the prefixes of its history, so that an orchestrator that is not deterministic shows.
+The one public module of devhost. Orchestrators go through the real SDK, activities are plain functions, and
+after every episode earlier histories are replayed, which finds orchestrators that are not deterministic.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ _MOST_EPISODES = 100_000
 
 
 class ReplayError(AssertionError):
-    """An orchestrator is not deterministic, asks for what does not exist, or the harness is used wrongly."""
+    """An orchestrator is not deterministic or asks for an unknown name, or the harness is misused."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """An instance, its texts decoded as far as the SDK's client and `get_input` decode them together."""
+    """State of an instance; texts decoded as by the SDK's client and `get_input` together."""
 
     name: str
     instance_id: str
@@ -70,8 +70,9 @@ class _Later:
 
 
 class ReplayHarness:
-    """`activities` are called with their decoded input when they are scheduled and end at once, or `after`
-    a while.
+    """Orchestrators and activities by name, a clock, and the engine.
+
+    An activity is called with its decoded input when it is scheduled, and ends at once or `after` a while.
 
     Timers fire on time, or `early_timers` seconds too early, as the real host's may by up to one second. With
     a `harsh` policy, activities run twice or die and timers fire early as it decides. After each episode
@@ -123,8 +124,9 @@ class ReplayHarness:
         return self._engine.start(name, text, instance_id)
 
     def raise_event(self, instance_id: str, name: str, data: Any = None, at: float | None = None) -> None:
-        """The event arrives as the Python client sends it: as JSON text in a JSON string; now, or `at`
-        seconds from now. Raises NotFoundError, EndedError (then from run()).
+        """Raise an event as the Python client does, now or `at` seconds from now.
+
+        Raises NotFoundError, EndedError; from run() if the event comes later.
         """
         text = json.dumps(_encode(data))
         if at is None:
@@ -144,7 +146,7 @@ class ReplayHarness:
     # --- time ---------------------------------------------------------------------------------------------
 
     def after(self, seconds: float, value: Any) -> Any:
-        """What an activity returns to end so much later with this value (an exception: to fail then)."""
+        """Result for an activity that ends that many seconds later; an exception as `value` fails it."""
         return _Later(seconds, value)
 
     def schedule(self, seconds: float, action: Callable[[], object]) -> None:
@@ -209,7 +211,7 @@ class ReplayHarness:
         return self._store.history(instance_id)
 
     def timers(self, instance_id: str) -> list[datetime]:
-        """When the pending timers are due, earliest first."""
+        """Due times of the pending timers, earliest first."""
         return [due for _, due in self._store.timers(instance_id)]
 
     # --- told by the engine -------------------------------------------------------------------------------
@@ -262,12 +264,12 @@ class ReplayHarness:
             self._when(self._call(call), lambda value: self._end_activity(call, value))
 
     def _call(self, call: ActivityCall) -> Any:
-        """What an activity returns or raises."""
+        """Result of an activity, or its exception."""
         name, function = self._activities[call.name.lower()]
-        given = _decode(call.input)
-        self.activity_calls.append((self.now, name, given))
+        payload = _decode(call.input)
+        self.activity_calls.append((self.now, name, payload))
         try:
-            return function(given)
+            return function(payload)
         except ReplayError:
             raise
         except Exception as error:
@@ -312,6 +314,6 @@ def _registry() -> Any:
 
 
 def _twice(text: str | None) -> Any:
-    """Undo the double encoding of inputs."""
+    """An input without its double encoding."""
     once = parse_or_text(text)
     return parse_or_text(once) if isinstance(once, str) else once

@@ -1,4 +1,4 @@
-"""Which function an HTTP path means: ASP.NET route templates and their order of precedence."""
+"""ASP.NET route templates and their order of precedence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _between(value: str, low: str, high: str) -> bool:
 
 
 def _is_date(value: str, _: str) -> bool:
-    """What DateTime.TryParse takes of what people write: ISO or month-day-year, with or without a time."""
+    """Common forms that DateTime.TryParse accepts: ISO or month-day-year, with or without a time."""
     time = r"(?:\d\d?:\d\d(?::\d\d(?:\.\d+)?)?(?: ?[AaPp][Mm])?)"
     zone = r"(?:Z|[+-]\d\d:\d\d)?"
     date = r"(?P<y>\d{4})-(?P<m>\d\d?)-(?P<d>\d\d?)|(?P<m2>\d\d?)-(?P<d2>\d\d?)-(?P<y2>\d{4})"
@@ -42,7 +42,7 @@ def _is_float(value: str, _: str) -> bool:
 
 
 def _is_file(value: str, _: str) -> bool:
-    """A dot in the last part, with something after it."""
+    """Whether the last part has a dot with something after it."""
     _, dot, extension = value.rpartition("/")[2].rpartition(".")
     return bool(dot and extension)
 
@@ -155,7 +155,7 @@ def _segment(text: str) -> _Segment:
 
 
 def _split(template: str) -> list[str]:
-    """At slashes outside of braces (a regex constraint may hold one)."""
+    """Parts between slashes; those inside braces belong to a regex constraint."""
     parts, depth = [""], 0
     for char in template.strip("/"):
         depth += (char == "{") - (char == "}")
@@ -167,12 +167,12 @@ def _split(template: str) -> list[str]:
 
 
 def _decoded(raw: str) -> str:
-    """As the real host does: an encoded slash stays encoded, everything else is decoded."""
+    """Percent-decoded but for slashes, as on the real host."""
     return "".join(piece if piece.lower() == "%2f" else unquote(piece) for piece in re.split("(%2[fF])", raw))
 
 
 class Route(Generic[T]):
-    """A template, its methods (none: all) and its target. Raises ValueError for what cannot be read."""
+    """A template, its methods (none: all) and its target. Raises ValueError for an invalid template."""
 
     def __init__(self, template: str, methods: Iterable[str], target: T) -> None:
         self.methods = frozenset(m.upper() for m in methods)
@@ -210,7 +210,7 @@ class Route(Generic[T]):
 
 
 class Router(Generic[T]):
-    """All routes, the more particular ones first."""
+    """All routes, the most specific first."""
 
     def __init__(self, routes: Sequence[Route[T]]) -> None:
         self._routes = sorted(routes, key=lambda r: [*r.order, _LITERAL - 1])

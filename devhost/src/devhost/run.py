@@ -1,4 +1,4 @@
-"""Runs the app of a folder in this process, from its settings to its end."""
+"""Run the app of a folder in this process, from its settings to its end."""
 
 from __future__ import annotations
 

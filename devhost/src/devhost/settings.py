@@ -1,4 +1,4 @@
-"""Where the host's configuration comes from: host.json, local.settings.json, the environment, `%NAME%`."""
+"""Configuration of the host: host.json, local.settings.json, the environment, `%NAME%`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class UnresolvedSettingError(IndexingError):
 
 @dataclass(frozen=True)
 class LogLevels:
-    """`logging.logLevel`: the longest category that another begins with decides."""
+    """`logging.logLevel`: the longest category that is a prefix of another decides."""
 
     levels: Mapping[str, int] = field(default_factory=dict)
 
@@ -71,7 +71,7 @@ class LogLevels:
 
 @dataclass(frozen=True)
 class HostJson:
-    """What the host reads of host.json."""
+    """Settings of host.json that the host reads."""
 
     route_prefix: str = "api"
     hub: str = "TestHubName"
@@ -83,9 +83,9 @@ class HostJson:
     blob_attempts: int = 5
     log_levels: LogLevels = LogLevels()
     has_extensions: bool = True
-    """Whether it names an extension bundle, without which the real host knows little but HTTP and timers."""
+    """Whether it names an extension bundle; without one the real host knows little but HTTP and timers."""
     notes: tuple[str, ...] = ()
-    """What it sets that has no effect here."""
+    """Messages about settings without effect here."""
 
 
 def _read_object(path: Path) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 class _Section:
-    """A part of host.json; names count whatever their case, as in .NET."""
+    """A section of host.json with case-insensitive names, as in .NET."""
 
     def __init__(self, value: object, path: str = "") -> None:
         self._path = path
@@ -137,7 +137,7 @@ class _Section:
 
 
 def read_host_json(root: Path, environment: Mapping[str, str]) -> HostJson:
-    """Raises AppError naming the setting that cannot be used, or the line that is no JSON."""
+    """Read host.json. Raises AppError naming the bad setting, or the line that is no JSON."""
     top = _Section(_read_object(root / "host.json"))
     durable = top.within("extensions", "durableTask")
     blobs = top.within("extensions", "blobs")
@@ -171,7 +171,7 @@ def _log_levels(section: _Section) -> LogLevels:
 
 
 def _durable_notes(values: Mapping[str, Any]) -> Iterator[str]:
-    """A misspelt setting is silently ignored by the real host, so say so here."""
+    """Messages about settings without effect and misspelt ones, which the real host ignores silently."""
     known = {name.lower(): name for name in (*_DURABLE_USED, *_DURABLE_UNUSED)}
     unused = [name for name in values if name.lower() in {n.lower() for n in _DURABLE_UNUSED}]
     if unused:
@@ -185,14 +185,14 @@ def _durable_notes(values: Mapping[str, Any]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class LocalSettings:
-    """local.settings.json: settings for the environment, and the port it asks for."""
+    """Contents of local.settings.json: settings for the environment, and a port."""
 
     values: Mapping[str, str]
     port: int | None = None
 
 
 def read_local_settings(root: Path) -> LocalSettings:
-    """Raises AppError when the file cannot be used; without one, there is nothing in it."""
+    """Read local.settings.json, empty if there is none. Raises AppError."""
     settings = _read_object(root / "local.settings.json")
     if settings.get("IsEncrypted"):
         raise AppError(
@@ -213,7 +213,7 @@ def read_local_settings(root: Path) -> LocalSettings:
 def apply_local_settings(
     settings: LocalSettings, environment: MutableMapping[str, str], say: Callable[[str], None]
 ) -> None:
-    """Put the values into the environment; what is set there already wins."""
+    """Put the values into the environment; those already set there win."""
     for name, value in settings.values.items():
         if name in environment:
             say(

@@ -1,4 +1,4 @@
-"""Matches a Python function with its bindings, as the Python worker does when it loads a function.
+"""Match a Python function with its bindings, as the Python worker does when it loads one.
 
 Source of the rules and of the texts: `functions.py` and `bindings/` of azure-functions-python-worker.
 """
@@ -22,7 +22,7 @@ _registry: Callable[[], Any] = get_binding_registry
 
 
 class Generic:
-    """The worker's converter for parameters that are plain str or bytes, and where the SDK has none."""
+    """Converter of the worker for plain str and bytes parameters, and for types without one in the SDK."""
 
     @staticmethod
     def check_input_type_annotation(pytype: type) -> bool:
@@ -55,7 +55,7 @@ class Generic:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One binding of a function, with what converts its values."""
+    """One binding of a function and the converter of its values."""
 
     binding: Binding
     converter: Any
@@ -94,7 +94,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a function takes and gives; `result` is None when it must return nothing."""
+    """Parameters and result of a function; `result` is None when it must return nothing."""
 
     inputs: tuple[Parameter, ...]
     outputs: tuple[Parameter, ...]

@@ -1,4 +1,4 @@
-"""The folder of a host's state, which one host at a time may use."""
+"""State folder of a host, locked for one host at a time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from devhost.errors import HostError, StateLockedError
 
 _PATIENCE_SECONDS = 2.0
-"""A host that was killed a moment ago may still be going."""
+"""Wait for the lock: a host killed a moment ago may still be ending."""
 
 
 @contextmanager
 def locked(state: Path) -> Iterator[None]:
-    """Makes the folder. The lock goes with the process and its children, however they end.
+    """Make and lock the folder; the lock ends with the process and its children, however they end.
 
     Raises StateLockedError, or HostError when the folder cannot be used.
     """

@@ -1,4 +1,4 @@
-"""Storage accounts as bindings name them: what a connection setting means, and the clients it gives."""
+"""Storage accounts by connection name: settings, checks and clients."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:  # imported when first used, so that a host starts without wai
 
 DEFAULT_CONNECTION = "AzureWebJobsStorage"
 _OPTIONS: dict[str, Any] = {"connection_timeout": 3, "read_timeout": 60, "retry_total": 0}
-"""The SDK's own retries sleep for 15 seconds and more; the triggers try again by themselves, much sooner."""
+"""No retries of the SDK's own, which sleep 15 seconds and more: the triggers try again much sooner."""
 _SOURCES = {"blob": BLOBS, "queue": QUEUES}
 
 
 class Storage:
-    """Clients by connection name, one each, made when first asked for. Safe to share between threads."""
+    """Clients by connection name, made at their first use. Thread-safe."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
@@ -43,7 +43,7 @@ class Storage:
         return client
 
     def check(self, connection: str, kind: str) -> None:
-        """`kind` is blob or queue. Raises IndexingError as `blobs` and `queues` do; asks nobody."""
+        """Check a connection's settings without a call; `kind` is blob or queue. Raises IndexingError."""
         text = connection_string(connection, self._environment)
         if text is None:
             if _endpoint(connection, kind, self._environment) is None:
@@ -61,7 +61,7 @@ class Storage:
             )
 
     def where(self, connection: str, kind: str) -> str:
-        """For messages: the setting's name and the address it gives, no secrets."""
+        """Setting and address of a connection, for messages; no secrets."""
         text = connection_string(connection, self._environment)
         parts = _parts(text or "")
         address = parts.get(f"{kind.capitalize()}Endpoint") or _endpoint(connection, kind, self._environment)
@@ -86,7 +86,7 @@ class Storage:
 
 
 def connection_string(name: str, environment: Mapping[str, str]) -> str | None:
-    """What a `connection` names: AzureWebJobs + NAME before NAME, connection strings before settings."""
+    """Connection string by name: AzureWebJobs + NAME before NAME, `ConnectionStrings` before settings."""
     for key in (f"AzureWebJobs{name}", name):
         text = environment.get(f"ConnectionStrings:{key}") or environment.get(key)
         if text:
@@ -100,7 +100,7 @@ def _parts(text: str) -> dict[str, str]:
 
 
 def _endpoint(name: str, kind: str, environment: Mapping[str, str]) -> str | None:
-    """Of a connection by identity."""
+    """Address of a connection by identity."""
     for base in (f"AzureWebJobs{name}", name):
         account = environment.get(f"{base}__accountName")
         found = environment.get(f"{base}__{kind}ServiceUri") or (

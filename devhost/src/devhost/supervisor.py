@@ -21,7 +21,7 @@ from devhost.watch import Watch
 
 _DEBOUNCE_SECONDS = 0.3
 _RELOAD_DRAIN_SECONDS = 5.0
-"""What still runs then is ended, and runs again: what waits for hours must not keep the old code."""
+"""After that, running functions are ended and run again with the new code."""
 _SET_PARENT_DEATH_SIGNAL = 1
 _DOWN_TEXT = b"The app could not be loaded after a change; the terminal tells why.\n"
 _DOWN = (
@@ -32,7 +32,7 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Supervisor:
-    """`serve` runs the host in the child until SIGTERM and gives the exit code."""
+    """Parent process; `serve` runs the host in the child until SIGTERM and gives the exit code."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Supervisor:
         self._signals = 0
 
     def run(self) -> int:
-        """Exit code of the last child. Ends by the child's own signal if that is how it ended."""
+        """Run until asked to stop; gives the last child's exit code, or ends by the signal that ended it."""
         for number in _STOP_SIGNALS:
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGCHLD, lambda *_: self._wake.set())
@@ -72,7 +72,7 @@ class Supervisor:
         self._wake.set()
 
     def _attend(self, child: int) -> int | None:
-        """The child's status once it has ended, or None when files have changed."""
+        """Exit status of the child, or None when files have changed."""
         forwarded = 0
         while True:
             self._wake.wait(self._watch.pause)
@@ -99,7 +99,7 @@ class Supervisor:
         return True
 
     def _wait_while_down(self) -> bool:
-        """Until files change; False when asked to stop. Whoever connects meanwhile is told."""
+        """Wait until files change; False when asked to stop. Callers get a 503 meanwhile."""
         self._listener.settimeout(0)
         try:
             while not self._changed():
@@ -179,7 +179,7 @@ class Supervisor:
 
 
 def _end_with(parent: int, reader: int) -> None:
-    """In the child: end when the parent is killed. The kernel sees to it at once; elsewhere, the pipe."""
+    """In the child: end when the parent is killed; at once on Linux, elsewhere by the pipe."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != parent:

@@ -1,4 +1,4 @@
-"""The triggers and bindings that devhost runs; what else a function declares is refused by name."""
+"""Supported triggers and bindings; a function with any other is refused by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WORDS = {
     "queueTrigger": "queue functions",
     "eventGridTrigger": "Event Grid functions",
 }
-"""For the triggers that people use most; any other goes by its own name."""
+"""Plain words for common triggers; others go by their own name."""
 
 
 def check(function: Function) -> None:

@@ -1,4 +1,4 @@
-"""How points in time are written in Durable's history and on its APIs."""
+"""Timestamps in Durable's history and on its APIs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files of an app a change of restarts the host, found by looking at their times again and again."""
+"""Changes of an app's files that restart the host, found by polling their times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Snapshot = Mapping[str, tuple[int, int]]
 _SKIPPED = ("node_modules", "__pycache__")
 _LEAST_PAUSE_SECONDS = 0.4
 _PAUSE_PER_LOOK = 200
-"""Seconds of rest per second of looking: half a per cent of a core, however many files there are."""
+"""Seconds of rest per second of polling: half a per cent of a core for any number of files."""
 
 
 class Watch:
@@ -27,7 +27,7 @@ class Watch:
         self._skip = str(skip)
         self._clock = clock
         self.pause = _LEAST_PAUSE_SECONDS
-        """Seconds to wait before the next look."""
+        """Seconds to wait before the next poll."""
         self._seen = self.look()
 
     def look(self) -> Snapshot:

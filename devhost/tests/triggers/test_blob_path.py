@@ -1,4 +1,4 @@
-"""Which blobs a path of a blob trigger means; the messages of wrong ones are the real host's."""
+"""Paths of blob triggers: matching blobs, and the real host's messages for wrong paths."""
 
 import re
 

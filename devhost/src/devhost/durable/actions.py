@@ -1,4 +1,4 @@
-"""Turns the SDK's action tree plus a history into the work still to be scheduled, as the .NET replay would.
+"""Replay of the SDK's actions against a history: which work is still to be scheduled.
 
 The SDK answers every episode with *all* actions since the start. The real host replays them inside its own
 orchestration: one top-level action after the other, each awaited before the next, ids handed out in the order
@@ -22,7 +22,7 @@ Action = dict[str, Any]
 ACTIVITY, ACTIVITY_RETRY, SUB, SUB_RETRY, CONTINUE_AS_NEW, TIMER, WAIT_EVENT = range(7)
 WHEN_ANY, WHEN_ALL = 11, 12
 UNSUPPORTED = {7: "call_entity", 8: "call_http", 9: "signal_entity"}
-"""By the SDK's names; an orchestrator that asks for one fails with it."""
+"""Actions that devhost does not run; an orchestrator that takes one fails."""
 
 
 class NotDeterministicError(Exception):
@@ -33,7 +33,7 @@ class NotDeterministicError(Exception):
 
 
 class UnsupportedActionError(Exception):
-    """The orchestrator uses a feature this host does not have."""
+    """The orchestrator takes an action that this host does not run."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Decision:
 
 
 class _Future:
-    """A result to come; its followers run at once, in order, when it resolves."""
+    """A pending result; callbacks run in order as soon as it resolves."""
 
     def __init__(self, *, done: bool = False, failed: bool = False) -> None:
         self.done = done
@@ -75,14 +75,13 @@ class _Future:
 
 @dataclass(frozen=True)
 class Known:
-    """Which names the app has; an unknown one is never scheduled, and its caller waits for ever (as on the
-    real host).
-    """
+    """Names in the app. Work of an unknown name is never scheduled, and its caller waits for ever, as on the
+    real host."""
 
     activity: Callable[[str], bool]
     orchestrator: Callable[[str], bool]
     default_version: str | None = None
-    """host.json's: that of sub-orchestrations which are called without one."""
+    """From host.json, for sub-orchestrations called without a version."""
 
 
 _DECISION_OF = {
@@ -94,22 +93,20 @@ _DECISION_OF = {
 
 @dataclass
 class Replay:
-    """The state of one replay. Use `replay()`; read the fields afterwards."""
+    """State of one replay; made by `replay()`."""
 
     actions: Sequence[Action]
     known: Known
     next_id: int = 0
     finished: bool = False
-    """All actions were awaited to their end."""
+    """Whether all actions have ended."""
     continue_input: str | None = None
-    """Set once continue-as-new took effect."""
+    """Input of the next generation, once continue-as-new has taken effect."""
     is_suspended: bool = False
     decisions: dict[int, Decision] = field(default_factory=dict)
-    """Not yet confirmed by history: the new work."""
+    """Work not yet confirmed by the history, by number."""
     open: dict[int, _Future] = field(default_factory=dict)
-    """Activities, sub-orchestrations and timers still running. While there is one, the instance cannot
-    end.
-    """
+    """Activities, sub-orchestrations and timers still running; the instance cannot end before them."""
     carried: list[Event] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     _waits: dict[str, list[_Future]] = field(default_factory=dict)
@@ -158,9 +155,7 @@ class Replay:
     # --- what history says --------------------------------------------------------------------------------
 
     def _suspend(self) -> None:
-        """New work waits for the resume; without this it would be scheduled again in every suspended
-        episode.
-        """
+        """Hold new work back until the resume; else every suspended episode would schedule it again."""
         self.is_suspended = True
         self._stashed.update(self.decisions)
         self.decisions.clear()
@@ -207,9 +202,7 @@ class Replay:
             future.resolve(failed=failed)
 
     def _raise(self, event: Event) -> None:
-        """Waits of one name are served last-in-first-out; names do not mind their case here (they do in
-        the SDK).
-        """
+        """Resolve the latest wait of that name; case-insensitive here, unlike in the SDK."""
         if self.continued:
             self.carried.append(event)
             return

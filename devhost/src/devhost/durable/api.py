@@ -1,6 +1,6 @@
-"""Durable's HTTP API, the same behind the public address and behind the SDK's own (RPC) one.
+"""Durable's HTTP API, the same at the public address and at the SDK's own (RPC) one.
 
-Answers as the recorded host gives them; knows nothing of an HTTP server.
+Answers are those of the recorded host; independent of the HTTP server.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _invalid_json(text: str) -> ApiResponse:
 
 
 class DurableApi:
-    """The routes over one engine. A start with `timeout` waits: do not call it from an event loop."""
+    """Routes over one engine. A start with `timeout` blocks: never call it from an event loop."""
 
     def __init__(
         self, engine: Engine, hub: str, another_hub: Callable[[str], DurableApi] | None = None
@@ -81,10 +81,10 @@ class DurableApi:
         origin: str,
         url: str = "",
     ) -> ApiResponse:
-        """The answer to one call; 404 without a body for what is no route.
+        """Answer one call; 404 without a body for an unknown route.
 
-        `path` is still percent-encoded; `origin` is `http://host:port` of the request,
-        `url` its whole address if that is not the public one.
+        `path` is percent-encoded; `origin` is the `http://host:port` of the request, `url` its whole address
+        if that is not the public one.
         """
         names = {name.lower(): value for name, value in query.items()}
         lower = {name.lower(): value for name, value in headers.items()}
@@ -141,7 +141,7 @@ class DurableApi:
         return self._started(call, started)
 
     def _started(self, call: ApiRequest, instance_id: str) -> ApiResponse:
-        """Waits for the end only with both `timeout` and `pollingInterval` (seconds)."""
+        """Answer a start; with both `timeout` and `pollingInterval` (seconds) wait for the end first."""
         timeout, interval = (_seconds(call.query.get(name)) for name in ("timeout", "pollinginterval"))
         if timeout is None or interval is None:
             return self._payload(call, instance_id)
@@ -155,7 +155,7 @@ class DurableApi:
         return self._await(call, instance_id, timeout)
 
     def _await(self, call: ApiRequest, instance_id: str, timeout: float) -> ApiResponse:
-        """The output once there is one; a failed instance answers with its status, and 200 too."""
+        """Output of the instance, or its status if it failed; 200 for both."""
         end = time.monotonic() + timeout
         while True:
             instance = self._engine.store.instance(instance_id)
@@ -306,7 +306,7 @@ class DurableApi:
 
 
 def _not_run(what: str) -> Callable[..., ApiResponse]:
-    """The answer of a route that the real host has and this one has not."""
+    """Handler of a route that only the real host serves."""
 
     def answer(call: ApiRequest, **_parts: str) -> ApiResponse:
         return problem(501, f"devhost does not run {what}: {call.method} {call.path}")
@@ -315,7 +315,7 @@ def _not_run(what: str) -> Callable[..., ApiResponse]:
 
 
 def _own_url(address: str, query: Mapping[str, str]) -> str:
-    """The request's address as the recorded host repeats it: without the store's name and the key."""
+    """Address of the request as the recorded host repeats it: without hub, connection and key."""
     hidden = ("taskhub", "connection", "code")
     text = urlencode({name: value for name, value in query.items() if name.lower() not in hidden})
     return f"{address}?{text}" if text else address
@@ -363,7 +363,7 @@ def _encode(text: str) -> str:
 
 
 def _decode(token: str) -> str | None:
-    """The id to go on from; None for what is no token of ours."""
+    """Instance id inside a continuation token, or None for anything else."""
     try:
         return base64.b64decode(token.strip(), validate=True).decode()
     except ValueError:

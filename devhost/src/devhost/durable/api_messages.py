@@ -1,4 +1,4 @@
-"""What the Durable API's handlers get and give: one call, one answer; JSON as the host writes it."""
+"""Requests and responses of Durable's HTTP API; JSON as the host writes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ApiRequest:
-    """One call; `query` names are lower-case, `path` is what follows the API's base."""
+    """One call; names in `query` are lower-case, `path` is relative to the API's base."""
 
     method: str
     path: str

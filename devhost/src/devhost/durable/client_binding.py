@@ -1,4 +1,4 @@
-"""The value of a durableClient binding, as the recorded host hands it to the SDK."""
+"""Value of a durableClient binding, as the recorded host hands it to the SDK."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Where the store commits; chaos kills the host at each of them."""
+"""Commit points of the store; the chaos tests kill the host at each of them."""
 
 from enum import Enum
 
 
 class CommitPoint(Enum):
-    """Every place where state is committed. A process may be killed just before or after each of them."""
+    """Every kind of commit; a process may be killed just before or after it."""
 
     START = "start"
     POST = "post"

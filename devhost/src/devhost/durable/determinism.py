@@ -1,4 +1,4 @@
-"""Asks an orchestrator again what it was asked before, and tells where its answers differ.
+"""Determinism check: replays an orchestrator's earlier histories and compares its answers.
 
 An orchestrator is deterministic when a longer history only adds steps to its answer, and when the same
 history gives the same answer again. Both are held against what was answered in each episode. A third check
@@ -25,12 +25,12 @@ from devhost.durable.sdk import open_tasks
 from devhost.durable.texts import NOT_DETERMINISTIC
 
 PREFIXES = 40
-"""So many earlier histories are replayed after an episode: all of them up to here, then a sample that moves
-on with each episode, so that every one has its turn."""
+"""Earlier histories replayed after an episode: all up to this number, then a sample that moves on with each
+episode, so that every one has its turn."""
 EVENTS = 20_000
-"""Long histories are sampled thinner: one check replays about this many events at most."""
+"""Events replayed by one check at most, about; long histories are sampled more thinly."""
 REMEMBERED = 2_000
-"""Executions whose answers are remembered; the ones longest without an episode are forgotten first."""
+"""Executions whose answers are kept; those longest without an episode are dropped first."""
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _LONGEST = 300
@@ -50,8 +50,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Divergence:
-    """One finding. `step` counts the orchestrator's actions from 1; 0 is what is no action (its output, its
-    custom status)."""
+    """One finding. `step` counts the actions from 1; 0 stands for the output or custom status."""
 
     orchestrator: str
     step: int
@@ -66,24 +65,24 @@ class Divergence:
 
 @dataclass(frozen=True)
 class Episode:
-    """What an orchestrator was asked in one episode, and its answer or failure as text."""
+    """One call of an orchestrator: its context, and its answer or failure as text."""
 
     execution_id: str
     name: str
     handle: OrchestratorCall
     context: str
     events: int
-    """The length of the history in `context`."""
+    """Length of the history in `context`."""
     answer: str
     over: bool
-    """No episode of this execution follows."""
+    """Whether this was the last episode of its execution."""
     failure: str | None
-    """The instance failed because history and answer disagree: the host's text."""
+    """Output of an instance that failed because history and answer disagree."""
 
 
 @dataclass(frozen=True)
 class _Point:
-    """An episode as it is remembered: events seen, actions given, the whole answer as a hash."""
+    """Kept record of an episode: events seen, actions given, hash of the whole answer."""
 
     events: int
     actions: int | None
@@ -91,10 +90,10 @@ class _Point:
 
 
 class DeterminismCheck:
-    """Remembers what orchestrators answered and asks them again.
+    """Records the answers of orchestrators and replays them.
 
-    The calls that `wrap` gives and `episode` belong to the threads of the episodes and cost next to nothing;
-    `run` does the work, in one thread.
+    Wrapped calls and `episode` run in the threads of the episodes and cost next to nothing; `run` does the
+    work, in one thread.
     """
 
     def __init__(self, prefixes: int = PREFIXES) -> None:
@@ -105,8 +104,10 @@ class DeterminismCheck:
     def wrap(
         self, name: str, call: OrchestratorCall, handle: OrchestratorCall | None = None
     ) -> OrchestratorCall:
-        """`call` with its answers remembered for the `episode` that follows in this thread. `handle`
-        (default: `call`) is asked again later; the SDK's own one shows its open tasks too."""
+        """`call`, recorded for the `episode` that follows in this thread.
+
+        `handle` (default: `call`) is used for replays; the SDK's own function shows its open tasks too.
+        """
 
         def remembering(context: str) -> str:
             try:
@@ -120,7 +121,7 @@ class DeterminismCheck:
         return remembering
 
     def episode(self, report: EpisodeReport) -> Episode | None:
-        """After an episode, in the thread that ran it. None if the orchestrator was not asked."""
+        """The recorded call, in the thread that ran the episode; None if there was none."""
         asked = getattr(self._asked, "last", None)
         self._asked.last = None
         instance, outcome = report.instance, report.outcome
@@ -141,8 +142,7 @@ class DeterminismCheck:
         )
 
     def run(self, episodes: Sequence[Episode], known: Known) -> Iterator[Divergence]:
-        """New episodes of one execution, oldest first: replay its history up to the last one. Yields at most
-        one finding for each history."""
+        """Replay one execution's history up to its new episodes, oldest first; at most one finding each."""
         last = episodes[-1]
         points, answer = self._points.pop(last.execution_id, ([], ""))
         for episode in episodes:
@@ -189,8 +189,8 @@ def _replay(last: Episode, points: Sequence[_Point], prefixes: int) -> Iterator[
 
 
 def boundaries(history: Sequence[Event]) -> list[int]:
-    """The lengths of the histories that the episodes of an execution saw: up to the messages of each batch,
-    and without the decisions that followed."""
+    """Lengths of the histories that the episodes of an execution saw: up to the messages of each batch,
+    without the decisions that followed."""
     lengths: list[int] = []
     for index, event in enumerate(history):
         if event["EventType"] == Kind.ORCHESTRATOR_STARTED:
@@ -203,7 +203,7 @@ def boundaries(history: Sequence[Event]) -> list[int]:
 
 
 class Prefixes:
-    """The contexts of an execution's earlier episodes, as the orchestrator got them; made of its last one."""
+    """Contexts of an execution's earlier episodes, rebuilt from its last one."""
 
     def __init__(self, context: str) -> None:
         parts = json.loads(context)
@@ -220,7 +220,7 @@ class Prefixes:
 
 
 def sample(lengths: Sequence[int], events: int, prefixes: int = PREFIXES) -> list[int]:
-    """All of the lengths, or a part that differs from one episode to the next; the last one always."""
+    """All lengths, or a part of them that changes from episode to episode; always the last one."""
     most = max(2, min(prefixes, 2 * EVENTS // max(events, 1)))
     # A power of two: it seldom changes, so that the sample comes round.
     stride = 1 << (-(-len(lengths) // most) - 1).bit_length()
@@ -250,7 +250,7 @@ def _digest(answer: str) -> int:
 
 
 def _state(answer: str) -> dict[str, Any] | None:
-    """What the orchestrator answered; None if it failed in a way that shows no state."""
+    """State in an orchestrator's answer; None for a failure without one."""
     _, mark, state = answer.partition(STATE_MARK)
     try:
         found: dict[str, Any] = json.loads(state if mark else answer)
@@ -265,7 +265,7 @@ def _actions(answer: str) -> list[Action] | None:
 
 
 def _lasting(value: Any) -> Any:
-    """A timer may be cancelled by what comes later."""
+    """The part of an action that later episodes cannot change: a timer may be cancelled."""
     if isinstance(value, dict):
         return {key: _lasting(item) for key, item in value.items() if key != "isCanceled"}
     if isinstance(value, list):
@@ -274,7 +274,7 @@ def _lasting(value: Any) -> Any:
 
 
 def _departed(name: str, before: list[Action] | None, now: list[Action] | None) -> Divergence | None:
-    """The first step in which `now` does not go on from `before`."""
+    """First step in which `now` does not continue `before`."""
     if before is None or now is None or now[: len(before)] == before:
         return None
     step = next(i for i, action in enumerate(before) if i >= len(now) or now[i] != action)
@@ -285,7 +285,7 @@ def _departed(name: str, before: list[Action] | None, now: list[Action] | None) 
 
 
 def _differs(name: str, point: _Point, final: list[Action] | None, again: str) -> Divergence:
-    """The same history, asked again: other steps, or another answer besides the steps."""
+    """Finding for a history that was replayed with another answer."""
     now = _actions(again)
     if point.actions is not None and final is not None and now is not None:
         before = final[: point.actions]
@@ -311,7 +311,7 @@ def _without_actions(answer: str) -> str:
 
 
 def describe(action: Action) -> str:
-    """`call_activity 'name'("input")`, as an orchestrator's author would write it."""
+    """An action as its author would write it: `call_activity 'name'("input")`."""
     kind = action["actionType"]
     word = _WORDS.get(kind, f"action {kind}")
     if "compoundActions" in action:
@@ -332,7 +332,7 @@ def _cut(text: str) -> str:
 
 
 def _foreign_ids(last: Episode, known: Known) -> Iterator[Divergence]:
-    """A task that runs in the host under a number that is another task's for the SDK, or no one's."""
+    """Tasks that have one number in the host and another, or none, in the SDK."""
     state = _state(last.answer)
     if state is None or state["isDone"] or "error" in state:
         return

@@ -1,4 +1,4 @@
-"""Checks for determinism beside the running host: one thread, with a small share of the processor's time."""
+"""Background determinism check of the running host: one thread with a small share of a core."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from devhost.durable.determinism import DeterminismCheck, Divergence, Episode
 from devhost.durable.model import EpisodeReport
 
 SHARE = 0.2
-"""The part of one core that checking may take while it has work."""
+"""Share of one core that the check may take while it has work."""
 WAITING = 500
-"""Executions that may wait for their check; under more load the ones waiting longest are left out."""
+"""Executions that may wait; under more load those waiting longest are left out."""
 
 
 class DeterminismWatch:
-    """`report` gets each finding as text: once for an orchestrator and a step, not once for each episode.
+    """Queue of executions to check. `report` gets each finding as text, once for an orchestrator and step.
 
-    An execution that waits is checked once for all of its episodes until then.
+    All episodes of an execution that have come while it waited are checked together.
     """
 
     def __init__(self, check: DeterminismCheck, known: Known, report: Callable[[str], None]) -> None:
@@ -35,13 +35,13 @@ class DeterminismWatch:
         self._told: set[tuple[str, int]] = set()
         self._thread = threading.Thread(target=self._loop, name="determinism", daemon=True)
         self.left_out = 0
-        """Executions whose episodes were not, or not all, checked."""
+        """Number of executions that were not checked, or not in full."""
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
-        """Checks what still waits, for so many seconds at most."""
+        """Check what still waits, for `timeout` seconds at most."""
         with self._changed:
             self._hurry_until = time.monotonic() + timeout
             self._stopping.set()
@@ -51,7 +51,7 @@ class DeterminismWatch:
             self.left_out += len(self._waiting)
 
     def episode_done(self, report: EpisodeReport) -> None:
-        """In the thread that ran the episode."""
+        """Queue an episode; called in the thread that ran it."""
         episode = self._check.episode(report)
         if episode is None:
             return
@@ -71,7 +71,7 @@ class DeterminismWatch:
                 self._stopping.wait(spent * (1 / SHARE - 1))
 
     def _next(self) -> list[Episode] | None:
-        """The episodes of the execution that waits longest; None at the end."""
+        """Episodes of the execution that waits longest, or None when stopped."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._stopping.is_set())
             late = self._stopping.is_set() and time.monotonic() > self._hurry_until

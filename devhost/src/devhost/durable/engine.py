@@ -1,6 +1,4 @@
-"""The orchestration engine: what clients and workers may do with instances, each step one transaction of
-the store.
-"""
+"""Orchestration engine: the operations of clients and workers, each one transaction of the store."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ from devhost.timestamps import utc_now
 
 
 class Listener(Protocol):
-    """Is told, after the commit and in any thread, that there is something to do."""
+    """Receiver of news about work, after the commit and from any thread."""
 
     def instance_ready(self, instance_id: str) -> None: ...
     def activity_ready(self, call: ActivityCall) -> None: ...
@@ -40,7 +38,7 @@ class _Nobody:
 
 
 class AlreadyExistsError(Exception):
-    """An instance with this id is still going."""
+    """An instance with this id has not ended."""
 
 
 class NotFoundError(Exception):
@@ -52,12 +50,14 @@ class EndedError(Exception):
 
 
 class WrongStateError(Exception):
-    """The instance is in a state in which this cannot be done."""
+    """The operation is not possible in the instance's state."""
 
 
 class Engine:
-    """`orchestrators` are keyed by lower-case name; `activities` holds lower-case names. `timer_lead(instance
-    id, timer's number)` tells how much too early a timer fires."""
+    """Engine over one store; `orchestrators` and `activities` by lower-case name.
+
+    `timer_lead(instance id, timer's number)` says how much too early a timer fires.
+    """
 
     def __init__(
         self,
@@ -96,9 +96,11 @@ class Engine:
         version: str | None = None,
         execution_id: str | None = None,
     ) -> str:
-        """Start an orchestration; gives its id. `input_text` is JSON text, stored as it is. An unknown
-        name is accepted here, and
-        the instance fails (as on the real host). Raises AlreadyExistsError."""
+        """Start an orchestration; gives its id. Raises AlreadyExistsError.
+
+        `input_text` is JSON text, stored unchanged. As on the real host an unknown name is accepted, and the
+        instance fails.
+        """
         instance_id = instance_id or uuid.uuid4().hex
         started = h.execution_started(
             self.clock(),
@@ -116,7 +118,7 @@ class Engine:
         return instance_id
 
     def raise_event(self, instance_id: str, name: str, input_text: str) -> None:
-        """Raises NotFoundError, EndedError."""
+        """Deliver an event. Raises NotFoundError, EndedError."""
         self._post(instance_id, h.event_raised(self.clock(), name, input_text))
 
     def terminate(self, instance_id: str, reason: str | None) -> None:
@@ -151,9 +153,7 @@ class Engine:
     # --- for workers --------------------------------------------------------------------------------------
 
     def run_episode(self, instance_id: str) -> EpisodeReport | None:
-        """Run one episode if the instance has messages (the caller sees to it that episodes of an instance
-        never overlap).
-        """
+        """Run one episode if the instance has messages; the caller keeps its episodes apart."""
         instance = self.store.instance(instance_id)
         if instance is None or not self._versioning.runs(instance.version):
             return None
@@ -196,7 +196,7 @@ class Engine:
             self.listener.instance_ready(instance_id)
 
     def activity_succeeded(self, call: ActivityCall, result: str) -> None:
-        """`result` is JSON text ("null" for None)."""
+        """Record a result, as JSON text ("null" for None)."""
         self._activity_done(call, h.task_completed(self.clock(), call.task_id, result))
 
     def activity_failed(self, call: ActivityCall, exception_type: str, message: str, stack: str) -> None:
@@ -205,7 +205,7 @@ class Engine:
         self._activity_done(call, h.task_failed(self.clock(), call.task_id, reason, details))
 
     def activity_died(self, call: ActivityCall) -> None:
-        """The worker process under the activity is gone: it fails at once, as on the real host."""
+        """Record that the worker process died under an activity: it fails at once, as on the real host."""
         reason = texts.worker_died_reason(call.name, sys.executable)
         details = texts.worker_died_details(sys.executable)
         self._activity_done(call, h.task_failed(self.clock(), call.task_id, reason, details))

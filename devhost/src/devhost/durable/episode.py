@@ -1,5 +1,6 @@
-"""One episode: replays an orchestrator over its history and decides what follows. No I/O besides the
-orchestrator's own code.
+"""One episode: replay of an orchestrator over its history, and what follows from it.
+
+No I/O besides the orchestrator's own code.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _TICK = timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class State:
-    """What the orchestrator function answered."""
+    """Answer of the orchestrator function."""
 
     actions: Sequence[Action]
     is_done: bool = False
@@ -57,7 +58,7 @@ class State:
     custom_status: str | None = None
     error: str | None = None
     fatal: str | None = None
-    """Fails the instance at once, whatever it still waits for; there are no actions to replay."""
+    """Failure without actions to replay; ends the instance whatever it waits for."""
 
 
 def compact(value: Any) -> str:
@@ -65,7 +66,7 @@ def compact(value: Any) -> str:
 
 
 def context_json(instance: Instance, events: Sequence[Event], *, is_replaying: bool) -> str:
-    """The orchestrator's context (protocol of extension 3.14: `upperSchemaVersionNew` 3)."""
+    """Context of an orchestrator (protocol of extension 3.14: `upperSchemaVersionNew` 3)."""
     parent = instance.parent
     return json.dumps(
         {
@@ -119,9 +120,7 @@ def run_episode(
     known: Known,
     known_orchestrators: Sequence[str],
 ) -> Outcome:
-    """Decide one episode of `instance`. `call` is None when the app has no such orchestrator. Pure but for
-    calling it.
-    """
+    """Decide one episode of `instance`; `call` is None when the app has no such orchestrator."""
     if past and not instance.seeded:
         last = next(e for e in reversed(past) if e["EventType"] == Kind.ORCHESTRATOR_STARTED)
         now = max(now, parse_stamp(last["Timestamp"]) + _TICK)
@@ -199,7 +198,7 @@ def _next_id(events: Sequence[Event]) -> int:
 
 
 def _last_reason(events: Sequence[Event]) -> str | None:
-    """The reason of the last suspend or resume shows as the output until the end."""
+    """Reason of the last suspend or resume, which shows as the output until the end."""
     for event in reversed(events):
         if event["EventType"] in (Kind.SUSPENDED, Kind.RESUMED):
             reason: str | None = event["Reason"]
@@ -263,9 +262,7 @@ def _finish(
 
 
 def _continue(instance: Instance, result: Outcome, sim: Replay, at: datetime) -> Outcome:
-    """The next generation: its batch is closed before its first run, and events that came too late for
-    this one go along.
-    """
+    """Outcome with a next generation: its batch is closed before its first run, and late events go along."""
     execution_id = uuid.uuid4().hex
     input_text = json.dumps(sim.continue_input, ensure_ascii=False)
     started_at = at + 8 * _TICK

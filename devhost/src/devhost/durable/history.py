@@ -1,6 +1,4 @@
-"""The events of an orchestration's history: their numbers, their keys in the host's order, their view on
-the API.
-"""
+"""Events of an orchestration's history: numbers, members in the host's order, their form on the API."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ Event = dict[str, Any]
 
 
 class Kind(IntEnum):
-    """The numbers are Durable's wire format."""
+    """Kinds of events, by their numbers on the wire."""
 
     EXECUTION_STARTED = 0
     EXECUTION_COMPLETED = 1
@@ -50,7 +48,7 @@ MESSAGES = frozenset(
         Kind.RESUMED,
     }
 )
-"""Events that come from outside: false in `IsPlayed` only in the episode that delivers them."""
+"""Events from outside; `IsPlayed` is false only in the episode that delivers them."""
 
 
 def _tail(at: datetime, event_id: int = -1) -> Event:
@@ -123,7 +121,7 @@ def task_scheduled(at: datetime, event_id: int, name: str) -> Event:
 
 
 def task_completed(at: datetime, task_id: int, result: str) -> Event:
-    """`result` is JSON text; that of None is no result."""
+    """`result` is JSON text; None counts as no result."""
     shown = None if result == "null" else result
     return {"EventType": Kind.TASK_COMPLETED.value, "TaskScheduledId": task_id, "Result": shown, **_tail(at)}
 
@@ -222,7 +220,7 @@ _HIDDEN = {"EventId", "IsPlayed", "OrchestrationInstance", "TaskScheduledId", "T
 
 
 def parse_or_text(text: str | None) -> Any:
-    """JSON where it is JSON, the text itself where it is not: how inputs and outputs show on the API."""
+    """Parsed JSON, or the text itself if it is none: the form of inputs and outputs on the API."""
     if text is None:
         return None
     try:
@@ -232,9 +230,7 @@ def parse_or_text(text: str | None) -> Any:
 
 
 def api_history(events: Sequence[Event], *, show_input: bool, show_output: bool) -> list[Event]:
-    """`historyEvents` of the status API: batch marks left out, a scheduling event merged into its
-    completion.
-    """
+    """`historyEvents` of the status API: no batch marks, scheduling events merged into their completions."""
     begun = {e["EventId"]: e for e in events if e["EventType"] in _BEGINS}
     ended = {e["TaskScheduledId"] for e in events if e["EventType"] in _ENDS}
     shown = []

@@ -1,6 +1,4 @@
-"""The records the engine works with: an instance, a message in its inbox, an activity to run, an episode's
-outcome.
-"""
+"""Records of the engine: instance, message, activity call, outcome of an episode."""
 
 from __future__ import annotations
 
@@ -32,9 +30,7 @@ class Instance:
     generation: int
     parent: Event | None = None
     seeded: bool = False
-    """A new generation (continue-as-new) whose history was written but whose first episode has not run
-    yet.
-    """
+    """Whether it is a new generation (continue-as-new) whose first episode has not run yet."""
 
     @property
     def is_terminal(self) -> bool:
@@ -43,7 +39,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Message:
-    """An event waiting in an instance's inbox. With an execution id it counts for that execution only."""
+    """An event in an instance's inbox; one with an execution id counts for that execution only."""
 
     seq: int
     execution_id: str | None
@@ -52,7 +48,7 @@ class Message:
 
 @dataclass(frozen=True)
 class ActivityCall:
-    """An activity to run, at least once. `input` is JSON text."""
+    """An activity to run at least once; `input` is JSON text."""
 
     seq: int
     instance_id: str
@@ -86,7 +82,7 @@ class NewChild:
 
 @dataclass(frozen=True)
 class NextGeneration:
-    """What continue-as-new leaves behind."""
+    """Execution that follows a continue-as-new."""
 
     execution_id: str
     input: str | None
@@ -96,10 +92,10 @@ class NextGeneration:
 
 @dataclass
 class Outcome:
-    """Everything one episode changes. The store writes it in one transaction."""
+    """All changes of one episode, written in one transaction."""
 
     events: list[Event]
-    """To append to the history (already marked as played)."""
+    """New events of the history, marked as played."""
     status: str
     output: str | None
     custom_status: str | None
@@ -114,7 +110,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class EpisodeReport:
-    """For tests and checks: what one episode saw and decided."""
+    """Input and outcome of one episode, for tests and checks."""
 
     instance: Instance
     past: Sequence[Event]

@@ -11,7 +11,7 @@ from devhost.durable.store import Store
 
 
 class OtherHubs:
-    """Each in a file of its own in `folder`."""
+    """APIs by hub; each has a file of its own in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -19,7 +19,7 @@ class OtherHubs:
         self._lock = threading.Lock()
 
     def api(self, hub: str) -> DurableApi:
-        """Of a hub; its name counts whatever its case."""
+        """API of a hub, made by the first call; names are case-insensitive."""
         with self._lock:
             if hub.lower() not in self._apis:
                 store = Store(self._folder / f"hub-{hub.lower()}.sqlite")

@@ -1,4 +1,4 @@
-"""The inside of the Durable SDK, as far as the host reaches into it. Written against version 1.7."""
+"""Internals of the Durable SDK that the host uses. Written against version 1.7."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ _SLOW = (
 
 
 def remember_repeated_work() -> None:
-    """Most of what a replay costs is reading the same timestamps again in every episode, and making the same
-    class anew: the SDK's own functions, with a memory. What they give never changes, so nobody can tell."""
+    """Cache the two SDK functions on which a replay spends most of its time: both are pure.
+
+    One reads the same timestamps in every episode, the other makes the same class.
+    """
     for module_name, name, size in _SLOW:
         module: Any = import_module(module_name)
         function = getattr(module, name, None)
@@ -29,8 +31,10 @@ def remember_repeated_work() -> None:
 
 
 def open_tasks(handle: Callable[[str], str], context: str) -> dict[int, bool] | None:
-    """The tasks an orchestrator waits for, asked with this context (JSON text): by number, whether it is a
-    timer. None if it raises, or is no orchestrator of the SDK's."""
+    """Tasks an orchestrator waits for in this context (JSON text): whether each is a timer, by number.
+
+    None if it raises, or is no orchestrator of the SDK's.
+    """
     function: Callable[[Any], Any] | None = getattr(handle, "orchestrator_function", None)
     if function is None:
         return None
@@ -44,5 +48,5 @@ def open_tasks(handle: Callable[[str], str], context: str) -> dict[int, bool] | 
 
 
 def _is_timer(task: Any) -> bool:
-    """A retry waits for its next attempt by a timer without an action of its own."""
+    """Whether a task is a timer; that of a retry has no action of its own."""
     return isinstance(task, TimerTask) or "timer" in str(getattr(task.action_repr, "metadata", ""))

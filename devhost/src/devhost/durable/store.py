@@ -1,5 +1,4 @@
-"""All of the host's state in one SQLite file: instances, histories, inboxes, timers, activities, trigger
-bookkeeping.
+"""The host's state in one SQLite file: instances, histories, inboxes, timers, activities, triggers.
 
 Every public method is one transaction. Write-ahead logging with synchronous=NORMAL survives a killed process
 (a power cut may lose the last moments, never the consistency).
@@ -72,7 +71,7 @@ def _connect(path: Path | str) -> sqlite3.Connection:
 
 
 class Store:
-    """Thread-safe. `path` is a file, or ":memory:" for a store that ends with the process."""
+    """Thread-safe store in a file, or ":memory:" for one that ends with the process."""
 
     def __init__(self, path: Path | str) -> None:
         self._lock = threading.Lock()
@@ -104,7 +103,7 @@ class Store:
                 raise
 
     def _commit(self, point: CommitPoint) -> None:
-        del point  # for those who watch commits: devhost.chaos
+        del point  # for the chaos tests, which override this
         self._db.execute("COMMIT")
 
     @staticmethod
@@ -114,7 +113,7 @@ class Store:
         return _instance(row) if row else None
 
     def _rows(self, sql: str, *args: Any) -> list[Any]:
-        """What is committed. Not for use inside a transaction."""
+        """Committed rows; not for use inside a transaction."""
         with self._reader_lock:
             return self._reader.execute(sql, args).fetchall()
 
@@ -251,9 +250,7 @@ class Store:
     def commit_episode(
         self, before: Instance, consumed: Sequence[Message], outcome: Outcome
     ) -> list[ActivityCall] | None:
-        """Write one episode. Gives the activities to run, or None if the instance was replaced meanwhile
-        (nothing is written).
-        """
+        """Write one episode; gives the activities to run, or None if the instance was replaced meanwhile."""
         with self._transaction(_point_of(outcome)) as db:
             current = self._find(db, before.id)
             if current is None or current.execution_id != before.execution_id:
@@ -294,7 +291,7 @@ class Store:
         db.executemany("INSERT INTO history VALUES (?,?,?)", rows)
 
     def _next_generation(self, db: sqlite3.Connection, before: Instance, outcome: Outcome) -> None:
-        """Activities of the old execution still run; their results will not match the new execution id."""
+        """Replace the execution; results of the old one's activities will not match the new id."""
         following = outcome.next_generation
         assert following is not None
         for table in ("history", "timer"):
@@ -314,9 +311,7 @@ class Store:
         )
 
     def _start_child(self, db: sqlite3.Connection, child: NewChild) -> None:
-        """A sub-orchestration takes its id over from whatever lived there, running or not, as the real
-        host does.
-        """
+        """Create a sub-orchestration, over any instance of its id, running or not, as on the real host."""
         existing = self._find(db, child.instance_id)
         self._create(db, child.started, 0 if existing is None else existing.generation + 1)
 
@@ -379,8 +374,9 @@ class Store:
         return [ActivityCall(*row) for row in rows]
 
     def complete_activity(self, call: ActivityCall, event: Event) -> bool:
-        """Write an activity's result. False: it was dropped, since its instance ended or moved on, or the
-        activity ran twice and the other run was first.
+        """Write an activity's result; False if it is dropped.
+
+        That is when its instance has ended or moved on, or another run of the activity was first.
         """
         with self._transaction(CommitPoint.ACTIVITY_DONE) as db:
             first = db.execute("DELETE FROM activity WHERE seq = ?", (call.seq,)).rowcount

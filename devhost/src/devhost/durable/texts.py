@@ -1,4 +1,4 @@
-"""The texts that Durable shows for failures, word for word as the real host writes them."""
+"""Texts of failures, word for word as on the real host."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ def orchestrator_failed(name: str, error: str) -> str:
 
 
 def orchestrator_crashed(exception_type: str, message: str, stack: str) -> str:
-    """A failure the SDK did not catch (a plain function that raises, a yield of something that is no
-    task).
-    """
+    """A failure the SDK did not catch: a plain function that raises, a yield of anything but a task."""
     return (
         f"One or more errors occurred. (Result: Failure\nException:"
         f" {exception_type}: {message}\nStack: {stack})"
@@ -130,7 +128,7 @@ def custom_status_too_large(kilobytes: int) -> str:
 
 
 def invalid_json(text: str) -> str:
-    """What Newtonsoft.Json says of a text that is no JSON: word for word for the commonest mistakes."""
+    """Message of Newtonsoft.Json for invalid JSON; word for word for the commonest mistakes."""
     body = text.lstrip()
     if not body:
         return "Error reading JToken from JsonReader. Path '', line 0, position 0."

@@ -1,4 +1,4 @@
-"""Which versions of an orchestration this host runs (host.json: defaultVersion, versionMatchStrategy)."""
+"""Versions of orchestrations that this host runs (host.json: defaultVersion, versionMatchStrategy)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs what the engine has to do: episodes and activities on threads, timers when they are due.
+"""Threads that do the engine's work: episodes, activities, and timers when they are due.
 
 Everything waits for a notification; an idle host costs nothing.
 """
@@ -51,7 +51,7 @@ class Worker:
         self._clock = threading.Thread(target=self._watch_timers, name="timers", daemon=True)
 
     def start(self) -> None:
-        """Goes on where the last process stopped: unfinished activities run again, at once (if not harsh)."""
+        """Continue where the last process stopped: unfinished activities run again, at once unless harsh."""
         # Asked before anything runs: what is scheduled from here on announces itself.
         left = self._engine.store.activities()
         self._engine.listener = self
@@ -72,7 +72,7 @@ class Worker:
         later.start()
 
     def stop(self, timeout: float) -> bool:
-        """Takes no new work and waits for what runs; whether all of it ended in time (seconds)."""
+        """Take no new work; True if all that runs ended within `timeout` seconds."""
         with self._timers:
             self._stopping = True
             self._timers.notify()
@@ -130,7 +130,7 @@ class Worker:
             self._futures.discard(future)
 
     def _run_episodes(self, instance_id: str) -> None:
-        """Episodes of one instance, one after the other, until it has no message left."""
+        """Run the episodes of one instance until it has no message left."""
         going = True
         while going:
             try:
@@ -148,7 +148,7 @@ class Worker:
             going = self._goes_on(instance_id, follows)
 
     def _goes_on(self, instance_id: str, follows: bool) -> bool:
-        """Every message is announced after its commit; only the first episode of a new generation is not."""
+        """Whether another episode follows unannounced: the first one of a new generation."""
         with self._lock:
             going = not self._stopping and (follows or instance_id in self._again)
             self._again.discard(instance_id)

@@ -1,4 +1,4 @@
-"""A trigger that watches on a thread of its own and runs what it finds on others."""
+"""Base of triggers that watch on one thread and run functions on others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class Trigger(Protocol):
-    """What the host asks of every trigger it runs."""
+    """A trigger as the host sees it."""
 
     def start(self) -> None: ...
 
@@ -18,14 +18,14 @@ class Trigger(Protocol):
         """Take no new work."""
 
     def join(self, timeout: float) -> None:
-        """Wait for what runs, some seconds at most."""
+        """Wait for running functions, `timeout` seconds at most."""
 
     def run_by_hand(self, text: str | None) -> None:
-        """Run once with the `input` of the admin API; raises what the run raises."""
+        """Run once with the input of a manual run; raises what the function raises."""
 
 
 class BackgroundTrigger:
-    """Subclasses watch in `_loop`, until `_stopping` is set; `_submit` runs things side by side."""
+    """Subclasses watch in `_loop` until `_stopping` is set, and run functions in parallel by `_submit`."""
 
     def __init__(self, thread_name: str, parallel: int = 1) -> None:
         self._stopping = threading.Event()
@@ -49,12 +49,12 @@ class BackgroundTrigger:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def wait_until_idle(self, timeout: float) -> bool:
-        """Whether everything submitted has ended within some seconds."""
+        """Whether everything submitted ended within `timeout` seconds."""
         with self._idle:
             return self._idle.wait_for(lambda: self._running == 0, timeout)
 
     def _submit(self, work: Callable[[], None]) -> bool:
-        """Waits for a free place; False when the host stops meanwhile. `work` must not raise."""
+        """Run `work`, which must not raise, when a thread is free; False when the host stops first."""
         while not self._free.acquire(timeout=0.2):
             if self._stopping.is_set():
                 return False

@@ -1,6 +1,6 @@
-"""Runs a blob function for each new version of a blob that matches its path.
+"""Blob trigger: a run for each new version of a blob that matches its path.
 
-Versions are found by listing the container, whatever the trigger's source: nobody sends events here. Sources:
+Versions are found by listing the container, for both sources, since nobody sends events here. Written after
 BlobListener, BlobQueueTriggerExecutor and BlobTriggerMessage of the Storage extension.
 """
 
@@ -26,7 +26,7 @@ from devhost.triggers.blob_path import BlobPath, split_path
 _log = logging.getLogger("devhost")
 _POLL_SECONDS = 0.7
 _REST_PER_LISTING = 15
-"""Seconds of rest per second of a core that a listing took: a few per cent, however many blobs there are."""
+"""Seconds of rest per second of processor time of a listing: a few per cent of a core at most."""
 _LONGEST_REST_SECONDS = 60.0
 _BACKOFF_MAX_SECONDS = 5.0
 
@@ -66,10 +66,10 @@ class BlobTrigger(BackgroundTrigger):
         self._attempts = attempts
         self._source = source
         self.arrived: Callable[[str, str], bool] = lambda _path, _etag: True
-        """Whether the news of a blob's version (`container/name`, ETag) has arrived; harsh mode delays it."""
+        """Whether the event of a version (`container/name`, ETag) has arrived; harsh mode delays it."""
         self._lock = threading.Lock()
         self._receipts: dict[str, str] | None = None
-        """The version last dealt with, by blob name."""
+        """Version last processed, by blob name."""
         self._busy: set[str] = set()
         self._is_out = False
 
@@ -90,11 +90,11 @@ class BlobTrigger(BackgroundTrigger):
             self._stopping.wait(pause)
 
     def poll(self) -> None:
-        """One look at the container; begins to process what is new. Raises what the storage raises."""
+        """List the container once and begin to process new versions. Raises AzureError."""
         self._take(self._listed())
 
     def _listed(self) -> list[tuple[str, str]]:
-        """Name and ETag of what there is and matches."""
+        """Name and ETag of all blobs that match."""
         from azure.core.exceptions import ResourceNotFoundError
 
         found: list[tuple[str, str]] = []
@@ -126,7 +126,7 @@ class BlobTrigger(BackgroundTrigger):
                 return
 
     def _notice(self, name: str, etag: str) -> bool:
-        """Process a version of a blob unless that was or is being done; False when the host stops."""
+        """Process a version of a blob, unless that is done or under way; False when the host stops."""
         with self._lock:
             if self._receipts is None:
                 self._receipts = self._store.blob_receipts(self._function, self._path.container)
@@ -152,7 +152,7 @@ class BlobTrigger(BackgroundTrigger):
         return False
 
     def run_by_hand(self, text: str | None) -> None:
-        """Run the function for `container/blob`, whatever its receipt says: how the admin API retriggers."""
+        """Run the function for `container/blob`, whatever its receipt says."""
         container, name = split_path(text or "")
         self._run(self._call(container, name, None, CALLED))
 
@@ -183,7 +183,7 @@ class BlobTrigger(BackgroundTrigger):
             self._receipts[name] = etag
 
     def _call(self, container: str, name: str, etag: str | None, reason: str) -> Call:
-        """With the content of that version, or of whatever is there. Raises AzureError."""
+        """Call with the content of that version, or of the present one. Raises AzureError."""
         from azure.core import MatchConditions
 
         client = self._storage.blobs(self._connection).get_blob_client(container, name)
@@ -222,7 +222,7 @@ class BlobTrigger(BackgroundTrigger):
         self._is_out = False
 
     def _does_not_answer(self, error: Exception) -> None:
-        """Once, not at each try."""
+        """Log the error once, not at each try."""
         if not self._is_out:
             where = self._storage.where(self._connection, "blob")
             _log.warning(

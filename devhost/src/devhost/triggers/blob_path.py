@@ -1,7 +1,7 @@
 """Paths of blob triggers: `container` or `container/pattern`, where `{name}` matches anything.
 
-Sources: BlobPathSource of the Storage extension and BindingTemplateParser of the WebJobs SDK; a name matches
-greedily, also nothing.
+A name matches greedily, also nothing. Written after BlobPathSource of the Storage extension and
+BindingTemplateParser of the WebJobs SDK.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _CONTAINER = re.compile(r"(?=.{3,63}\Z)[a-z0-9](?:-?[a-z0-9])+|\$root|\$web|\$lo
 _TOKEN = re.compile(r"(?P<escape>\{\{|\}\})|\{(?P<name>[^{}]*)\}|(?P<literal>[^{}]+)|(?P<unbalanced>[{}])")
 _NAME = re.compile(r"[^\W\d][\w.\-]*")
 _BUILT_IN = ("rand-guid", "datetime")
-"""Legal names although they have a hyphen; in a trigger's path they mean nothing more than that."""
+"""Names that are legal although one has a hyphen; they have no other meaning in a trigger's path."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class BlobPath:
     container: str
     pattern: re.Pattern[str]
     names: tuple[str, ...]
-    """Of the pattern's groups, in order."""
+    """Names of the pattern's groups, in order."""
     prefix: str
-    """The pattern's literal start: what the container is listed by."""
+    """Literal start of the pattern, for listing the container."""
 
     def match(self, blob: str) -> dict[str, str] | None:
-        """The values of the names; of a name that stands there twice, the last."""
+        """Values by name, the last one of a repeated name; None if the blob does not match."""
         found = self.pattern.fullmatch(blob)
         return None if found is None else dict(zip(self.names, found.groups(), strict=True))
 
@@ -66,7 +66,7 @@ def parse_path(text: str) -> BlobPath:
 
 
 def split_path(path: str) -> tuple[str, str]:
-    """`container/blob`. Raises IndexingError."""
+    """Container and name of `container/blob`. Raises IndexingError."""
     container, _, name = path.partition("/")
     if not container or not name:
         raise IndexingError(

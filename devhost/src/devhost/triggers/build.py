@@ -1,4 +1,4 @@
-"""What each kind of trigger that starts functions by itself becomes."""
+"""Build the triggers that start functions by themselves: timers and blobs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from devhost.errors import IndexingError
-from devhost.harsh import BlobNews, HarshPolicy
+from devhost.harsh import BlobArrivals, HarshPolicy
 from devhost.indexing import Function
 from devhost.invoker import Call
 from devhost.settings import HostJson, resolve
@@ -21,12 +21,12 @@ from devhost.triggers.timer import StatusStore, TimerTrigger
 
 
 class TriggerStore(StatusStore, ReceiptStore, Protocol):
-    """Where timers and blob triggers keep what must outlive the process."""
+    """Persistent state of timers and blob triggers."""
 
 
 @dataclass(frozen=True)
 class TriggerServices:
-    """`invoke` runs a function to its end and raises what it raises."""
+    """Needs of the builders; `invoke` runs a function to its end and raises what it raises."""
 
     settings: HostJson
     environment: Mapping[str, str]
@@ -37,7 +37,7 @@ class TriggerServices:
 
 
 def build_trigger(function: Function, services: TriggerServices) -> Trigger:
-    """Of one of BUILDERS. Raises IndexingError."""
+    """Trigger of a function whose type is one of BUILDERS. Raises IndexingError."""
     return BUILDERS[function.trigger_type](function, services, lambda call: services.invoke(function, call))
 
 
@@ -80,12 +80,12 @@ def _blob(function: Function, services: TriggerServices, run: Run) -> Trigger:
         source=str(trigger.get("source") or "LogsAndContainerScan"),
     )
     if harsh is not None:
-        built.arrived = BlobNews(harsh).arrived
+        built.arrived = BlobArrivals(harsh).arrived
     return built
 
 
 def _harsh(run: Run, policy: HarshPolicy) -> Run:
-    """A delivery of a blob's event, sometimes twice."""
+    """`run`, sometimes twice for one event of a blob."""
 
     def deliver(call: Call) -> None:
         for _ in range(policy.blob_runs(str(call.metadata["BlobTrigger"].value))):

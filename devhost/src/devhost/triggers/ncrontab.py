@@ -1,4 +1,4 @@
-"""When a timer is due: six-field NCRONTAB expressions and intervals, with the rules of the real host.
+"""Schedules of timers: six-field NCRONTAB expressions and intervals, by the rules of the real host.
 
 Sources: NCrontab (its fields), CronSchedule and TimerSchedule of the WebJobs Timers extension (clock changes,
 monitor).
@@ -41,7 +41,7 @@ _FIELDS: tuple[tuple[int, int, Sequence[str]], ...] = (
     (0, 6, _DAYS),
 )
 _CALENDAR_YEARS = 400
-"""The calendar repeats after this many years: what does not occur by then never occurs."""
+"""The calendar repeats after this many years: a time that has not come by then never comes."""
 
 
 class Schedule(Protocol):

@@ -1,4 +1,4 @@
-"""The queue for what failed too often, as the Storage extension writes it."""
+"""Poison queue of blob triggers, as the Storage extension writes it."""
 
 from __future__ import annotations
 

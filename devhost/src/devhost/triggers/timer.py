@@ -1,4 +1,4 @@
-"""Runs a timer function at its times, and once after a start when a time was missed.
+"""Timer trigger: a run at each due time, and one after a start when a time was missed.
 
 Sources: TimerListener and ScheduleMonitor of the WebJobs Timers extension, and recordings of the real host.
 """
@@ -23,7 +23,7 @@ _log = logging.getLogger("devhost")
 _NOT_YET = "0001-01-01T00:00:00+00:00"
 _NEVER = "9999-12-31T23:59:59.9999999+00:00"
 _LONGEST_WAIT = 60.0
-"""The clock may be set, or the machine sleep: look again after this many seconds."""
+"""Look at the clock again after this many seconds: it may be set, or the machine sleep."""
 
 
 class StatusStore(Protocol):
@@ -33,7 +33,7 @@ class StatusStore(Protocol):
 
 @dataclass(frozen=True)
 class Status:
-    """What is known of a timer; `next` is None for a schedule that never comes."""
+    """Status of a timer; `next` is None for a schedule that never comes."""
 
     last: datetime | None
     next: datetime | None
@@ -66,17 +66,17 @@ def _moment(text: str) -> datetime | None:
 
 @dataclass(frozen=True)
 class Start:
-    """What to do at a start."""
+    """Plan for a start."""
 
     status: Status
-    """What the first run is told."""
+    """Status shown to the first run."""
     stored: Status | None
-    """What is to be written down first."""
+    """Status to store first, if any."""
     past_due: bool
 
 
 def plan_start(schedule: Schedule, stored: Status | None, now: datetime) -> Start:
-    """Compare a stored status with the schedule: was a time missed, or the schedule changed meanwhile?"""
+    """Compare a stored status with the schedule for a missed time or a changed schedule."""
     if stored is None:
         following = schedule.next_after(now)
         return Start(Status(None, following, None), Status(None, following, now), False)
@@ -117,7 +117,7 @@ class TimerTrigger(BackgroundTrigger):
         self._status = Status(None, None, None)
 
     def run_by_hand(self, text: str | None) -> None:  # noqa: ARG002 - as every trigger
-        """Whatever the text; the schedule and its status do not change."""
+        """Run once, whatever the text; schedule and status do not change."""
         self._run(self._call(self._stored(), CALLED, {}, past_due=False))
 
     def _loop(self) -> None:
@@ -130,7 +130,7 @@ class TimerTrigger(BackgroundTrigger):
                 self.fire()
 
     def begin(self) -> None:
-        """Look what was missed; the run at the start, if there is one."""
+        """Start from the stored status; catch up a missed run, or run at the start."""
         start = plan_start(self._schedule, self._stored() if self._monitor else None, self._clock())
         self._status = start.status
         if start.stored and self._monitor:
@@ -145,7 +145,7 @@ class TimerTrigger(BackgroundTrigger):
         return self._status.next
 
     def fire(self, unscheduled: str = "") -> None:
-        """Run once. The next time may have passed by then: one run catches up, not one per missed time."""
+        """Run once and set the next time; one run catches up for all times missed meanwhile."""
         began, due = self._clock(), self._status.next
         details = {"UnscheduledInvocationReason": unscheduled} if unscheduled else {}
         past_due = unscheduled == "IsPastDue"

@@ -1,1 +1,1 @@
-"""Kills the local host on purpose, starts it again, and checks that nothing was lost or doubled."""
+"""Chaos tests: kill the local host, start it again, and check that nothing was lost or doubled."""

@@ -1,4 +1,4 @@
-"""Kills the local host at every commit and at random moments, beside a storage emulator; run by `make chaos`.
+"""Kill the local host at every commit and at random moments, beside a storage emulator; `make chaos`.
 
 Prints its seed, every kill, and what was lost, doubled or stuck; the exit code is 1 if anything was.
 """

@@ -1,4 +1,4 @@
-"""Holds what a host left on disk against the rules: whole histories, nothing doubled, nothing left over."""
+"""Audit of a stopped host's state: whole histories, nothing doubled, nothing left over."""
 
 from __future__ import annotations
 

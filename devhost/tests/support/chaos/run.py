@@ -1,4 +1,4 @@
-"""The rounds of chaos: a kill at every commit, then kills at random moments; each ends in an audit."""
+"""Rounds of kills: at every commit, then at random moments; each ends in an audit."""
 
 from __future__ import annotations
 

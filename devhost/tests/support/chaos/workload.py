@@ -1,4 +1,4 @@
-"""What the orchestrations of the chaos app are to return, and a client that insists until all is done."""
+"""Expected results of the chaos app, and a client that repeats its calls until all is done."""
 
 from __future__ import annotations
 
