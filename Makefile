@@ -53,10 +53,10 @@ bench-cold-start: setup ## what importing the app costs, beside the SDKs alone
 	@$(BIN)/python benchmarks/cold_start.py
 
 bench-devhost: setup ## devhost's speed: start, orchestrations a second, idle timers, memory; 5 minutes
-	@$(BIN)/python -m benchmarks.devhost
+	@$(BIN)/python devhost/benchmarks/speed.py
 
 chaos: setup ## kill devhost at every commit and at random moments, check every result; SEED= KILLS=25
-	@$(BIN)/python -m benchmarks.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+	@PYTHONPATH=devhost/tests/support $(BIN)/python -m chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 bench-export: setup ## the Export API's writer beside plain Python, its floor and bare transfer; EVENTS=500000
 	@$(BIN)/python -m benchmarks.export --events $(or $(EVENTS),500000)
@@ -108,14 +108,14 @@ clean: ## remove what demo, start and the tools left; not .venv and node_modules
 	rm -rf .run .devhost .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -not -path './.venv/*' -not -path './node_modules/*' -prune -exec rm -rf {} +
 
-.venv/.installed: pyproject.toml requirements.in
+.venv/.installed: pyproject.toml requirements.in devhost/pyproject.toml
 	@$(if $(PYTHON),,echo "Python 3.11 or newer is needed, and there is no python3 on the PATH" >&2; exit 1)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Set PYTHON=…" >&2; exit 1; }
 	@echo "Setting up .venv ($$($(PYTHON) -V)) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
 		|| { echo "could not make .venv; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
-	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -e ./devhost -e '.[dev]'
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from activities import batching, collecting, creating, notifying, processing, serving
-from devhost.durable.engine import EndedError, NotFoundError
-from devhost.replay import AlreadyExistsError, ReplayHarness
+from devhost.replay import AlreadyExistsError, EndedError, NotFoundError, ReplayHarness
 from localdev.azurite import Azurite, missing
 from mobexport import durable_names as names
 from orchestrators.deliver_notification import deliver_notification
@@ -131,29 +130,20 @@ LONG = frozenset(
         "test_conversion_reference",
         "test_export_file",
         "test_raw_formats",
-        "test_chaos",
-        "test_determinism_process",
         "test_blob_trigger",
         "test_generate",
         "test_hostile_elements",
         "test_hostile_lines",
         "test_hostile_parquet",
         "test_hooks",
-        "test_worker_contract",
-        "test_golden_calls",
-        "test_process",
         "test_slices",
         "test_smoke",
-        "test_supervisor",
         "test_given_a_large_element_with_a_long_text_when_converted_then_all_of_it",
         "test_given_a_small_file_that_unpacks_to_much_when_read_then_in_small_chunks",
         "test_given_a_cancel_at_any_interleaving_when_accepted_then_never_lost",
         "test_given_a_lane_of_many_steps_when_it_runs_then_all_of_them_and_a_short_history",
         "test_given_a_line_over_16_mib_when_written_then_rejected_with_its_beginning",
-        "test_given_an_interval_when_the_clock_changes_then_it_runs_at_each_match_of_the_local_time",
         "test_given_any_api_and_any_crash_when_run_then_a_legal_way_to_one_end",
-        "test_given_any_expression_when_asked_then_the_next_time_is_the_first_second_that_matches",
-        "test_given_any_seed_when_a_careful_orchestrator_runs_then_it_gives_its_result",
         "test_given_an_accepted_cancel_at_every_single_operation_when_run_then_never_lost",
         "test_given_an_oauth_server_that_is_down_when_called_then_tried_again_since_it_may_come_back",
         "test_given_an_oauth_server_that_is_not_trusted_when_called_then_no_secret_is_sent_to_it",
@@ -166,8 +156,6 @@ LONG = frozenset(
         "test_given_rows_in_many_groups_when_converted_then_a_file_a_day_in_the_files_order",
         "test_given_some_cuts_when_scaled_out_then_the_bytes_counts_and_rejects_of_the_rules",
         "test_given_some_raw_lines_when_written_then_the_bytes_and_counts_of_the_rules",
-        "test_given_the_switch_when_the_host_runs_then_it_prints_its_seed_and_is_harsh",
-        "test_given_work_of_a_dead_host_when_harsh_then_it_comes_back_late",
     }
 )
 

@@ -48,21 +48,6 @@ def test_given_the_readme_when_read_then_its_first_screen_is_short() -> None:
     assert next(n for n, line in enumerate(lines) if line.startswith("| **unproven**")) < 50
 
 
-def test_given_the_checklist_of_devhost_when_read_then_every_test_it_names_exists() -> None:
-    text = (ROOT / "docs" / "devhost.md").read_text("utf-8")
-    rows = re.findall(r"^\| (\d+) \|[^|]+\| (.+) \|$", text, re.MULTILINE)
-    assert [int(number) for number, _ in rows] == list(range(1, 45))
-    recorded = "".join(f.read_text("utf-8") for f in (ROOT / "tests/devhost/golden/calls").glob("*.ndjson"))
-    for number, tests in rows:
-        named = re.findall(r"`([\w/]+\.py)::(\w+)`", tests)
-        instances = re.findall(r"`([a-z]-\w+)`", tests.partition("golden ")[2])
-        assert named or instances, number
-        assert [name for name in instances if name not in recorded] == [], number
-        for path, test in named:
-            source = (ROOT / "tests" / "devhost" / path).read_text("utf-8")
-            assert f"def {test}(" in source, f"{path}::{test}"
-
-
 @pytest.mark.parametrize(("page", "rows"), [("delivery-semantics", 22), ("change-an-orchestrator", 36)])
 def test_given_a_table_of_promises_when_read_then_each_names_tests_and_they_are_there(
     page: str, rows: int

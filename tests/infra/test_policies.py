@@ -8,7 +8,6 @@ import pytest
 from bicep_compiler import ROOT, Bicep, of_type
 
 from activities.collecting import FAILED_EXPORT
-from devhost.triggers.blob import POISON_QUEUE
 
 KEYS = re.compile(r"\blist(Keys|AccountSas|ServiceSas|Secrets|\w*Credentials?)\b", re.IGNORECASE)
 SECRET_NAME = re.compile(r"(?i)password|secret|token|key|connectionstring|sas$")
@@ -98,7 +97,7 @@ def test_given_the_alerts_when_evaluated_then_they_look_for_what_the_app_logs(
         for item in of_type(deployed, "Microsoft.Insights/scheduledQueryRules")
     }
     assert f'Message startswith "{FAILED_EXPORT}"' in queries["failed-exports"]
-    assert POISON_QUEUE in queries["poison-blobs"]
+    assert "webjobs-blobtrigger-poison" in queries["poison-blobs"]
     page = (ROOT / "docs" / "operations.md").read_text("utf-8")
     for query in queries.values():
         assert query.strip() in page

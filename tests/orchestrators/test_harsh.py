@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from devhost.harsh import HarshPolicy
+from devhost.replay import HarshPolicy
 from mobexport import durable_names as names
 
 

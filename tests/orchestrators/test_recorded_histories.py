@@ -13,7 +13,7 @@ from typing import Any
 import azure.durable_functions as df
 import pytest
 
-from devhost.durable.history import Kind
+from devhost.replay import Kind
 from mobexport import durable_names as names
 from mobexport.errors import Transient
 from mobexport.export_api.messages import ServeExportTask

@@ -110,7 +110,7 @@ def test_given_the_lock_alone_when_indexed_then_every_function_is_there(installe
 def running(installed: tuple[Path, Path], azurite, tmp_path: Path) -> Iterator[str]:
     """The unpacked app on the local host, which alone is taken from this checkout; its URL."""
     app, python = installed
-    shutil.copytree(ROOT / "devhost", tmp_path / "host" / "devhost")
+    shutil.copytree(ROOT / "devhost/src/devhost", tmp_path / "host" / "devhost")
     (port,) = free_ports(1)
     env = {
         "PATH": os.environ["PATH"],

@@ -1,1 +1,0 @@
-"""Values that functions read and write besides their trigger: blobs and queue messages."""

@@ -1,1 +1,0 @@
-"""Kills the local host on purpose, starts it again, and checks that nothing was lost or doubled."""
