@@ -1,22 +1,19 @@
-"""Azurite, the storage emulator, as the demo, `make start` and the tests start it."""
+"""Azurite, the storage emulator, for the demo, `make start` and the tests: devhost's, on ports of its own."""
 
-import os
 import shutil
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import requests
+from devhost import azurite
+from devhost.azurite import ACCOUNT, PUBLIC_KEY
+from devhost.errors import HostError
+from localdev.processes import LOOPBACK, ROOT, StartError, free_ports, is_listening
 
-from localdev.processes import LOOPBACK, ROOT, Process, StartError, free_ports, is_listening, wait_until
+__all__ = ["PUBLIC_KEY", "Azurite", "Ports", "missing"]
 
-ACCOUNT = "devstoreaccount1"
-# The emulator's one account has this key everywhere in the world; it is published in its documentation.
-PUBLIC_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 SCRIPT = ROOT / "node_modules" / ".bin" / "azurite"
-START_SECONDS = 30
 TRIES = 3
 
 
@@ -67,7 +64,7 @@ class Azurite:
         self.log = log
         self.folder = folder
         self._access_log = access_log
-        self.ports, self._process = self._start(ports)
+        self.ports, self._running = self._start(ports)
 
     def __enter__(self) -> Self:
         return self
@@ -95,64 +92,39 @@ class Azurite:
     @property
     def connection_string(self) -> str:
         """What the storage SDKs and the app's settings want."""
-        return (
-            f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={PUBLIC_KEY};"
-            f"BlobEndpoint={self.blob_endpoint};QueueEndpoint={self.queue_endpoint};"
-            f"TableEndpoint={self.table_endpoint};"
-        )
+        return self._running.connection_string
 
     @property
     def pid(self) -> int:
         """The emulator's process."""
-        return self._process.pid
+        return self._running.pid
 
     def stop(self) -> None:
         """End the emulator; it writes what it keeps to its folder first."""
-        self._process.stop()
+        self._running.stop()
 
     def _endpoint(self, port: int) -> str:
         return f"http://{LOOPBACK}:{port}/{ACCOUNT}"
 
-    def _start(self, wanted: Ports | None) -> tuple[Ports, Process]:
+    def _start(self, wanted: Ports | None) -> tuple[Ports, azurite.Azurite]:
         if wanted and (taken := [port for port in wanted.all() if is_listening(port)]):
             raise StartError(f"Azurite cannot have port {taken[0]}: something is listening there already")
         for left in reversed(range(TRIES)):
             ports = wanted or Ports.free()
-            process = Process(
-                _command(ports, self.folder, self._access_log), self.log, os.environ, cwd=self.log.parent
+            running = azurite.Azurite(
+                str(SCRIPT),
+                self.folder or self.log.parent,
+                ports.all(),
+                in_memory=self.folder is None,
+                log=self.log,
+                access_log=self._access_log,
             )
             try:
-                wait_until(partial(_answers, ports), process, "Azurite", START_SECONDS)
-            except BaseException as error:
-                process.stop()
+                running.start()
+            except HostError as error:
                 # A free port can be taken by someone else before Azurite has it: other ports, another try.
-                if wanted is None and left and isinstance(error, StartError):
+                if wanted is None and left:
                     continue
-                raise
-            return ports, process
+                raise StartError(str(error)) from None
+            return ports, running
         raise AssertionError("the last try returns or raises")
-
-
-def _answers(ports: Ports) -> bool:
-    """Whether all three services are up, and are Azurite: any answer will do, its header tells whose."""
-    for port in ports.all():
-        try:
-            answer = requests.get(f"http://{LOOPBACK}:{port}/", timeout=5)
-        except requests.RequestException:
-            return False
-        if not answer.headers.get("Server", "").startswith("Azurite"):
-            return False
-    return True
-
-
-def _command(ports: Ports, folder: Path | None, access_log: bool) -> list[str]:
-    where = ["--inMemoryPersistence"] if folder is None else ["--location", str(folder)]
-    hosts = [f"--{service}Host={LOOPBACK}" for service in ("blob", "queue", "table")]
-    return [
-        str(SCRIPT),
-        *hosts,
-        *(f"--blobPort={ports.blob}", f"--queuePort={ports.queue}", f"--tablePort={ports.table}"),
-        *where,
-        *(() if access_log else ("--silent",)),
-        *("--skipApiVersionCheck", "--disableTelemetry"),
-    ]

@@ -55,7 +55,8 @@ def connection_string(ports: Ports = DEFAULT_PORTS) -> str:
 class Azurite:
     """A running emulator on three loopback ports: blobs, queues, tables.
 
-    Data and log are kept in `folder`; with `in_memory` only the log.
+    Data and log are kept in `folder`; with `in_memory` only the log. `log` is another file for it,
+    `access_log` puts each call into it.
     """
 
     def __init__(
@@ -65,22 +66,32 @@ class Azurite:
         ports: Ports = DEFAULT_PORTS,
         *,
         in_memory: bool = False,
+        log: Path | None = None,
+        access_log: bool = False,
     ) -> None:
         self._command = command
         self._folder = folder
         self._ports = ports
         self._in_memory = in_memory
+        self._log = log or folder / "azurite.log"
+        self._access_log = access_log
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def connection_string(self) -> str:
         return connection_string(self._ports)
 
+    @property
+    def pid(self) -> int:
+        """The emulator's process. Raises HostError before it was started."""
+        if self._process is None:
+            raise HostError("Azurite was not started")
+        return self._process.pid
+
     def start(self) -> None:
         """Start it and wait until all three ports answer. Raises HostError."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        log = self._folder / "azurite.log"
-        with log.open("ab") as output:
+        with self._log.open("ab") as output:
             # A session of its own: Ctrl-C reaches only the host, which stops the emulator after its drain.
             self._process = subprocess.Popen(  # noqa: S603 - the command found above
                 [self._command, *self._options()],
@@ -89,15 +100,22 @@ class Azurite:
                 stderr=output,
                 start_new_session=True,
             )
+        try:
+            self._wait()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _wait(self) -> None:
         until = time.monotonic() + _START_SECONDS
         while not all(is_listening(port) for port in self._ports):
-            if self._process.poll() is not None or time.monotonic() > until:
-                self.stop()
-                raise HostError(f"Azurite did not start; see {log}")
+            if self._process is None or self._process.poll() is not None or time.monotonic() > until:
+                raise HostError(f"Azurite did not start; see {self._log}")
             time.sleep(0.1)
 
     def _options(self) -> Iterator[str]:
-        yield from ("--silent", "--skipApiVersionCheck", "--disableTelemetry")
+        yield from ("--skipApiVersionCheck", "--disableTelemetry")
+        yield from () if self._access_log else ("--silent",)
         for service, port in zip(("blob", "queue", "table"), self._ports, strict=True):
             yield from (f"--{service}Host", HOST, f"--{service}Port", str(port))
         yield from ("--inMemoryPersistence",) if self._in_memory else ("--location", str(self._folder))
