@@ -99,7 +99,7 @@ class Services:
     @cached_property
     def finisher(self) -> Finisher:
         """Ends attempts."""
-        return Finisher(self.registry, self.storage, self.processor)
+        return Finisher(self.registry, self.storage, self.processor, self.source)
 
     @cached_property
     def deliverer(self) -> Deliverer:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mobexport.clock import stamp
-from mobexport.errors import Transient
+from mobexport.errors import MobexportError, Transient
+from mobexport.pipeline.jobs.source import JobSource
 from mobexport.pipeline.notify import make_event
 from mobexport.pipeline.process.processor import Processor
 from mobexport.pipeline.registry.destinations import Destinations
@@ -26,6 +28,10 @@ _log = get_logger(__name__)
 ENDED_EXPORT: Final = "export ended:"
 
 
+# Ends of an attempt whose job may still be going.
+_LEAVES_A_JOB: Final = (State.CANCELLED, State.TIMED_OUT)
+
+
 @dataclass(frozen=True)
 class Finisher:
     """Ends attempts over one registry and one data account."""
@@ -33,6 +39,8 @@ class Finisher:
     registry: Registry
     storage: DataStorage
     processor: Processor
+    source: Callable[[str], JobSource]
+    """Where the jobs of an app run, by its name."""
 
     def finish(self, ref: AttemptRef, outcome: Outcome) -> ExportRow:
         """Ends the attempt by the outcome of its last step; the row as it is then.
@@ -54,12 +62,21 @@ class Finisher:
         if row.state.terminal and not found.terminal:
             # This very write ended the attempt; whoever repeats the step finds it ended.
             report(row)
+        if row.job_id and row.state in _LEAVES_A_JOB:
+            self._abort(row, row.job_id)
         if row.request.destination is not None:
             Destinations(self.storage).delete(ref)
         if row.manifest is None and row.landing is not None:
             # The container of a success stays for a while: the reconcile timer looks for late files.
             self.drop_landing(row)
         return row
+
+    def _abort(self, row: ExportRow, job_id: str) -> None:
+        try:
+            self.source(row.request.app).abort(row.request, job_id)
+        except MobexportError as error:
+            # It is recorded as left behind; that it goes on costs its owner, not the export.
+            _log.warning("export %s: job %s goes on: %s", row.id, job_id, redact(error.message))
 
     def drop_landing(self, row: ExportRow) -> None:
         """Deletes the landing container of an attempt that has ended."""
@@ -97,7 +114,7 @@ def _end(row: ExportRow, failure: Failure | None) -> ExportRow:
         committed=row.manifest is not None,
         records=(row.counts or {}).get("records", 0),
     )
-    left = (row.job_id,) if row.job_id and state in (State.CANCELLED, State.TIMED_OUT) else ()
+    left = (row.job_id,) if row.job_id and state in _LEAVES_A_JOB else ()
     failed = state in (State.FAILED, State.TIMED_OUT, State.CANCELLED)
     ended = replace(
         row,

@@ -249,6 +249,8 @@ class MemoryApi:
     """A job source in memory: the script says what a job shows, poll by poll, and which calls fail."""
 
     states = ExportApiClient.states
+    delivery = ExportApiClient.delivery
+    file_format = ExportApiClient.file_format
 
     def __init__(self, storage: MemoryStorage) -> None:
         self.jobs: dict[str, Job] = {}
@@ -256,6 +258,7 @@ class MemoryApi:
         self.files = {"Event-1.json": b"[]"}
         self.failures: list[Exception | None] = []
         self.lose_create = False
+        self.aborted: list[str] = []
         self._storage = storage
 
     def create(self, request: ExportRequest, container_url: str, description: str) -> Job:
@@ -278,6 +281,9 @@ class MemoryApi:
     def find_by_marker(self, request: ExportRequest, marker: str) -> list[Job]:
         self._fail()
         return [job for job in self.jobs.values() if job.description.startswith(marker)]
+
+    def abort(self, request: ExportRequest, job_id: str) -> None:
+        self.aborted.append(job_id)
 
     def _fail(self) -> None:
         if self.failures and (failure := self.failures.pop(0)) is not None:

@@ -52,6 +52,8 @@ class ScriptedSource:
     """An Export API in memory: tasks by id, and what was asked of it."""
 
     states = ExportApiClient.states
+    delivery = ExportApiClient.delivery
+    file_format = ExportApiClient.file_format
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
@@ -72,6 +74,9 @@ class ScriptedSource:
     def status(self, request: ExportRequest, job_id: str) -> Job:
         self.calls.append("status")
         return self.jobs[job_id]
+
+    def abort(self, request: ExportRequest, job_id: str) -> None:
+        self.calls.append("abort")
 
     def find_by_marker(self, request: ExportRequest, marker: str) -> list[Job]:
         return [job for job in self.jobs.values() if job.description.startswith(marker)]

@@ -28,7 +28,7 @@ def settings(azurite):
 
 @pytest.fixture
 def reconciler(registry, storage, source, settings) -> Reconciler:
-    finisher = Finisher(registry, storage, Processor(registry, storage, settings))
+    finisher = Finisher(registry, storage, Processor(registry, storage, settings), lambda _: source)
     return Reconciler(registry, storage, finisher, lambda _: source, 1.0)
 
 

@@ -14,7 +14,7 @@ from mobexport.pipeline.jobs.export_jobs import check_live
 from mobexport.pipeline.registry.export_row import ExportRow
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
-from mobexport.storage import DataStorage, RawBlob
+from mobexport.storage import DataStorage
 from mobexport.wire import AttemptRef
 
 
@@ -28,26 +28,28 @@ class Collector:
     def collect(self, ref: AttemptRef, *, accept_none: bool) -> dict[str, Any]:
         """Copies the landing container's files and writes `_complete.json` last.
 
-        `{"files": n}` when done, `{"pending": n}` while server-side copies run, `{"none": True}` for an
-        empty container unless `accept_none`, which ends it with no file. The row is won before the last
+        `{"files": n}` when done, `{"pending": n}` while server-side copies run, `{"none": True}` where
+        there is no file unless `accept_none`, which ends it with no file. The row is won before the last
         file is written: that write, not a blob, decides between a cancel and the collected files.
         """
         row = check_live(self.registry.attempt(ref))
         folder = row.folder
         done = self.storage.read_json(EXPORTS_CONTAINER, folder + COMPLETE)
         if done is None:
-            assert row.landing is not None
-            found = list(self.storage.list_blobs(row.landing))
+            container, prefix = row.delivered
+            found = list(self.storage.list_blobs(container, prefix))
             if not found and not accept_none:
                 return {"none": True}
             pending = sum(
-                not self.storage.copy_blob(row.landing, blob, EXPORTS_CONTAINER, folder + blob.name)
+                not self.storage.copy_blob(
+                    container, blob, EXPORTS_CONTAINER, folder + blob.name.removeprefix(prefix)
+                )
                 for blob in found
             )
             if pending:
                 return {"pending": pending}
             self._take_files(row)
-            done = self._complete(row, found, folder)
+            done = self._complete(row, [blob.name.removeprefix(prefix) for blob in found], folder)
         files = len(done["files"])
         progress = {"files": files, "bytes": sum(file["size"] for file in done["files"])}
         self.registry.change(ref, lambda now: replace(now, files=files, progress=progress))
@@ -59,7 +61,7 @@ class Collector:
 
         self.registry.change(row.ref, move)
 
-    def _complete(self, row: ExportRow, found: list[RawBlob], folder: str) -> Mapping[str, Any]:
+    def _complete(self, row: ExportRow, names: list[str], folder: str) -> Mapping[str, Any]:
         copied = {
             blob.name.removeprefix(folder): blob
             for blob in self.storage.list_blobs(EXPORTS_CONTAINER, folder)
@@ -69,7 +71,7 @@ class Collector:
             "exportId": row.id,
             "attempt": row.attempt,
             "jobId": row.job_id,
-            "files": [copied[blob.name].to_json() for blob in found],
+            "files": [copied[name].to_json() for name in names],
         }
         # Whoever is second finds the first one's list, which is the one that counts.
         self.storage.write_json(EXPORTS_CONTAINER, folder + COMPLETE, complete)

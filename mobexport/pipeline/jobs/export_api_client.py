@@ -20,9 +20,10 @@ from mobexport.contract import API_VERSION, MAX_TOP, TaskState
 from mobexport.errors import MobexportError, Rejected, Transient
 from mobexport.failure_policy import Decision, Peer, as_error, on_exception, on_status
 from mobexport.pipeline.jobs.credentials import forget_tokens, get_token
-from mobexport.pipeline.jobs.source import Job
+from mobexport.pipeline.jobs.source import Delivery, Job
 from mobexport.pipeline.registry.export_request import ExportRequest
 from mobexport.pipeline.registry.states import JobState
+from mobexport.records.formats import ExportFormat
 from mobexport.redact import redact
 from mobexport.settings import is_loopback
 from mobexport.telemetry import metrics, tracing
@@ -36,6 +37,8 @@ _MAX_ANSWER: Final = 4 * 1024 * 1024
 class ExportApiClient:
     """A JobSource over HTTP; one a step, since a session keeps no state worth sharing."""
 
+    delivery = Delivery.PUSHED
+    file_format = ExportFormat.JSON
     states: Mapping[str, JobState] = {
         TaskState.QUEUED: JobState.QUEUED,
         TaskState.STARTED: JobState.RUNNING,
@@ -50,7 +53,7 @@ class ExportApiClient:
         # Proxies and .netrc of the environment must not see or add credentials on the way to ourselves.
         self._session.trust_env = not is_loopback(endpoint.url)
 
-    def create(self, request: ExportRequest, container_url: str, description: str) -> Job:
+    def create(self, request: ExportRequest, container_url: str | None, description: str) -> Job:
         body: dict[str, Any] = {
             "containerUrl": container_url,
             "exportFormat": request.export_format,
@@ -74,6 +77,9 @@ class ExportApiClient:
             if len(jobs) < MAX_TOP:
                 break
         return sorted(found, key=lambda job: job.id)
+
+    def abort(self, request: ExportRequest, job_id: str) -> None:
+        """Nothing: the contract has no call for it. The job ends for want of its container."""
 
     def ping(self, app: str) -> None:
         """Raises what is wrong if the API cannot be reached or refuses this caller; any app will do."""

@@ -16,11 +16,11 @@ from mobexport.clock import stamp
 from mobexport.errors import AttemptEnded, Cancelled, Rejected, Transient
 from mobexport.ids import new_container_suffix
 from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress, Seen, decide
-from mobexport.pipeline.jobs.source import Job, JobSource
+from mobexport.pipeline.jobs.source import Delivery, Job, JobSource
 from mobexport.pipeline.registry.destinations import Destinations
 from mobexport.pipeline.registry.export_row import ExportRow
 from mobexport.pipeline.registry.registry import Registry
-from mobexport.pipeline.registry.states import STATE_OF_JOB, State
+from mobexport.pipeline.registry.states import STATE_OF_JOB, JobState, State
 from mobexport.settings import SAS_MARGIN
 from mobexport.storage import DataStorage, known_error
 from mobexport.wire import AttemptRef, Failure
@@ -47,8 +47,8 @@ class ExportJobs:
         if row.job_id is None:
             marker = job_marker(row)
             source = self.source(row.request.app)
-            jobs = [job for job in source.find_by_marker(row.request, marker) if _is_ours(row, job)]
-            row = self._win(row, jobs or [self._create(row, source, marker, total_deadline)])
+            jobs = [job for job in source.find_by_marker(row.request, marker) if _is_ours(row, source, job)]
+            row = self._win(row, source, jobs or [self._create(row, source, marker, total_deadline)])
         return {
             "phase": row.state.phase,
             "began": row.began_at,
@@ -56,6 +56,8 @@ class ExportJobs:
         }
 
     def _create(self, row: ExportRow, source: JobSource, marker: str, total_deadline: float) -> Job:
+        if source.delivery is Delivery.LEFT:
+            return self._create_left(row, source, marker)
         if row.request.destination is None:
             landing = f"{LANDING_PREFIX}{new_container_suffix()}"
             self.storage.container(landing)
@@ -70,13 +72,28 @@ class ExportJobs:
         # A server need not repeat the description in its answer.
         return replace(job, description=marker + landing)
 
-    def _win(self, row: ExportRow, jobs: Sequence[Job]) -> ExportRow:
+    @staticmethod
+    def _create_left(row: ExportRow, source: JobSource, marker: str) -> Job:
+        if row.request.destination is not None:
+            raise Rejected(
+                "this app's source delivers to no container of yours: leave containerUrl out",
+                code="NoDestination",
+            )
+        return replace(source.create(row.request, None, marker), description=marker)
+
+    def _win(self, row: ExportRow, source: JobSource, jobs: Sequence[Job]) -> ExportRow:
         first = jobs[0]
 
         def take(now: ExportRow) -> ExportRow | None:
             if now.job_id is not None:
                 return None
-            return replace(now, state=State.SUBMITTED, job_id=first.id, landing=landing_of(first))
+            return replace(
+                now,
+                state=State.SUBMITTED,
+                job_id=first.id,
+                landing=landing_of(first),
+                file_format=source.file_format,
+            )
 
         row = self.registry.change(row.ref, take)
         lost = [job for job in jobs if job.id != row.job_id]
@@ -101,17 +118,19 @@ class ExportJobs:
         the decision, which counts it.
         """
         row: ExportRow | None = None
+        job: Job | None = None
         seen: Seen | Failure
         try:
             row = check_live(self.registry.attempt(ref))
-            seen = self._ask(row)
+            job, seen = self._ask(row)
         except Exception as error:
             known = known_error(error)
             if known is None:
                 raise
             seen = Failure.of(known)
         decision = decide(policy, progress, seen, ref.export_id, now)
-        if row is not None and isinstance(seen, Seen):
+        if row is not None and job is not None and isinstance(seen, Seen):
+            folder = job.folder
             state = STATE_OF_JOB[seen.state]
             at = clock.now()
             shown: dict[str, Any] = {"polls": decision.progress.polls, "polledAt": stamp(at)}
@@ -120,12 +139,17 @@ class ExportJobs:
             self.registry.change(
                 ref,
                 # A job that failed ends the attempt; that move is the run's alone.
-                lambda now: replace(now, state=now.state if state.terminal else state, progress=shown),
+                lambda now: replace(
+                    now,
+                    state=now.state if state.terminal else state,
+                    progress=shown,
+                    source_folder=folder or now.source_folder,
+                ),
                 row,
             )
         return decision.to_json()
 
-    def _ask(self, row: ExportRow) -> Seen:
+    def _ask(self, row: ExportRow) -> tuple[Job, Seen]:
         """Raises Rejected for a state that the source does not know: never "still running"."""
         assert row.job_id is not None
         source = self.source(row.request.app)
@@ -142,7 +166,9 @@ class ExportJobs:
                 f"the source showed job {row.job_id} in unknown state {job.state[:40]!r}",
                 code="UnknownState",
             )
-        return Seen(state, job.error, job.retry_after)
+        if state is JobState.SUCCEEDED and source.delivery is Delivery.LEFT and not job.folder:
+            raise Rejected(f"the source showed no folder for job {row.job_id}", code="NoFolder")
+        return job, Seen(state, job.error, job.retry_after)
 
 
 def check_live(row: ExportRow) -> ExportRow:
@@ -168,5 +194,6 @@ def landing_of(job: Job) -> str | None:
     return name if is_landing(name) else None
 
 
-def _is_ours(row: ExportRow, job: Job) -> bool:
-    return row.request.destination is not None or landing_of(job) is not None
+def _is_ours(row: ExportRow, source: JobSource, job: Job) -> bool:
+    pushed_to_us = source.delivery is Delivery.PUSHED and row.request.destination is None
+    return landing_of(job) is not None if pushed_to_us else True

@@ -1,13 +1,28 @@
-"""The port to a system that runs export jobs; the Export API client is the one there is."""
+"""The port to a system that runs export jobs; `export_api_client` is the one there is.
+
+To add one: a module beside this with a class of this protocol, and how `exports.toml` names it
+(CONTRIBUTING.md, *Add a source*).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from mobexport.pipeline.registry.export_request import ExportRequest
 from mobexport.pipeline.registry.states import JobState
+from mobexport.records.formats import ExportFormat
+
+
+class Delivery(StrEnum):
+    """How the files of a job come to us."""
+
+    PUSHED = "pushed"
+    """The system writes them into the container whose URL it is given."""
+    LEFT = "left"
+    """The system leaves them in a folder of the data account that its jobs name; it is only read."""
 
 
 @dataclass(frozen=True)
@@ -17,9 +32,12 @@ class Job:
     id: str
     state: str
     description: str = ""
+    """Begins with the marker that the job was created with."""
     error: str | None = None
     retry_after: float | None = None
     """Seconds that the system asked to wait before the next call."""
+    folder: str | None = None
+    """`container/folder/` with its files, once it succeeded; for `Delivery.LEFT`."""
 
 
 class JobSource(Protocol):
@@ -30,12 +48,21 @@ class JobSource(Protocol):
 
     states: Mapping[str, JobState]
     """Its words for the state of a job; any other is an error, never "still running"."""
+    delivery: Delivery
+    file_format: ExportFormat
+    """Of the files that the pipeline processes."""
 
-    def create(self, request: ExportRequest, container_url: str, description: str) -> Job:
-        """Asks for a job that writes into the container. Not idempotent: look by marker first."""
+    def create(self, request: ExportRequest, container_url: str | None, description: str) -> Job:
+        """Asks for a job that writes into the container (None for `Delivery.LEFT`).
+
+        Not idempotent: look by marker first.
+        """
 
     def status(self, request: ExportRequest, job_id: str) -> Job:
         """The job's present state."""
 
     def find_by_marker(self, request: ExportRequest, marker: str) -> list[Job]:
         """The newest jobs whose description begins with `marker`, oldest first."""
+
+    def abort(self, request: ExportRequest, job_id: str) -> None:
+        """Stops a job that nobody waits for any more, if the system can; may be repeated."""

@@ -25,6 +25,7 @@ from mobexport.pipeline.process.manifests import make_manifest, swap_pointers
 from mobexport.pipeline.registry.export_row import ExportRow
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
+from mobexport.records.formats import ExportFormat
 from mobexport.settings import Settings
 from mobexport.storage import NDJSON, DataStorage, RawBlob
 from mobexport.telemetry.tracing import span
@@ -85,6 +86,7 @@ class Processor:
                 stem=output_stem(row.ref, index),
                 out_dir=out_dir,
                 workdir=workdir,
+                file_format=ExportFormat(row.file_format or ExportFormat.JSON),
                 limits=self.settings.work_limits,
             )
             opened.set_attributes(

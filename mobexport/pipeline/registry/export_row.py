@@ -38,6 +38,10 @@ class ExportRow:
     job_id: str | None = None
     landing: str | None = None
     """Container that the job writes to; None again once it is deleted."""
+    source_folder: str | None = None
+    """`container/folder/` where a source that delivers to a place of its own left the files; only read."""
+    file_format: str | None = None
+    """Format of the job's files (ExportFormat); None until there is a job."""
     progress: Mapping[str, Any] = field(default_factory=dict)
     """What the present phase counts: polls and the next one, files, converted files."""
     files: int | None = None
@@ -70,6 +74,15 @@ class ExportRow:
     def ref(self) -> AttemptRef:
         """The newest attempt."""
         return AttemptRef(self.id, self.attempt)
+
+    @property
+    def delivered(self) -> tuple[str, str]:
+        """Container and prefix of the job's files."""
+        if self.source_folder is not None:
+            container, _, prefix = self.source_folder.partition("/")
+            return container, prefix
+        assert self.landing is not None
+        return self.landing, ""
 
     @property
     def folder(self) -> str:
@@ -155,6 +168,7 @@ _MAPPINGS: Final = ("progress", "counts", "processing_error", "deliveries", "eve
 _LISTS: Final = ("orphans", "late_files")
 _PLAIN: Final = (
     "attempt", "created_at", "updated_at", "began_at", "ended_at", "cancel_requested", "job_id", "landing",
+    "source_folder", "file_format",
     "files", "committing", "manifest", "processing_started_by", "trace",
 )  # fmt: skip
 

@@ -154,7 +154,7 @@ def test_given_two_tasks_of_one_attempt_when_created_then_one_is_read_the_other_
     hidden, source.find_by_marker = source.find_by_marker, lambda request, token: []
     jobs.create(row.ref, 3600)
     stale = replace(registry.get(row.id), job_id=None)
-    jobs._win(stale, [jobs._create(stale, source, job_marker(row), 3600)])
+    jobs._win(stale, source, [jobs._create(stale, source, job_marker(row), 3600)])
     source.find_by_marker = hidden
     after = registry.get(row.id)
     assert (after.job_id, after.orphans) == ("job-1", ("job-2",))

@@ -175,7 +175,7 @@ def test_given_an_attempt_that_ended_meanwhile_when_committed_then_no_pointer_mo
 
 
 def test_given_a_commit_that_crashed_half_way_when_the_attempt_is_ended_then_it_is_completed(
-    processor, registry, storage, collected, monkeypatch
+    processor, registry, storage, source, collected, monkeypatch
 ) -> None:
     row = collected(FILE)
     processor.convert(row.ref, 0)
@@ -184,20 +184,20 @@ def test_given_a_commit_that_crashed_half_way_when_the_attempt_is_ended_then_it_
         with pytest.raises(OSError, match="killed"):
             processor.commit(row.ref)
     late = Outcome.failed("TimedOut", "x", kind="deadline")
-    ended = Finisher(registry, storage, processor).finish(row.ref, late)
+    ended = Finisher(registry, storage, processor, lambda _: source).finish(row.ref, late)
     assert (ended.state, ended.error) == (State.SUCCEEDED, None)
     assert pointer(storage, row)["rows"] == 1
 
 
 def test_given_a_finish_that_is_repeated_when_the_attempt_ends_then_it_is_counted_once_with_its_measures(
-    processor, registry, storage, collected, monkeypatch
+    processor, registry, storage, source, collected, monkeypatch
 ) -> None:
     counted: list = []
     monkeypatch.setattr(metrics, "attempt_ended", counted.append)
     row = collected(FILE)
     processor.convert(row.ref, 0)
     processor.commit(row.ref, "blob trigger")
-    finisher = Finisher(registry, storage, processor)
+    finisher = Finisher(registry, storage, processor, lambda _: source)
     ended = finisher.finish(row.ref, Outcome())
     assert finisher.finish(row.ref, Outcome()).state is State.SUCCEEDED
     assert ended.processing_started_by == "blob trigger"
@@ -208,12 +208,12 @@ def test_given_a_finish_that_is_repeated_when_the_attempt_ends_then_it_is_counte
 
 
 def test_given_two_that_end_an_attempt_at_once_when_one_loses_then_it_does_not_count(
-    processor, registry, storage, collected, monkeypatch
+    processor, registry, storage, source, collected, monkeypatch
 ) -> None:
     counted: list = []
     monkeypatch.setattr(metrics, "attempt_ended", counted.append)
     row = collected()
-    finisher = Finisher(registry, storage, processor)
+    finisher = Finisher(registry, storage, processor, lambda _: source)
     change = Registry.change
     failed = Outcome.failed("TimedOut", "x", kind="deadline")
 
