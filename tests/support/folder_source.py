@@ -1,7 +1,7 @@
 """A small job source that is no Export API: files appear in a container, with a status document beside them.
 
-A job is a folder of the container `vendor`: `job.json` is what was asked for, `status.json` what its system says
-of it, and the files are CSV. Nothing of it is ours: it is only read.
+A job is a folder of the container `vendor`: `job.json` is what was asked for, `status.json` what its system
+says of it, and the files are CSV.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A source that is no Export API, from the request to Parquet: the port asks for nothing that only that has."""
+"""A source that is no Export API, from the request to Parquet: the port asks for nothing of its own."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
