@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from pydantic import (
-    AnyHttpUrl,
     BaseModel,
     ConfigDict,
     Field,
-    SecretStr,
     StringConstraints,
     ValidationError,
     model_validator,
@@ -30,6 +27,7 @@ from mobexport.errors import ConfigError, NotFound, UnknownExportType
 from mobexport.ids import GUID
 from mobexport.schedule import Schedule
 from mobexport.settings import Duration, Settings, check_total_deadline, is_loopback
+from mobexport.targets import AnyTarget, Target
 
 APP_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 """Names of apps are folder names, table keys and URL segments at once."""
@@ -53,6 +51,8 @@ class _Table(BaseModel):
 class Source(_Table):
     """`[source]`, `[apps."name".source]`: an Export API, and the path below which it keeps the apps."""
 
+    kind: Literal["export-api"] = "export-api"
+    """The system that runs the export jobs; `services.py` has a client for each."""
     url: str = ""
     """Base URL up to `/subscriptions`; empty: EXPORT_API_URL."""
     scope: str = ""
@@ -97,38 +97,6 @@ class App(_Table):
         return self
 
 
-class WebhookTarget(_Table):
-    """`kind = "webhook"`: a POST signed as Standard Webhooks says."""
-
-    kind: Literal["webhook"]
-    url: AnyHttpUrl
-    secret_setting: str
-    """Name of the setting that holds the signing secret, `whsec_` and base64."""
-
-    def secret(self, environ: Mapping[str, str]) -> SecretStr:
-        """The signing secret. Raises ConfigError if the setting is missing."""
-        value = environ.get(self.secret_setting, "")
-        if not value:
-            raise ConfigError(f"{self.secret_setting}: set the webhook's signing secret (whsec_… in base64)")
-        return SecretStr(value)
-
-    @model_validator(mode="after")
-    def _encrypted(self) -> WebhookTarget:
-        if self.url.scheme != "https" and not is_loopback(str(self.url)):
-            raise ValueError("url must be https (http only for loopback)")
-        return self
-
-
-class QueueTarget(_Table):
-    """`kind = "storage-queue"`: a message in a queue of the data account."""
-
-    kind: Literal["storage-queue"]
-    queue: Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])$")] = "notifications"
-
-
-Target = Annotated[WebhookTarget | QueueTarget, Field(discriminator="kind")]
-
-
 class Containers(_Table):
     """`[containers]`: where export files may be written, beside the app's own data account."""
 
@@ -144,7 +112,7 @@ class ExportsConfig(_Table):
     callers: dict[ClientId, Literal["*"] | tuple[str, ...]] = {}
     """Who may call the Export API: client id of an Entra application → the apps it may export, or all."""
     apps: dict[str, App] = {}
-    targets: dict[TargetName, Target] = {}
+    targets: dict[TargetName, AnyTarget] = {}
 
     @model_validator(mode="after")
     def _names(self) -> ExportsConfig:
@@ -170,7 +138,7 @@ class ExportsConfig(_Table):
         allowed = self.callers.get(client_id.lower(), ())
         return allowed == "*" or app in allowed
 
-    def target(self, name: str) -> WebhookTarget | QueueTarget:
+    def target(self, name: str) -> Target:
         """The target of that name. Raises ConfigError if it is gone."""
         try:
             return self.targets[name]

@@ -10,10 +10,10 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, Final
 
 from mobexport.clock import now
-from mobexport.config import App, Endpoint, ExportsConfig, Target, find_endpoint, read_config
+from mobexport.config import App, Endpoint, ExportsConfig, find_endpoint, read_config
 from mobexport.errors import Unavailable
 from mobexport.export_api.auth.authentication import check_caller
 from mobexport.export_api.tasks.export_tasks import ExportTasks
@@ -41,6 +41,15 @@ from mobexport.pipeline.requests.request_parsing import parse_request
 from mobexport.pipeline.requests.scheduling import Scheduler
 from mobexport.settings import Settings, read_settings
 from mobexport.storage import DataStorage
+from mobexport.targets import Target
+
+# Every `kind` of a `[source]` in exports.toml.
+_SOURCES: Final[dict[str, Callable[[Endpoint], JobSource]]] = {"export-api": ExportApiClient}
+
+
+def open_source(endpoint: Endpoint) -> JobSource:
+    """The job source behind an endpoint, by the `kind` of its `[source]`."""
+    return _SOURCES[endpoint.source.kind](endpoint)
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,7 @@ class Services:
     settings: Settings
     config: ExportsConfig
     storage: DataStorage
-    open_source: Callable[[Endpoint], JobSource] = ExportApiClient
+    open_source: Callable[[Endpoint], JobSource] = open_source
     """The job source behind an endpoint."""
     post: Callable[[Target, Mapping[str, Any], DataStorage], None] = notify.send
     """Sends an event to a target."""

@@ -6,9 +6,10 @@ from typing import Any
 
 from bicep_compiler import API_CLIENT, ROOT, TENANT, of_type
 
-from mobexport.config import ExportsConfig, WebhookTarget
+from mobexport.config import ExportsConfig
 from mobexport.export_api.auth.authentication import check_serving
 from mobexport.settings import Settings, read_settings
+from mobexport.targets import WebhookTarget
 
 # What the platform and the SDKs read; everything else must be a setting of ours.
 PLATFORM = {

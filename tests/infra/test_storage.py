@@ -5,9 +5,9 @@ from typing import Any
 
 from bicep_compiler import ROOT, last_names, of_type
 
-from mobexport import storage
-from mobexport.config import QueueTarget
+from mobexport import blob_paths, storage
 from mobexport.settings import MAX_SAS_LIFETIME, Settings
+from mobexport.targets import QueueTarget
 
 ACCOUNT = "Microsoft.Storage/storageAccounts"
 # Of docs/data-layout.md: prefix → days; what is in no rule is kept.
@@ -15,7 +15,8 @@ KEPT_DAYS = {"landing-": 8, "work-": 8, "exports/": 30, "rejects/": 90, "deadlet
 
 
 def _values(suffix: str) -> set[str]:
-    return {value for name, value in vars(storage).items() if name.endswith(suffix)}
+    named = {**vars(storage), **vars(blob_paths)}
+    return {value for name, value in named.items() if name.endswith(suffix) and isinstance(value, str)}
 
 
 def test_given_the_accounts_when_evaluated_then_keyless_closed_and_encrypted_on_the_way(

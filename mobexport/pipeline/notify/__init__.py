@@ -1,21 +1,14 @@
-"""Notifications: one CloudEvent for each attempt that ends, one sender for each kind of target."""
+"""Notifications: one CloudEvent for each attempt that ends, sent to targets (`mobexport/targets`)."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mobexport.clock import stamp
-from mobexport.config import QueueTarget, WebhookTarget
-from mobexport.pipeline.notify import storage_queue, webhook
 from mobexport.pipeline.registry.export_row import ExportRow
 from mobexport.storage import DataStorage
-
-_SENDERS: dict[type, Callable[[Any, Mapping[str, Any], Mapping[str, str], DataStorage], None]] = {
-    WebhookTarget: webhook.send,
-    QueueTarget: storage_queue.send,
-}
+from mobexport.targets import Target
 
 
 def make_event(row: ExportRow, event: str) -> dict[str, Any]:
@@ -44,6 +37,6 @@ def make_event(row: ExportRow, event: str) -> dict[str, Any]:
     }
 
 
-def send(target: WebhookTarget | QueueTarget, event: Mapping[str, Any], storage: DataStorage) -> None:
+def send(target: Target, event: Mapping[str, Any], storage: DataStorage) -> None:
     """One attempt to deliver. Raises RemoteError or ConfigError."""
-    _SENDERS[type(target)](target, event, os.environ, storage)
+    target.send(event, storage)

@@ -2,22 +2,24 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import duckdb
 import pytest
 from folder_source import VENDOR, FolderSource
 
-from mobexport import clock
+from mobexport import clock, services
 from mobexport import durable_names as names
 from mobexport.blob_paths import CURATED_CONTAINER
-from mobexport.config import ExportsConfig
+from mobexport.config import App, ExportsConfig, Source
+from mobexport.pipeline.jobs.export_api_client import ExportApiClient
 from mobexport.pipeline.jobs.poll_policy import PollPolicy
 from mobexport.pipeline.messages import RunExport
 from mobexport.services import Services
 from mobexport.settings import read_settings
 
 POLICY = PollPolicy(first=5, most=60, queue_deadline=600, run_deadline=600, total_deadline=900)
+LOCAL = {"DATA_STORAGE": "UseDevelopmentStorage=true", "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
 HEADER = b"deviceId,name,timestamp,infoId,sessionId,locationId,extras\r\n"
 FILES = {
     "part-1.csv": HEADER + b"d1,open,2025-03-23T10:00:00Z,,,,\r\nd1,bad,soon,,,,\r\n",
@@ -30,9 +32,7 @@ class Run:
 
     def __init__(self, virtual_app: type, storage: Any, source: FolderSource, app: str) -> None:
         config = ExportsConfig.model_validate({"apps": {app: {}}})
-        settings = read_settings(
-            {"DATA_STORAGE": "UseDevelopmentStorage=true", "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
-        )
+        settings = read_settings(LOCAL)
         self.app = virtual_app()
         self.app.services = self.services = Services(settings, config, storage, lambda _: source)
         self.h = self.app.h
@@ -125,3 +125,19 @@ def test_given_a_container_of_the_users_when_it_cannot_deliver_there_then_refuse
     run.row, _ = run.services.registry.request(request, rerun=False)
     row = run.play()
     assert (str(row.state), row.error["code"]) == ("Failed", "NoDestination")
+
+
+def test_given_the_kinds_of_exports_toml_when_compared_then_there_is_a_source_for_each() -> None:
+    assert set(get_args(Source.model_fields["kind"].annotation)) == set(services._SOURCES)
+
+
+def test_given_a_source_of_another_kind_when_an_app_names_it_then_its_jobs_run_there(
+    storage, source, make_request, monkeypatch
+) -> None:
+    settings = read_settings(LOCAL)
+    monkeypatch.setitem(services._SOURCES, "folder", lambda endpoint: (source, endpoint.url))
+    own = App(source=Source.model_construct(kind="folder", url="https://vendor.example", scope="x"))
+    config = ExportsConfig.model_construct(apps={"here": own, "there": App()})
+    made = Services(settings, config, storage)
+    assert made.source("here") == (source, "https://vendor.example")
+    assert isinstance(made.source("there"), ExportApiClient)

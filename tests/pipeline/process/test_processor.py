@@ -15,7 +15,6 @@ from mobexport.blob_paths import (
     REJECTS_CONTAINER,
     pointer_name,
 )
-from mobexport.config import WebhookTarget
 from mobexport.errors import ConfigError, DataError, NotFound, Rejected, Transient, Truncated
 from mobexport.pipeline import notify
 from mobexport.pipeline.finishing import Finisher
@@ -25,6 +24,7 @@ from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
 from mobexport.settings import read_settings
 from mobexport.standard_webhooks import sign
+from mobexport.targets import WebhookTarget
 from mobexport.telemetry import metrics
 from mobexport.wire import AttemptRef, Outcome
 

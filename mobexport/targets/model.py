@@ -1,0 +1,26 @@
+"""The base of every kind of notification target: its keys in `exports.toml`, and how to send to it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from mobexport.storage import DataStorage
+
+
+class Target(BaseModel):
+    """`[targets.name]`. A kind is a subclass whose attribute `kind` is a `Literal` with its name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+
+    @abstractmethod
+    def send(self, event: Mapping[str, Any], storage: DataStorage) -> None:
+        """One attempt to deliver a CloudEvent. Must be repeatable: receivers go by the event's `id`.
+
+        Raises Transient or Throttled to be tried again, Rejected or ConfigError when that is useless.
+        """

@@ -1,0 +1,84 @@
+"""Notifications as a signed POST, as https://www.standardwebhooks.com (specification 1.0) says."""
+
+from __future__ import annotations
+
+import binascii
+import json
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import requests
+from opentelemetry.trace import SpanKind
+from pydantic import AnyHttpUrl, SecretStr, model_validator
+
+from mobexport.errors import ConfigError
+from mobexport.failure_policy import Decision, Peer, as_error, on_exception, on_status
+from mobexport.settings import is_loopback
+from mobexport.standard_webhooks import sign
+from mobexport.storage import DataStorage
+from mobexport.targets.model import Target
+from mobexport.telemetry import tracing
+
+_TIMEOUT = (5, 20)
+
+
+class WebhookTarget(Target):
+    """`kind = "webhook"`: a POST signed as Standard Webhooks says."""
+
+    kind: Literal["webhook"]
+    url: AnyHttpUrl
+    secret_setting: str
+    """Name of the setting that holds the signing secret, `whsec_` and base64."""
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> WebhookTarget:
+        if self.url.scheme != "https" and not is_loopback(str(self.url)):
+            raise ValueError("url must be https (http only for loopback)")
+        return self
+
+    def send(self, event: Mapping[str, Any], storage: DataStorage) -> None:  # noqa: ARG002 - for kinds that need it
+        """One POST, signed; redirects are not followed."""
+        body = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+        timestamp = int(time.time())
+        try:
+            signature = sign(self._secret().get_secret_value(), str(event["id"]), timestamp, body)
+        except (ValueError, binascii.Error):
+            raise ConfigError(f"{self.secret_setting}: must be whsec_ followed by base64") from None
+        headers = {
+            "Content-Type": "application/cloudevents+json; charset=utf-8",
+            "webhook-id": str(event["id"]),
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": signature,
+        }
+        url = str(self.url)
+        # Host alone: many a webhook has its secret in the path.
+        about: dict[str, str | int] = {"server.address": urlsplit(url).hostname or ""}
+        with (
+            tracing.span("POST webhook", kind=SpanKind.CLIENT, attributes=about) as span,
+            requests.Session() as session,
+        ):
+            session.trust_env = not is_loopback(url)
+            headers |= tracing.headers()
+            try:
+                # A redirect would carry the signed body to a host that nobody configured.
+                answer = session.post(
+                    url, data=body, headers=headers, timeout=_TIMEOUT, allow_redirects=False
+                )
+            except requests.RequestException as error:
+                message = f"the webhook cannot be reached: {type(error).__name__}"
+                raise as_error(on_exception(error) or Decision.RETRY, message) from None
+            status = answer.status_code
+            span.set_attribute("http.response.status_code", status)
+            if not 200 <= status < 300:
+                raise as_error(
+                    on_status(status, Peer.WEBHOOK), f"the webhook answered HTTP {status}", status=status
+                )
+
+    def _secret(self) -> SecretStr:
+        value = os.environ.get(self.secret_setting, "")
+        if not value:
+            raise ConfigError(f"{self.secret_setting}: set the webhook's signing secret (whsec_… in base64)")
+        return SecretStr(value)
