@@ -8,6 +8,7 @@ from pydantic.alias_generators import to_camel
 
 from mobexport import export_types
 from mobexport.contract import PARAMETERS
+from mobexport.pipeline.requests.export_list import OPTIONS
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -41,6 +42,12 @@ def test_given_the_readme_when_read_then_its_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     named = set(re.findall(r"`?make ([a-z-]+)", (ROOT / "README.md").read_text("utf-8")))
     assert named <= targets
+
+
+def test_given_the_readme_when_compared_then_it_names_every_option_of_the_list() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    for name in OPTIONS:
+        assert f"`{name}`" in text, name
 
 
 def test_given_the_readme_when_read_then_its_first_screen_is_short() -> None:

@@ -3,10 +3,12 @@
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from mobexport.config import App, find_app, load_config
+from mobexport import targets
+from mobexport.config import App, Source, find_app, load_config
 from mobexport.errors import ConfigError, NotFound
 from mobexport.settings import Settings, read_settings
 
@@ -113,3 +115,18 @@ def test_given_the_docs_when_compared_then_every_setting_stands_in_the_table() -
     table = (ROOT / "docs" / "settings.md").read_text("utf-8")
     for name, field in Settings.model_fields.items():
         assert f"`{field.validation_alias or name.upper()}`" in table, name
+
+
+def test_given_the_docs_when_compared_then_every_kind_of_target_stands_in_the_table_and_the_sample() -> None:
+    table = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    sample = load_config(ROOT / "exports.sample.toml", required=True)
+    assert {target.kind for target in sample.targets.values()} == set(targets.kinds())
+    for name in targets.kinds():
+        assert f'`kind = "{name}"`' in table
+
+
+def test_given_the_docs_when_compared_then_every_kind_of_source_stands_in_the_table() -> None:
+    table = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    (row,) = [line for line in table.splitlines() if line.startswith("| `[source]` `kind`")]
+    for name in get_args(Source.model_fields["kind"].annotation):
+        assert f"`{name}`" in row

@@ -1,14 +1,18 @@
-"""The base of every kind of notification target: its keys in `exports.toml`, and how to send to it."""
+"""The base of every kind of notification target: its keys in `exports.toml`, and how to send to it.
+
+The configuration imports every kind: what only sending needs is imported in `send`.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from mobexport.storage import DataStorage
+if TYPE_CHECKING:
+    from mobexport.storage import DataStorage
 
 
 class Target(BaseModel):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from azure.storage.queue import TextBase64EncodePolicy
 from opentelemetry.trace import SpanKind
 from pydantic import Field
 
-from mobexport.storage import DataStorage
 from mobexport.targets.model import Target
 from mobexport.telemetry import tracing
+
+if TYPE_CHECKING:
+    from mobexport.storage import DataStorage
 
 
 class QueueTarget(Target):
@@ -23,6 +24,9 @@ class QueueTarget(Target):
 
     def send(self, event: Mapping[str, Any], storage: DataStorage) -> None:
         """One message, base64 as queue triggers expect it by default."""
+        # Heavy, and whoever reads the configuration imports this module.
+        from azure.storage.queue import TextBase64EncodePolicy
+
         about: dict[str, str | int] = {"messaging.destination.name": self.queue}
         with tracing.span("send to queue", kind=SpanKind.PRODUCER, attributes=about):
             queue = storage.queue(self.queue)

@@ -7,10 +7,9 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-import requests
 from opentelemetry.trace import SpanKind
 from pydantic import AnyHttpUrl, SecretStr, model_validator
 
@@ -18,9 +17,11 @@ from mobexport.errors import ConfigError
 from mobexport.failure_policy import Decision, Peer, as_error, on_exception, on_status
 from mobexport.settings import is_loopback
 from mobexport.standard_webhooks import sign
-from mobexport.storage import DataStorage
 from mobexport.targets.model import Target
 from mobexport.telemetry import tracing
+
+if TYPE_CHECKING:
+    from mobexport.storage import DataStorage
 
 _TIMEOUT = (5, 20)
 
@@ -41,6 +42,8 @@ class WebhookTarget(Target):
 
     def send(self, event: Mapping[str, Any], storage: DataStorage) -> None:  # noqa: ARG002 - for kinds that need it
         """One POST, signed; redirects are not followed."""
+        import requests
+
         body = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
         timestamp = int(time.time())
         try:

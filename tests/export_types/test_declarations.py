@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import export_oracle as oracle
 import pytest
 
 from mobexport import export_types
@@ -63,6 +64,11 @@ def _leaves(schema: dict[str, Any], prefix: str, nested: str) -> list[str]:
         else:
             found.append(prefix + name)
     return found
+
+
+def test_given_the_oracle_when_compared_then_it_knows_every_type_and_column() -> None:
+    declared = {one.name: [column.name for column in one.columns] for one in export_types.all_types()}
+    assert declared == oracle.COLUMNS
 
 
 def test_given_push_when_compared_with_the_schema_then_its_choices_are_the_schemas() -> None:

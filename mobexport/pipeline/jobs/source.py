@@ -1,7 +1,7 @@
 """The port to a system that runs export jobs; `export_api_client` is the one there is.
 
-To add one: a module beside this with a class of this protocol, and how `exports.toml` names it
-(CONTRIBUTING.md, *Add a source*).
+To add one: a module beside this with a class of this protocol, and its `kind` in `exports.toml`
+(CONTRIBUTING.md, *Add a source of export jobs*).
 """
 
 from __future__ import annotations

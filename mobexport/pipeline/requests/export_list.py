@@ -1,4 +1,4 @@
-"""What a caller may ask the list of exports for: a filter of the registry's table, and its continuation."""
+"""The query of the list of exports: filters over the registry's table, limit and continuation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mobexport.pipeline.registry.states import State
 
 MAX_LIMIT: Final = 200
 _DEFAULT_LIMIT: Final = 50
-_NAMES: Final = ("app", "exportType", "state", "createdFrom", "createdTo", "limit", "continuation")
+OPTIONS: Final = ("app", "exportType", "state", "createdFrom", "createdTo", "limit", "continuation")
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ def parse_list_query(query: Mapping[str, str]) -> ListQuery:
 
     Raises RequestError that names every option that is wrong or unknown.
     """
-    names = {name.lower(): name for name in _NAMES}
+    names = {name.lower(): name for name in OPTIONS}
     # A function key may stand in the query too.
     given = {name.lower(): value for name, value in query.items() if name.lower() != "code"}
     problems = [
-        Problem(name, f"is no option of this list; there are: {', '.join(_NAMES)}")
+        Problem(name, f"is no option of this list; there are: {', '.join(OPTIONS)}")
         for name in given
         if name not in names
     ]
