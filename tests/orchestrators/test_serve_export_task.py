@@ -3,6 +3,8 @@
 import itertools
 from collections import Counter
 
+import pytest
+
 from mobexport import durable_names as names
 from mobexport.export_api.messages import RunTaskLane
 
@@ -99,6 +101,7 @@ def test_given_a_slice_whose_worker_dies_when_served_then_it_alone_is_tried_agai
     assert tried == {0: 1, 1: 1, 2: 3, 3: 1, 4: 1}
 
 
+@pytest.mark.long
 def test_given_a_lane_of_many_steps_when_it_runs_then_all_of_them_and_a_short_history(pipeline) -> None:
     done: list[int] = []
     pipeline.overrides[names.PARTITION_SLICE] = lambda given: done.append(given["number"]) or {"ok": {}}

@@ -234,6 +234,7 @@ def test_given_any_raw_lines_when_written_then_the_bytes_and_counts_of_the_rules
     phases=[Phase.generate],
 )
 @given(case=cases(), chunk=st.integers(1, 99), csv=st.booleans())
+@pytest.mark.long
 def test_given_some_raw_lines_when_written_then_the_bytes_and_counts_of_the_rules(case, chunk, csv) -> None:
     check(case, chunk, csv)
 
@@ -304,6 +305,7 @@ def test_given_any_cuts_when_scaled_out_then_the_bytes_counts_and_rejects_of_the
     buckets=st.integers(1, 3),
     csv=st.booleans(),
 )
+@pytest.mark.long
 def test_given_some_cuts_when_scaled_out_then_the_bytes_counts_and_rejects_of_the_rules(
     case, chunk, cut, buckets, csv
 ) -> None:

@@ -20,6 +20,8 @@ from mobexport.export_api.writer.export_file import ExportFormat, RawFile, Selec
 from mobexport.export_api.writer.slices import PIECES, RawEntry, Slice, lines_of_range, plan_slices
 from mobexport.records.limits import Limits
 
+pytestmark = pytest.mark.long
+
 DAY = date(2025, 3, 23)
 
 

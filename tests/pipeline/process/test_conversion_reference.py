@@ -21,6 +21,8 @@ from mobexport import export_types
 from mobexport.pipeline.process.conversion import Conversion, convert_file
 from mobexport.records.limits import Limits
 
+pytestmark = pytest.mark.long
+
 WINDOW = (date(2025, 3, 22), date(2025, 3, 24))
 GUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
@@ -373,6 +375,7 @@ def test_given_something_of_everything_when_converted_then_as_plain_python_says(
     chance=st.randoms(use_true_random=False),
     size=st.integers(0, 12),
 )
+@pytest.mark.long
 def test_given_any_file_when_converted_then_as_plain_python_says(
     type_, writing, strict, chance, size
 ) -> None:
