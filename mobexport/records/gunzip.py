@@ -8,11 +8,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import Final
 
 from mobexport.errors import DataError, Truncated
 
 GZIP = ".ndjson.gz"
-_MAGIC = b"\x1f\x8b"
+MAGIC: Final = b"\x1f\x8b"
 _IN_BYTES = 32 * 1024
 _OUT_BYTES = 256 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
@@ -22,10 +23,10 @@ def unpacked(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
     """What a file holds, which is gzip if its name or its first bytes say so (no text begins like that)."""
     following = iter(chunks)
     start = b""
-    while len(start) < len(_MAGIC) and (chunk := next(following, None)) is not None:
+    while len(start) < len(MAGIC) and (chunk := next(following, None)) is not None:
         start += chunk
     whole = chain((start,) if start else (), following)
-    return gunzip(whole, name) if name.endswith(GZIP) or start.startswith(_MAGIC) else whole
+    return gunzip(whole, name) if name.endswith(GZIP) or start.startswith(MAGIC) else whole
 
 
 def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
