@@ -12,7 +12,7 @@ blueprint = Blueprint()
 
 @blueprint.activity
 def begin_processing(step: dict[str, Any]) -> dict[str, Any]:
-    """`{exportId, attempt}` → `{done}` or `{done: false, files}`."""
+    """`{exportId, attempt}` → `{done}` or `{done: false, files, large?}`."""
     from mobexport import app
 
     return app.processor().begin(step["exportId"], step["attempt"])
@@ -24,6 +24,22 @@ def convert_file(step: dict[str, Any]) -> dict[str, Any]:
     from mobexport import app
 
     return app.processor().convert(step["exportId"], step["attempt"], step["index"])
+
+
+@blueprint.activity
+def find_parts(step: dict[str, Any]) -> dict[str, Any]:
+    """`{exportId, attempt, index}` → `{parts, lanes}`; one part: the file is converted whole."""
+    from mobexport import app
+
+    return app.processor().find_parts(step["exportId"], step["attempt"], step["index"])
+
+
+@blueprint.activity
+def convert_part(step: dict[str, Any]) -> dict[str, Any]:
+    """`{exportId, attempt, index, number}` → `{records, rows, rejected}` of that part."""
+    from mobexport import app
+
+    return app.processor().convert_part(step["exportId"], step["attempt"], step["index"], step["number"])
 
 
 @blueprint.activity

@@ -128,7 +128,9 @@ class Settings(BaseSettings):
     export_gzip_mb: float = Field(256, gt=0)
     """The largest gzip file of a large export: gzip cannot be cut into slices."""
     export_lanes: int = Field(4, ge=1, le=64)
-    """How many steps of one large export run side by side at most."""
+    """How many steps of one large export, or of one large file to convert, run side by side at most."""
+    convert_part_mb: float = Field(128, gt=0)
+    """A larger export file is converted in parts of about this size, by many instances side by side."""
 
     telemetry_exporter: str = ""
     """Exporter of spans and metrics, by its OpenTelemetry entry point; empty: none are recorded."""

@@ -7,7 +7,7 @@ from typing import Any
 from durable import Blueprint, Context, Steps
 from mobexport import durable_names as names
 from mobexport.retry_policy import MUST_HAPPEN
-from orchestrators.steps import call
+from orchestrators.steps import call, side_by_side
 
 blueprint = Blueprint()
 
@@ -34,9 +34,26 @@ def _convert_and_commit(
     if "error" in begun:
         return begun
     # One after the other: an instance has one core, and a conversion uses all of it.
+    large = begun["ok"].get("large", ())
     for index in range(begun["ok"]["files"]):
-        converted = yield from call(context, names.CONVERT_FILE, {**step, "index": index})
+        convert = _convert_in_parts if index in large else _convert_whole
+        converted = yield from convert(context, {**step, "index": index})
         if "error" in converted:
             return converted
     started = {"startedBy": started_by} if started_by else {}
     return (yield from call(context, names.COMMIT_EXPORT, {**step, **started}))
+
+
+def _convert_whole(context: Context, file: dict[str, Any]) -> Steps:
+    return (yield from call(context, names.CONVERT_FILE, file))
+
+
+def _convert_in_parts(context: Context, file: dict[str, Any]) -> Steps:
+    """A large file: its parts side by side, on as many instances; whole where it cannot be cut."""
+    found = yield from call(context, names.FIND_PARTS, file)
+    if "error" in found:
+        return found
+    if found["ok"]["parts"] == 1:
+        return (yield from _convert_whole(context, file))
+    parts, lanes = found["ok"]["parts"], found["ok"]["lanes"]
+    return (yield from side_by_side(context, names.CONVERT_PART, file, parts, lanes))

@@ -1,4 +1,4 @@
-"""`run_task_lane`: one lane of a large export task: its share of the steps, one after the other."""
+"""`run_task_lane`: one lane of steps side by side: its share of them, one after the other."""
 
 from __future__ import annotations
 

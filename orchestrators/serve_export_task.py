@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from durable import Blueprint, Context, Outcome, Steps
+from durable import Blueprint, Context, Steps
 from mobexport import durable_names as names
 from mobexport.retry_policy import MUST_HAPPEN
-from orchestrators.steps import call, step_failed, trace_of
+from orchestrators.steps import call, side_by_side
 
 blueprint = Blueprint()
 
@@ -32,31 +32,7 @@ def _write_small(context: Context, step: dict[str, Any], _: dict[str, Any]) -> S
 def _write_large(context: Context, step: dict[str, Any], plan: dict[str, Any]) -> Steps:
     """Every slice, then every bucket, then the commit."""
     for activity, count in ((names.PARTITION_SLICE, plan["slices"]), (names.WRITE_BUCKET, plan["buckets"])):
-        outcome = yield from _side_by_side(context, activity, step, count, min(plan["lanes"], count))
+        outcome = yield from side_by_side(context, activity, step, count, plan["lanes"])
         if "error" in outcome:
             return outcome
     return (yield from call(context, names.COMMIT_FILE, step))
-
-
-def _side_by_side(context: Context, activity: str, step: dict[str, Any], count: int, lanes: int) -> Steps:
-    """All numbers below `count`, in lanes: as many steps at a time and no more, each with its own retries."""
-    tasks = [
-        context.call_sub_orchestrator(
-            names.RUN_TASK_LANE,
-            {
-                "version": 1,
-                "activity": activity,
-                "step": step,
-                "next": lane,
-                "stride": lanes,
-                "end": count,
-                **trace_of(context),
-            },
-        )
-        for lane in range(lanes)
-    ]
-    try:
-        outcomes: list[Outcome] = yield context.task_all(tasks)
-    except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
-        return step_failed(error)
-    return next((outcome for outcome in outcomes if "error" in outcome), outcomes[0])

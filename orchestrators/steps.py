@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from durable import Context, Outcome, Steps, Task
+from mobexport import durable_names as names
 from mobexport.retry_policy import STEP, RetryPolicy, next_delay
 
 
@@ -57,6 +58,32 @@ def call(
         if delay is None:
             return outcome
         yield from pause(context, delay, wake)
+
+
+def side_by_side(context: Context, activity: str, step: dict[str, Any], count: int, lanes: int) -> Steps:
+    """Calls an activity with all numbers below `count`, in lanes: as many at a time and no more, each with
+    its own retries. An error, if there is one, or the outcome of the first lane."""
+    lanes = min(lanes, count)
+    tasks = [
+        context.call_sub_orchestrator(
+            names.RUN_TASK_LANE,
+            {
+                "version": 1,
+                "activity": activity,
+                "step": step,
+                "next": lane,
+                "stride": lanes,
+                "end": count,
+                **trace_of(context),
+            },
+        )
+        for lane in range(lanes)
+    ]
+    try:
+        outcomes: list[Outcome] = yield context.task_all(tasks)
+    except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
+        return step_failed(error)
+    return next((outcome for outcome in outcomes if "error" in outcome), outcomes[0])
 
 
 def pause(context: Context, seconds: float, wake: Task | None = None) -> Steps:

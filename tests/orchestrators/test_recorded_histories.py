@@ -140,6 +140,15 @@ def scenarios(make_pipeline, memory_app, virtual_app):
         app.start(names.RUN_BATCH, "batch-b", {"version": 1, "batchId": "b", "idle": 0})
         app.h.run()
 
+    def parts() -> None:
+        app = virtual_app()
+        for name in names.ACTIVITIES:
+            app.overrides[name] = lambda _: {"ok": {}}
+        app.overrides[names.BEGIN_PROCESSING] = lambda _: {"ok": {"done": False, "files": 2, "large": [1]}}
+        app.overrides[names.FIND_PARTS] = lambda _: {"ok": {"parts": 3, "lanes": 2}}
+        app.start(names.PROCESS_EXPORT, "process-e-1", {"version": 1, "exportId": "e", "attempt": 1})
+        app.h.run()
+
     def serve(slices: int):
         def play() -> None:
             app = virtual_app()
@@ -164,6 +173,7 @@ def scenarios(make_pipeline, memory_app, virtual_app):
         "batch": batch,
         "is-small": serve(0),
         "is-large": serve(3),
+        "is-converted-in-parts": parts,
     }
 
 

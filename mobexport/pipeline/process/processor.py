@@ -29,7 +29,10 @@ from mobexport.storage import (
 from mobexport.telemetry.tracing import span
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mobexport.pipeline.process.conversion import Conversion
+    from mobexport.records.element_ranges import Part
 
 _PARQUET = "application/vnd.apache.parquet"
 
@@ -43,48 +46,102 @@ class Processor:
     settings: Settings
 
     def begin(self, export_id: str, attempt: int) -> dict[str, Any]:
-        """`{"done": True}` if there is nothing left to do, else `{"files": n}`.
+        """`{"done": True}` if there is nothing left to do, else `{"files": n}`; `large`: those cut in parts.
 
         Asked first, since a blob event may come twice, late, or for an attempt that is no more.
         """
         row = self.registry.attempt(export_id, attempt)
         if row.manifest is not None or row.processing_error or row.state is not State.PROCESSING:
             return {"done": True}
-        return {"done": False, "files": len(self._complete(row)["files"])}
+        sizes = [file["size"] for file in self._complete(row)["files"]]
+        large = [index for index, size in enumerate(sizes) if size > self._part_bytes]
+        return {"done": False, "files": len(sizes), **({"large": large} if large else {})}
 
     def convert(self, export_id: str, attempt: int, index: int) -> dict[str, Any]:
         """Converts one collected file; its counts, once its Parquet and rejects are in place."""
         row = self.registry.attempt(export_id, attempt)
-        result_name = f"{export_folder(row)}_converted/{index}.json"
+        result_name = _result_name(row, index)
         result = self.storage.read_json(EXPORTS_CONTAINER, result_name)
         if result is None:
-            result = self._convert(row, RawBlob(**self._complete(row)["files"][index]), index)
+            result = self._convert(row, index, f"{index}")
             self.storage.write_json(EXPORTS_CONTAINER, result_name, result)
+        self._count_converted(row, index)
+        return _counts(result)
+
+    def find_parts(self, export_id: str, attempt: int, index: int) -> dict[str, Any]:
+        """Cuts one large collected file, once and for all: `{parts, lanes}`.
+
+        Raises Truncated or DataError if it is no whole JSON array, before anything is converted.
+        """
+        row = self.registry.attempt(export_id, attempt)
+        name = _cut_name(row, index)
+        if self.storage.read_json(EXPORTS_CONTAINER, name) is None:
+            self.storage.write_json(EXPORTS_CONTAINER, name, self._cut(row, index))
+        found = self.storage.read_json(EXPORTS_CONTAINER, name)["parts"]
+        return {"parts": max(len(found), 1), "lanes": self.settings.export_lanes}
+
+    def convert_part(self, export_id: str, attempt: int, index: int, number: int) -> dict[str, Any]:
+        """Converts one part of a large file; its counts, once its Parquet and rejects are in place."""
+        row = self.registry.attempt(export_id, attempt)
+        result_name = _result_name(row, index, number)
+        parts = self.storage.read_json(EXPORTS_CONTAINER, _cut_name(row, index))["parts"]
+        result = self.storage.read_json(EXPORTS_CONTAINER, result_name)
+        if result is None:
+            from mobexport.records.element_ranges import Part
+
+            # Numbers with zeros, so that names sort as the parts do.
+            result = self._convert(row, index, f"{index}-{number:04}", Part(*parts[number]))
+            self.storage.write_json(EXPORTS_CONTAINER, result_name, result)
+        done = self.storage.list_blobs(EXPORTS_CONTAINER, f"{export_folder(row)}_converted/{index}-")
+        if sum(1 for _ in done) == len(parts):
+            self._count_converted(row, index)
+        return _counts(result)
+
+    def _count_converted(self, row: ExportRow, index: int) -> None:
         self.registry.change(
-            export_id,
-            attempt,
+            row.id,
+            row.attempt,
             lambda now: replace(now, progress={**now.progress, "converted": index + 1}),
         )
-        return {name: result[name] for name in ("records", "rows", "rejected")}
 
-    def _convert(self, row: ExportRow, blob: RawBlob, index: int) -> dict[str, Any]:
+    def _cut(self, row: ExportRow, index: int) -> dict[str, Any]:
+        from mobexport.pipeline.process.conversion import cut_file
+
+        blob = self._file(row, index)
+        # Of one size, so that they take as long as each other.
+        part_bytes = -(-blob.size // -(-blob.size // self._part_bytes))
+        with heavy_step(), span("find parts", attributes={"mobexport.file": index}) as opened:
+            found = cut_file(
+                export_types.get(row.request.export_type),
+                self.storage.read_chunks(EXPORTS_CONTAINER, blob),
+                part_bytes,
+            )
+            opened.set_attributes({"mobexport.bytes": found.input_bytes, "mobexport.parts": len(found.parts)})
+        return {
+            "version": 1,
+            "input": _input(blob, found.input_bytes, found.input_sha256),
+            "parts": [part.to_json() for part in found.parts],
+        }
+
+    def _convert(self, row: ExportRow, index: int, name: str, part: Part | None = None) -> dict[str, Any]:
         from mobexport.pipeline.process.conversion import convert_file
 
-        request = row.request
+        request, blob = row.request, self._file(row, index)
         with heavy_step() as folder, span("convert", attributes={"mobexport.file": index}) as opened:
             out_dir, workdir = folder / "out", folder / "work"
             workdir.mkdir()
             conversion = convert_file(
                 export_types.get(request.export_type),
-                self.storage.read_chunks(EXPORTS_CONTAINER, blob),
+                self.storage.read_chunks(EXPORTS_CONTAINER, blob, part.begin if part else 0),
                 app=request.app,
                 window=request.window,
                 snapshot_day=request.snapshot_day,
                 strict=request.strict,
-                stem=f"{row.id}-{row.attempt}-{index}",
+                stem=f"{row.id}-{row.attempt}-{name}",
                 out_dir=out_dir,
                 workdir=workdir,
                 limits=self.settings.work_limits,
+                part=part,
             )
             opened.set_attributes(
                 {
@@ -94,9 +151,10 @@ class Processor:
                     "mobexport.rejected": conversion.rejected,
                 }
             )
-            return self._store(row, blob, index, conversion)
+            read = None if part else _input(blob, conversion.input_bytes, conversion.input_sha256)
+            return {"input": read, **self._store(row, name, conversion)}
 
-    def _store(self, row: ExportRow, blob: RawBlob, index: int, conversion: Conversion) -> dict[str, Any]:
+    def _store(self, row: ExportRow, name: str, conversion: Conversion) -> dict[str, Any]:
         outputs = []
         for output in conversion.outputs:
             path = day_folder(row, output.date) + output.path.name
@@ -112,15 +170,9 @@ class Processor:
             )
         rejects = None
         if conversion.rejected and conversion.rejects is not None:
-            rejects = f"export/{row.request.app}/{row.id}-{row.attempt}-{index}.ndjson"
+            rejects = f"export/{row.request.app}/{row.id}-{row.attempt}-{name}.ndjson"
             self.storage.upload_file(REJECTS_CONTAINER, rejects, conversion.rejects, NDJSON)
         return {
-            "input": {
-                "path": blob.name,
-                "etag": blob.etag,
-                "bytes": conversion.input_bytes,
-                "sha256": conversion.input_sha256,
-            },
             "outputs": outputs,
             "rejects": rejects,
             "records": conversion.records,
@@ -137,11 +189,8 @@ class Processor:
         nothing ends it otherwise, and whoever finds it so completes the commit.
         """
         row = self.registry.attempt(export_id, attempt)
-        folder = export_folder(row)
-        conversions = [
-            self.storage.read_json(EXPORTS_CONTAINER, f"{folder}_converted/{index}.json")
-            for index in range(len(self._complete(row)["files"]))
-        ]
+        files = range(len(self._complete(row)["files"]))
+        conversions = [done for index in files for done in self._conversions(row, index)]
         path = manifest_path(row)
         self.storage.write_json(CURATED_CONTAINER, path, make_manifest(row, conversions))
         manifest = self.storage.read_json(CURATED_CONTAINER, path)
@@ -161,7 +210,19 @@ class Processor:
             raise DataError(f"export {export_id!r} ended as {row.state} before its commit", code="Ended")
         swap_pointers(self.storage, row, manifest)
         self.registry.change(export_id, attempt, lambda now: replace(now, manifest=path, counts=counts))
-        return {name: counts[name] for name in ("records", "rows", "rejected")}
+        return _counts(counts)
+
+    def _conversions(self, row: ExportRow, index: int) -> list[Any]:
+        """What became of one file: whole, or by its parts in their order."""
+        whole = self.storage.read_json(EXPORTS_CONTAINER, _result_name(row, index))
+        if whole is not None:
+            return [whole]
+        cut = self.storage.read_json(EXPORTS_CONTAINER, _cut_name(row, index))
+        names = [_result_name(row, index, number) for number in range(len(cut["parts"]))] if cut else []
+        found = [self.storage.read_json(EXPORTS_CONTAINER, name) for name in names]
+        if not found or None in found:
+            raise DataError(f"file {index} of export {row.id!r} is not converted: were its results deleted?")
+        return [{**found[0], "input": cut["input"]}, *found[1:]]
 
     def give_up(self, export_id: str, attempt: int, error: dict[str, Any]) -> None:
         """Keeps why processing failed, for the run to end the attempt with."""
@@ -177,3 +238,28 @@ class Processor:
         if complete is None:
             raise DataError(f"{EXPORTS_CONTAINER}/{name} is missing: the files were not collected")
         return complete
+
+    def _file(self, row: ExportRow, index: int) -> RawBlob:
+        return RawBlob(**self._complete(row)["files"][index])
+
+    @property
+    def _part_bytes(self) -> int:
+        return max(int(self.settings.convert_part_mb * 2**20), 1)
+
+
+def _result_name(row: ExportRow, index: int, part: int | None = None) -> str:
+    """The blob with what became of a file, or of one part of it."""
+    number = "" if part is None else f"-{part:04}"
+    return f"{export_folder(row)}_converted/{index}{number}.json"
+
+
+def _cut_name(row: ExportRow, index: int) -> str:
+    return f"{export_folder(row)}_converted/{index}.parts.json"
+
+
+def _input(blob: RawBlob, size: int, sha256: str) -> dict[str, Any]:
+    return {"path": blob.name, "etag": blob.etag, "bytes": size, "sha256": sha256}
+
+
+def _counts(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: result[name] for name in ("records", "rows", "rejected")}

@@ -1,10 +1,15 @@
 """From collected files to committed Parquet, pointers and notifications, over a real account."""
 
+import gzip
+import hashlib
+import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from localdev.webhook_receiver import Receiver, new_secret
@@ -18,6 +23,7 @@ from mobexport.pipeline.process.manifests import CURRENT, day_folder, manifest_p
 from mobexport.pipeline.process.processor import Processor
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
+from mobexport.records import elements
 from mobexport.settings import read_settings
 from mobexport.standard_webhooks import sign
 from mobexport.storage import CURATED_CONTAINER, EXPORTS_CONTAINER, REJECTS_CONTAINER
@@ -111,6 +117,121 @@ def test_given_a_newer_export_when_an_older_one_commits_late_then_the_pointer_st
     # The day that only the older one covers is its own, also without a row.
     other = storage.read_json(CURATED_CONTAINER, day_folder(older, wide[1]) + CURRENT)
     assert (other["exportId"], other["files"]) == (older.id, [])
+
+
+LARGE = json.dumps(
+    [
+        {
+            "deviceId": f"d{n}",
+            "events": [
+                {"name": f"n{n}", "timestamp": "2025-03-23T10:00:00Z" if n % 3 else "soon"},
+                {"name": f"m{n}", "timestamp": "2025-03-23T10:00:01Z", "extras": {"t": '"},{['}},
+            ],
+        }
+        for n in range(40)
+    ]
+).encode()
+
+
+@pytest.fixture
+def parts(processor, monkeypatch) -> Processor:
+    """A processor that converts in parts what is larger than a seventh of LARGE."""
+    monkeypatch.setattr(elements, "BLOCK_BYTES", 200)
+    settings = processor.settings.model_copy(update={"convert_part_mb": (len(LARGE) // 7 + 1) / 2**20})
+    return replace(processor, settings=settings)
+
+
+def read_back(storage, manifest) -> tuple[list, list]:
+    """All rows and all rejects in the order of the manifest."""
+    rows, rejects = [], []
+    for output in manifest["outputs"]:
+        data = storage.container(CURATED_CONTAINER).download_blob(output["path"]).readall()
+        rows += pq.ParquetFile(io.BytesIO(data)).read().to_pylist()
+        assert output["sha256"] == hashlib.sha256(data).hexdigest()
+    for path in manifest["rejects"]:
+        data = storage.container(REJECTS_CONTAINER).download_blob(path).readall()
+        rejects += [json.loads(line) for line in data.splitlines()]
+    return rows, rejects
+
+
+def test_given_a_large_file_when_processed_in_parts_then_the_manifest_accounts_for_it_as_if_it_were_whole(
+    processor, parts, registry, storage, collected
+) -> None:
+    whole = collected(FILE, LARGE, b"[]")
+    process(processor, whole)
+    Finisher(registry, storage, processor).finish(whole.id, whole.attempt, {"ok": {}})
+    row = collected(FILE, LARGE, b"[]", requested_at=datetime(2026, 11, 25, tzinfo=UTC))
+    assert (row.id, row.attempt) == (whole.id, 2)
+    assert parts.begin(row.id, 2) == {"done": False, "files": 3, "large": [1]}
+    parts.convert(row.id, 2, 0)
+    found = parts.find_parts(row.id, 2, 1)
+    assert found == {"parts": 7, "lanes": 4}
+    # Cut once and for all, whatever the setting says when the step is repeated.
+    assert processor.find_parts(row.id, 2, 1) == found
+    with pytest.raises(DataError, match=r"file 1 .* is not converted"):
+        parts.commit(row.id, 2)
+    # In any order, and repeated, also at the same time.
+    with ThreadPoolExecutor(3) as pool:
+        for number in (*range(7), 3, 3, 0):
+            pool.submit(parts.convert_part, row.id, 2, 1, 6 - number).result()
+        list(pool.map(lambda _: parts.convert_part(row.id, 2, 1, 0), range(3)))
+    assert registry.get(row.id).progress["converted"] == 2
+    parts.convert(row.id, 2, 2)
+    parts.commit(row.id, 2)
+
+    expected, manifest = (
+        storage.read_json(CURATED_CONTAINER, manifest_path(replace(row, attempt=attempt)))
+        for attempt in (1, 2)
+    )
+    assert manifest["counts"] == expected["counts"]
+    assert manifest["counts"]["records"] == 82
+    assert [(one["bytes"], one["sha256"]) for one in manifest["inputs"]] == [
+        (len(data), hashlib.sha256(data).hexdigest()) for data in (FILE, LARGE, b"[]")
+    ]
+    assert [one["path"] for one in manifest["inputs"]] == [
+        one["path"].replace("/1/", "/2/") for one in expected["inputs"]
+    ]
+    assert read_back(storage, manifest) == read_back(storage, expected)
+    files = [output["path"] for output in manifest["outputs"]]
+    assert files == sorted(files)
+    assert len(files) == 8
+    assert pointer(storage, row)["files"] == files
+
+
+def test_given_a_large_file_that_is_cut_off_when_cut_then_nothing_is_committed(
+    parts, storage, collected
+) -> None:
+    row = collected(LARGE[:-1])
+    for _ in range(2):
+        with pytest.raises(Truncated):
+            parts.find_parts(row.id, row.attempt, 0)
+    assert pointer(storage, row) is None
+
+
+def test_given_a_large_file_that_is_packed_or_one_element_when_cut_then_whole(
+    parts, storage, collected
+) -> None:
+    one = json.dumps([{"deviceId": "d", "events": json.loads(LARGE)[0]["events"] * 80}]).encode()
+    packed = gzip.compress(LARGE, 0)
+    row = collected(one, packed)
+    assert parts.begin(row.id, row.attempt)["large"] == [0, 1]
+    for index in (0, 1):
+        assert parts.find_parts(row.id, row.attempt, index)["parts"] == 1
+        parts.convert(row.id, row.attempt, index)
+    assert parts.commit(row.id, row.attempt)["records"] == 160 + 80
+    (first, second) = storage.read_json(CURATED_CONTAINER, manifest_path(row))["inputs"]
+    assert (first["bytes"], second["bytes"]) == (len(one), len(packed))
+
+
+def test_given_a_file_that_was_converted_whole_before_when_cut_afterwards_then_it_counts_once(
+    processor, parts, storage, collected
+) -> None:
+    row = collected(LARGE)
+    processor.convert(row.id, row.attempt, 0)
+    for number in range(parts.find_parts(row.id, row.attempt, 0)["parts"]):
+        parts.convert_part(row.id, row.attempt, 0, number)
+    assert parts.commit(row.id, row.attempt)["records"] == 80
+    assert len(pointer(storage, row)["files"]) == 1
 
 
 def test_given_no_such_attempt_when_begun_then_refused(processor) -> None:
