@@ -6,7 +6,7 @@ Source: RFC 1952; members may follow each other, and zeros may pad the end (as t
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Final
 
@@ -34,20 +34,26 @@ def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
     return (chunk[at : at + _IN_BYTES] for chunk in chunks for at in range(0, len(chunk), _IN_BYTES))
 
 
-def gunzip(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
+def gunzip(
+    chunks: Iterable[bytes], name: str, begins: Callable[[int], None] = lambda _: None
+) -> Iterator[bytes]:
     """What the gzip file `name` holds, in chunks of 256 KiB at most.
 
+    `begins` is told the byte where each member begins, before anything of it is given.
     Raises Truncated if it ends within a member, and DataError if it is no gzip or its checksum is wrong.
     """
     member: zlib._Decompress | None = None
     begun = False
+    taken = 0
     try:
         for data in _pieces(chunks):
+            taken += len(data)
             while data:
                 if member is None:
                     data = data.lstrip(b"\0") if begun else data
                     if not data:
                         break
+                    begins(taken - len(data))
                     member, begun = zlib.decompressobj(_GZIP), True
                 if out := member.decompress(data, _OUT_BYTES):
                     yield out

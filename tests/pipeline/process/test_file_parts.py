@@ -84,7 +84,7 @@ def outcome(run: Callable[[], Any]) -> Any:
     try:
         return run()
     except DataError as error:
-        return type(error).__name__, error.code, error.message
+        return type(error).__name__, error.own_code, error.message
 
 
 def compare(
