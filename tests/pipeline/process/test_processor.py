@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from localdev.webhook_receiver import Receiver, new_secret
+from mobexport import app as wiring
+from mobexport import durable_names as names
 from mobexport.config import WebhookTarget
 from mobexport.errors import ConfigError, DataError, NotFound, Rejected, Transient, Truncated
 from mobexport.pipeline import notify
@@ -196,6 +198,34 @@ def test_given_a_large_file_when_processed_in_parts_then_the_manifest_accounts_f
     assert files == sorted(files)
     assert len(files) == 8
     assert pointer(storage, row)["files"] == files
+
+
+def test_given_workers_that_die_after_every_step_when_a_large_file_is_processed_then_all_of_it_once(
+    processor, parts, registry, storage, collected, virtual_app, monkeypatch
+) -> None:
+    row = collected(LARGE)
+    monkeypatch.setattr(wiring, "processor", lambda: parts)
+    app = virtual_app()
+    died: set[str] = set()
+
+    def crashed(name: str) -> bool:
+        """Done, and its answer lost: once for each step and each part."""
+        _, _, step = app.h.activity_calls[-1]
+        call = f"{name} {step.get('number')}"
+        return call not in died and not died.add(call)
+
+    app.crashed = crashed
+    given = {"version": 1, "exportId": row.id, "attempt": row.attempt}
+    app.start(names.PROCESS_EXPORT, names.process_instance(row.id, row.attempt), given)
+    app.h.run()
+    outcome = {"records": 80, "rows": 66, "rejected": 14}
+    assert app.h.status(names.process_instance(row.id, row.attempt)).output == {"ok": outcome}
+    assert sorted(step["number"] for step in app.called(names.CONVERT_PART)) == sorted([*range(7)] * 2)
+    assert len(died) == 4 + 7
+    rows, rejects = read_back(storage, storage.read_json(CURATED_CONTAINER, registry.get(row.id).manifest))
+    events = [(f"d{n}", f"{kind}{n}") for n in range(40) for kind in "nm" if n % 3 or kind == "m"]
+    assert [(one["deviceId"], one["name"]) for one in rows] == events
+    assert [(one["element"], one["record"]) for one in rejects] == [(n + 1, 1) for n in range(0, 40, 3)]
 
 
 def test_given_a_large_file_that_is_cut_off_when_cut_then_nothing_is_committed(
