@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -61,6 +61,8 @@ class Elements:
     count: int = 1
     first_record: int = 1
     """Of a part: number of its first record in the element."""
+    begin: int | None = None
+    """Byte of the file where they begin, if who begins to read there finds the same from there on."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,10 @@ class _Reader:
         self._is_end = False
         self._barren = 0
         """Up to this byte of the file there is no boundary: nobody needs to look again."""
+        self._is_barren_large = False
+        """Whether that is as much as a large element has, not just what is left of the file."""
+        self._fresh: int | None = None
+        """Where the last look for elements began, unless what stands before that had a say in it."""
 
     def run(self) -> Iterator[Elements]:
         self._fill(len(MARK))
@@ -121,11 +127,14 @@ class _Reader:
         number = 1
         for found in self._values(self._layout.boundary, is_top=True):
             if found is None:
-                yield from self._large(number)
+                begin = self._fresh
+                for piece in self._large(number):
+                    yield replace(piece, begin=begin)
+                    begin = None
                 number += 1
                 continue
             text, count, is_sound = found
-            yield Elements(number, text, is_sound, count)
+            yield Elements(number, text, is_sound, count, begin=self._fresh)
             number += count
         self._expect_end()
 
@@ -163,8 +172,11 @@ class _Reader:
 
     def _run(self, boundary: re.Pattern[bytes], *, is_top: bool) -> tuple[bytes, int, bool] | None:
         """Values up to a comma (or the array's end) of which a parser says that they are whole."""
-        if is_top and self._dropped + self._at < self._barren:
-            return None
+        if is_top:
+            at = self._dropped + self._at
+            self._fresh = at if at >= self._barren else None
+            if self._fresh is None:
+                return None
         size = BLOCK_BYTES
         while True:
             text = self._text(size)
@@ -186,6 +198,7 @@ class _Reader:
             if limit < len(text) or self._is_end or size >= LARGE_BYTES:
                 if is_top and limit == len(text) and size > BLOCK_BYTES:
                     self._barren = self._dropped + self._at + len(text) - BLOCK_BYTES
+                    self._is_barren_large = len(text) >= LARGE_BYTES
                 return None
             size *= 2
 
@@ -206,7 +219,7 @@ class _Reader:
 
     def _is_large(self, boundary: re.Pattern[bytes]) -> bool:
         """Whether no element ends within what may be taken whole."""
-        if self._dropped + self._at < self._barren:
+        if self._dropped + self._at < self._barren and self._is_barren_large:
             return True
         text = self._text(LARGE_BYTES)
         return len(text) >= LARGE_BYTES and _last(boundary, text, len(text)) is None

@@ -279,7 +279,8 @@ class _LazyTexts:
 def _texts(found: Elements) -> list[bytes]:
     """The elements as they stand."""
     if not found.is_sound or found.count == 1:
-        return [found.text]
+        # Where a block ends, whitespace may come along that belongs to no element.
+        return [found.text.rstrip(b" \t\n\r")]
     try:
         return [bytes(text) for text in json_text.raw_items(b"[%b]" % found.text)]
     except RecursionError:

@@ -6,13 +6,14 @@ Source: RFC 1952; members may follow each other, and zeros may pad the end (as t
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from typing import Final
 
 from mobexport.errors import DataError, Truncated
 
 GZIP = ".ndjson.gz"
-_MAGIC = b"\x1f\x8b"
+MAGIC: Final = b"\x1f\x8b"
 _IN_BYTES = 32 * 1024
 _OUT_BYTES = 256 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
@@ -22,10 +23,10 @@ def unpacked(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
     """What a file holds, which is gzip if its name or its first bytes say so (no text begins like that)."""
     following = iter(chunks)
     start = b""
-    while len(start) < len(_MAGIC) and (chunk := next(following, None)) is not None:
+    while len(start) < len(MAGIC) and (chunk := next(following, None)) is not None:
         start += chunk
     whole = chain((start,) if start else (), following)
-    return gunzip(whole, name) if name.endswith(GZIP) or start.startswith(_MAGIC) else whole
+    return gunzip(whole, name) if name.endswith(GZIP) or start.startswith(MAGIC) else whole
 
 
 def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -33,20 +34,26 @@ def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
     return (chunk[at : at + _IN_BYTES] for chunk in chunks for at in range(0, len(chunk), _IN_BYTES))
 
 
-def gunzip(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
+def gunzip(
+    chunks: Iterable[bytes], name: str, begins: Callable[[int], None] = lambda _: None
+) -> Iterator[bytes]:
     """What the gzip file `name` holds, in chunks of 256 KiB at most.
 
+    `begins` is told the byte where each member begins, before anything of it is given.
     Raises Truncated if it ends within a member, and DataError if it is no gzip or its checksum is wrong.
     """
     member: zlib._Decompress | None = None
     begun = False
+    taken = 0
     try:
         for data in _pieces(chunks):
+            taken += len(data)
             while data:
                 if member is None:
                     data = data.lstrip(b"\0") if begun else data
                     if not data:
                         break
+                    begins(taken - len(data))
                     member, begun = zlib.decompressobj(_GZIP), True
                 if out := member.decompress(data, _OUT_BYTES):
                     yield out

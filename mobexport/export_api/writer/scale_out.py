@@ -34,6 +34,7 @@ from mobexport.export_api.tasks.counts import ExportCounts, ranked
 from mobexport.export_api.tasks.selection import Selection
 from mobexport.export_api.writer.blocks import Blocks, BlockTarget, block_name
 from mobexport.export_api.writer.export_file import RawLoader, Sink, make_loaders
+from mobexport.export_api.writer.gzip_members import lines_of_members, member_starts
 from mobexport.export_api.writer.slices import PARQUET, Piece, RawEntry, Slice, lines_of_range, plan_slices
 from mobexport.export_types.model import ExportType
 from mobexport.records.checks import Fault, Rule
@@ -126,7 +127,9 @@ class Spec:
 def plan(
     spec: Spec, source: RawSource, *, slice_bytes: int = SLICE_BYTES, bucket_bytes: int = BUCKET_BYTES
 ) -> Spec:
-    """The spec with its slices and the number of its buckets. Reads the footers of large Parquet files only.
+    """The spec with its slices and the number of its buckets.
+
+    Reads the footers of large Parquet files, and of large gzip files what tells where members begin.
 
     Raises DataError for a Parquet file that has no footer.
     """
@@ -135,9 +138,12 @@ def plan(
         entry = spec.files[file]
         return row_groups(Ranged(partial(source.read, file), entry.size), entry.name)
 
+    def members(file: int, every: int) -> list[int]:
+        return member_starts(partial(source.read, file), spec.files[file].size, every)
+
     total = sum(file.unpacked for file in spec.files)
     buckets = min(max(-(-total // bucket_bytes), 1), MAX_BUCKETS)
-    slices = plan_slices(spec.files, slice_bytes, groups)
+    slices = plan_slices(spec.files, slice_bytes, groups, members)
     return replace(spec, slices=tuple(slices), buckets=buckets)
 
 
@@ -200,6 +206,8 @@ def _load(loader: RawLoader, piece: Piece, entry: RawEntry, source: RawSource, r
         return None
     if (piece.first, piece.end) == (0, entry.size):
         chunks = unpacked(read(0, entry.size), entry.name)
+    elif entry.is_gzip:
+        chunks = lines_of_members(read, piece.first, piece.end, entry.size, entry.name)
     else:
         chunks = lines_of_range(read, piece.first, piece.end, entry.size)
     return loader.lines(piece.number, chunks, reject)
