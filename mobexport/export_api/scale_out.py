@@ -40,7 +40,6 @@ from mobexport.records.checks import Fault, Rule
 from mobexport.records.export_text import ExportText
 from mobexport.records.formats import ExportFormat
 from mobexport.records.gunzip import unpacked
-from mobexport.records.keeping import is_merged, states_of
 from mobexport.records.limits import Limits
 from mobexport.records.merging import Tally
 from mobexport.records.parquet_rows import Ranged, row_groups
@@ -222,8 +221,7 @@ def write_bucket(
             for token, summary in zip(tokens, summaries, strict=True)
             for place in summary["index"][export_type.kind].get(str(bucket), ())
         ]
-        batches = merged(runs)
-        return states_of(export_type, batches) if is_merged(export_type) else batches
+        return merged(runs)
 
     joined = rows(declared.joined) if declared.joined else None
     with Blocks(target, bucket) as blocks:

@@ -44,12 +44,8 @@ class Rows:
 
     records: list[Any]
     """Structs; times are canonical, null members absent, JSON minified."""
-    lines: Sequence[int]
-    """Their line numbers."""
     instants: dict[str, pa.Array]
     """For each time, its instants; null where it is absent."""
-    size: int = 0
-    """Bytes of the lines."""
 
 
 class RawReader:
@@ -101,11 +97,7 @@ class RawReader:
         for one in rejects:
             reject(*one)
         self.read += len(records) + len(rejects)
-        first = block.first_line
-        numbers: Sequence[int] = range(first, first + len(places))
-        if not isinstance(places, range):
-            numbers = [first + place for place in places]
-        return Rows(records, numbers, instants, sum(map(len, lines)))
+        return Rows(records, instants)
 
     # --- fast path ----------------------------------------------------------------------------------------
 

@@ -128,11 +128,6 @@ class Sorter:
         """Bytes held in memory, about."""
         return self._text.tell() + self._pending_bytes + self._group_bytes + 24 * self._rows
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was added, or spilled, so far."""
-        return not self._rows and not self._spill.index
-
     def spill(self) -> None:
         """Writes all rows that are in memory."""
         if self._rows:
