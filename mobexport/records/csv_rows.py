@@ -226,7 +226,7 @@ class _Reader:
     def _values(self, leaf: Field, cells: pa.Array) -> tuple[pa.Array, list[int]]:
         """What cells say, null where they may be at fault, and the places of those."""
         if leaf.kind is FieldKind.TIME:
-            return times.any_instants(cells)
+            return times.read(cells)[1:]
         if leaf.is_raw_json:
             return self._json(leaf, cells)
         if leaf.kind is FieldKind.INTEGER:

@@ -219,7 +219,7 @@ class JsonColumns:
                 leaves[field.name], bad = self._json(values, field)
                 suspects.update(bad)
             elif field.kind is FieldKind.TIME:
-                leaves[field.name], bad = times.any_instants(pa.array(values, pa.string()))
+                _, leaves[field.name], bad = times.read(pa.array(values, pa.string()))
                 suspects.update(bad)
             else:
                 leaves[field.name] = pa.array(values, ARROW_TYPES.get(field.kind, pa.string()))
@@ -243,7 +243,7 @@ class JsonColumns:
 
     def _json(self, values: list[Any], field: Field) -> tuple[pa.Array, list[int]]:
         """JSON that passes through as text, and the places of values that may be at fault."""
-        changed, bad = look_at_json(values, field, is_deep=True)
+        changed, bad = look_at_json(values, field)
         for at, value in changed.items():
             values[at] = value
         array = split(b"\0".join(values), b"\0").cast(pa.string())

@@ -14,7 +14,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mobexport.records.arrow import values_of
+from mobexport.records.arrow import places, values_of
 from mobexport.records.instants import EPOCH
 
 INSTANT: Final = pa.timestamp("us", "UTC")
@@ -26,27 +26,15 @@ _MARKS = {4: b"-", 7: b"-", 10: b"T", 13: b":", 16: b":", 19: b".", 23: b"Z"}
 _USUAL = 24
 
 
-def instants(texts: list[str | None]) -> tuple[pa.Array, list[int]]:
-    """Instants of times, null where there is none, and the places of those that are no times.
-
-    Every time in `texts` becomes its canonical text.
-    """
-    bad = []
-    for place, text in enumerate(texts):
-        if text is not None:
-            texts[place] = canonical(text)
-            if texts[place] is None:
-                bad.append(place)
-    return pa.array(texts, pa.string()).cast(INSTANT), bad
+def read(texts: pa.Array) -> tuple[pa.Array, pa.Array, list[int]]:
+    """Canonical texts of times, their instants, both null where there is none; places of what is no time."""
+    if (found := _usual_instants(texts)) is not None:
+        return texts, found, []
+    read = pa.array([None if text is None else canonical(text) for text in texts.to_pylist()], pa.string())
+    return read, read.cast(INSTANT), places(pc.and_(pc.is_null(read), pc.is_valid(texts)))
 
 
-def any_instants(array: pa.Array) -> tuple[pa.Array, list[int]]:
-    """Instants of times, null where there is none, and the places of those that are no times."""
-    found = usual_instants(array)
-    return (found, []) if found is not None else instants(array.to_pylist())
-
-
-def usual_instants(array: pa.Array) -> pa.Array | None:
+def _usual_instants(array: pa.Array) -> pa.Array | None:
     """Instants of times that are all written as nearly all are: canonical, in milliseconds; else None."""
     data = values_of(array)
     count = len(array) - array.null_count
