@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,11 +22,7 @@ from mobexport.records.checks import GUID, MAX_TEXT, Fault, Rule, Rules, check_l
 from mobexport.records.json_text import NotJson
 from mobexport.records.structs import file_fields, is_needed
 
-ARROW_TYPES: Final = {
-    FieldKind.TIME: times.INSTANT,
-    FieldKind.INTEGER: pa.int64(),
-    FieldKind.BOOLEAN: pa.bool_(),
-}
+_TYPES = {FieldKind.TIME: times.INSTANT, FieldKind.INTEGER: pa.int64(), FieldKind.BOOLEAN: pa.bool_()}
 _GUID = 36
 _HEX = b"0123456789abcdefABCDEF-"
 
@@ -44,17 +40,17 @@ class Checked:
     """DATE32: the day of each; of a snapshot, its day."""
 
 
+def arrow_type(field: Field) -> pa.DataType:
+    """The type of a field's column; an object with declared members is a struct."""
+    if field.members:
+        return pa.struct([(member.name, arrow_type(member)) for member in field.members])
+    return _TYPES.get(field.kind, pa.string())
+
+
 def schema_of(export_type: ExportType) -> pa.Schema:
-    """The columns of curated data: `app`, then the type's; objects with declared members are structs."""
-    found = [pa.field("app", pa.string())]
-    for field in file_fields(export_type):
-        kind = ARROW_TYPES.get(field.kind, pa.string())
-        if field.members:
-            kind = pa.struct(
-                [(member.name, ARROW_TYPES.get(member.kind, pa.string())) for member in field.members]
-            )
-        found.append(pa.field(field.name, kind))
-    return pa.schema(found)
+    """The columns of curated data: `app`, then the type's."""
+    own = [(field.name, arrow_type(field)) for field in file_fields(export_type)]
+    return pa.schema([("app", pa.string()), *own])
 
 
 class FileChecks:

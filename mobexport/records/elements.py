@@ -1,4 +1,4 @@
-"""Reads the elements of a top-level JSON array, whatever its formatting, in bounded memory.
+"""Read the elements of a top-level JSON array, whatever its formatting, in bounded memory.
 
 Fast path: a block ends where the text says that an element may end, and a strict parser that takes `[…]` up
 to there for an array proves it: no place within a string or an element passes. Slow path: brackets and
@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -27,6 +28,7 @@ from mobexport.records.json_text import (
     SPACE,
     STRINGS,
     NotJson,
+    loose_items,
     loose_members,
     raw_items,
     raw_members,
@@ -61,6 +63,16 @@ class Elements:
     count: int = 1
     first_record: int = 1
     """Of a part: number of its first record in the element."""
+
+    @cached_property
+    def texts(self) -> list[bytes]:
+        """Each element as it stands."""
+        if not self.is_sound or self.count == 1:
+            return [self.text]
+        try:
+            return [bytes(text) for text in raw_items(b"[%b]" % self.text)]
+        except RecursionError:
+            return loose_items(b"[%b]" % self.text)
 
 
 @dataclass(frozen=True)
@@ -108,6 +120,8 @@ class _Reader:
         self._dropped = 0
         """Bytes of the file before the buffer."""
         self._is_end = False
+        self._size = BLOCK_BYTES
+        """What is looked at at once: less where much is broken."""
         self._barren = 0
         """Up to this byte of the file there is no boundary: nobody needs to look again."""
 
@@ -162,47 +176,34 @@ class _Reader:
     # --- fast path ----------------------------------------------------------------------------------------
 
     def _run(self, boundary: re.Pattern[bytes], *, is_top: bool) -> tuple[bytes, int, bool] | None:
-        """Values up to a comma (or the array's end) of which a parser says that they are whole."""
+        """Values up to a comma of which a parser says that they are whole."""
         if is_top and self._dropped + self._at < self._barren:
             return None
-        size = BLOCK_BYTES
+        size = self._size
         while True:
             text = self._text(size)
-            end = self._end_of_file() if is_top and self._is_end else None
-            if end is not None and len(text) == len(self._buffer) - self._at:
-                count = self._proven(self._buffer[self._at : end])
-                if count is not None and count > 0:
-                    return self._take(end - self._at), count, True
             limit = len(text)
             for _ in range(_TRIES):
-                cut = _last(boundary, text, limit)
-                if cut is None:
+                if (cut := _last(boundary, text, limit)) is None:
                     break
-                found = self._proven(text[:cut])
-                if found is not None and found > 0:
-                    return self._take(cut), found, True
+                place = None
+                try:
+                    count = len(raw_items(b"[%b]" % text[:cut]))
+                    self._size = min(2 * size, BLOCK_BYTES)
+                    return self._take(cut), count, True
+                except RecursionError:
+                    pass
+                except msgspec.DecodeError as error:
+                    place = _PLACE.search(str(error))
                 # Where a parser stopped before the cut, something is broken: take what stands before that.
-                limit = cut - 1 if found is None or -found > cut - _NEAR else -found
+                limit = min(int(place[1]), cut - 1) if place and int(place[1]) <= cut - _NEAR else cut - 1
             if limit < len(text) or self._is_end or size >= LARGE_BYTES:
-                if is_top and limit == len(text) and size > BLOCK_BYTES:
+                if limit < len(text):
+                    self._size = max(size // 8, BLOCK_BYTES // 32)
+                elif is_top and size > BLOCK_BYTES:
                     self._barren = self._dropped + self._at + len(text) - BLOCK_BYTES
                 return None
             size *= 2
-
-    def _proven(self, text: Any) -> int | None:
-        """How many values a text is; if it is none, where it is broken (negative) or None."""
-        try:
-            return len(raw_items(b"[%b]" % text))
-        except RecursionError:
-            return None
-        except msgspec.DecodeError as error:
-            place = _PLACE.search(str(error))
-            return -int(place[1]) if place else None
-
-    def _end_of_file(self) -> int | None:
-        """Where the last bracket of the file is, which the buffer has whole."""
-        end = self._buffer.rfind(b"]", self._at)
-        return end if end >= 0 and not self._buffer[end + 1 :].strip(b" \t\n\r") else None
 
     def _is_large(self, boundary: re.Pattern[bytes]) -> bool:
         """Whether no element ends within what may be taken whole."""
@@ -221,7 +222,7 @@ class _Reader:
             while not (found := pattern.match(self._buffer, self._at)):
                 self._more()
             return self._take(found.end() - self._at)
-        return self._take(self._to_closing(self._at, bytearray()) - self._at)
+        return self._take(self._to_closing(self._at + 1, bytearray([_CLOSER[start]])) - self._at)
 
     def _to_closing(self, at: int, stack: bytearray) -> int:
         """Where the brackets of `stack`, and what opens behind `at`, are closed."""
@@ -238,7 +239,7 @@ class _Reader:
             if byte in _CLOSER:
                 stack.append(_CLOSER[byte])
                 continue
-            if not stack or stack.pop() != byte:
+            if stack.pop() != byte:
                 self._at = max(at - 1, begun)
                 self._fail("brackets do not match")
             if not stack:

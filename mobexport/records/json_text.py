@@ -26,8 +26,20 @@ _TOKEN = re.compile(
 SPACE = re.compile(rb"[ \t\n\r]*+")
 _LOOSE_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 STRINGS = re.compile(_LOOSE_STRING, re.DOTALL)
-_LOOSE = re.compile(rb'[^"\[\]{},]*+(?:' + _LOOSE_STRING + rb'[^"\[\]{},]*+)*+([\[\]{},])', re.DOTALL)
-BRACKET = re.compile(rb'[^"\[\]{}]*+(?:' + _LOOSE_STRING + rb'[^"\[\]{}]*+)*+([\[\]{}])', re.DOTALL)
+
+
+def _up_to(marks: bytes) -> re.Pattern[bytes]:
+    """Matches up to a mark, over strings and over brackets that match and nest three deep at most."""
+    whole = _LOOSE_STRING
+    for _ in range(3):
+        within = rb'[^"\[\]{}]*+(?:(?:' + whole + rb')[^"\[\]{}]*+)*+'
+        whole = _LOOSE_STRING + rb"|\{" + within + rb"\}|\[" + within + rb"\]"
+    others = rb'[^"' + marks + rb"]*+"
+    return re.compile(others + rb"(?:(?:" + whole + rb")" + others + rb")*+([" + marks + rb"])", re.DOTALL)
+
+
+BRACKET = _up_to(rb"\[\]{}")
+_MARK = _up_to(rb"\[\]{},")
 _NAME = re.compile(rb"[ \t\n\r]*+(" + _LOOSE_STRING + rb")[ \t\n\r]*+:", re.DOTALL)
 _JOINT = re.compile(rb"\}[ \t\n\r]*\{")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -35,6 +47,8 @@ _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
+_VALUE: tuple[str, ...] = ("string", "scalar", "[", "{")
+_CLOSER = {"[": "]", "{": "}"}
 _SQUARE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -175,19 +189,18 @@ def joined_objects(text: bytes) -> Iterator[bytes]:
 
 
 def _object_spans(text: bytes) -> Iterator[tuple[int, int]]:
-    at = start = _skip(text, 0)
-    depth = 0
+    at = _skip(text, 0)
     while at < len(text):
-        found = _LOOSE.match(text, at)
-        if not found or (depth == 0 and text[at : at + 1] != b"{"):
+        if text[at : at + 1] != b"{":
             raise NotJson
-        at = found.end()
-        depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1, b",": 0}[found[1]]
-        if depth == 0:
-            yield start, at
-            at = start = _skip(text, at)
-    if depth:
-        raise NotJson
+        start, at, depth = at, at + 1, 1
+        while depth:
+            if not (found := BRACKET.match(text, at)):
+                raise NotJson
+            at = found.end()
+            depth += 1 if found[1] in b"[{" else -1
+        yield start, at
+        at = _skip(text, at)
 
 
 def _loose_parts(text: bytes, opening: bytes) -> list[bytes]:
@@ -197,7 +210,7 @@ def _loose_parts(text: bytes, opening: bytes) -> list[bytes]:
         raise NotJson
     at += 1
     start, depth, parts = at, 0, []
-    while found := (BRACKET if depth else _LOOSE).match(text, at):
+    while found := (BRACKET if depth else _MARK).match(text, at):
         at = found.end()
         mark = found[1]
         if mark in b"[{":
@@ -216,43 +229,35 @@ def _loose_parts(text: bytes, opening: bytes) -> list[bytes]:
 def _deep_members(text: bytes) -> dict[str, bytes] | None:
     """`members` without recursion, for text nested deeper than Python's stack."""
     found: dict[str, bytes] = {}
-    stack = bytearray()
+    stack: list[str] = []
     name, start, at = b"", 0, 0
-    want = "value"
-    while want != "end":
+    allowed, is_name = _VALUE, False
+    while allowed:
         token = _TOKEN.match(text, at)
-        if token is None:
+        kind = ((token["mark"] or b"").decode() or str(token.lastgroup)) if token else ""
+        if token is None or kind not in allowed:
             raise NotJson
-        begin, at = token.start(token.lastgroup or 0), token.end()
-        mark = token["mark"]
-        if mark and mark in b"[{" and want in ("value", "value or ]"):
+        if len(stack) == 1 and kind in _VALUE:
+            start = token.start(token.lastgroup or 0)
+        at = token.end()
+        if kind in "[{,":
+            stack += kind.strip(",")
+            is_name = stack[-1] == "{"
+            allowed = ("string",) if is_name else _VALUE
+            if kind != ",":
+                allowed = (*allowed, _CLOSER[kind])
+        elif kind == ":":
+            allowed, is_name = _VALUE, False
+        elif is_name and kind == "string":
+            allowed = (":",)
             if len(stack) == 1:
-                start = begin
-            stack += mark
-            want = "value or ]" if mark == b"[" else "name or }"
-            continue
-        if want in ("name", "name or }") and token["string"]:
-            if len(stack) == 1:
-                name = token["string"]
-            want = ":"
-            continue
-        if mark == b":" and want == ":":
-            want = "value"
-            continue
-        if mark == b"," and want == ", or end":
-            want = "name" if stack.endswith(b"{") else "value"
-            continue
-        closes = mark == b"]" and stack.endswith(b"[") and want in ("value or ]", ", or end")
-        closes = closes or (mark == b"}" and stack.endswith(b"{") and want in ("name or }", ", or end"))
-        if closes:
-            stack.pop()
-        elif mark or want not in ("value", "value or ]"):
-            raise NotJson
-        elif len(stack) == 1:
-            start = begin
-        if len(stack) == 1 and stack == b"{":
-            found[_text(name)] = text[start:at]
-        want = ", or end" if stack else "end"
+                name = text[start:at]
+        else:
+            if kind in ("]", "}"):
+                stack.pop()
+            allowed = (",", _CLOSER[stack[-1]]) if stack else ()
+            if stack == ["{"]:
+                found[_text(name)] = text[start:at]
     if _skip(text, at) != len(text):
         raise NotJson
     return found if text[_skip(text, 0) : _skip(text, 0) + 1] == b"{" else None

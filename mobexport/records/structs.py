@@ -84,22 +84,18 @@ def is_needed(field: Field) -> bool:
     return field.required and field.published
 
 
-def element_struct(export_type: ExportType) -> tuple[Any, Any]:
-    """The structs of an element of an export file and of its innermost records (None: the element is one)."""
+def element_structs(export_type: ExportType) -> tuple[Any, Any, Any]:
+    """The structs of an element of an export file, of its group's fields, and of its innermost records."""
     fields = file_fields(export_type)
     needed = frozenset(field.name for field in fields if is_needed(field))
     shape = export_type.shape
+    head = struct_of(f"{export_type.name}_head", export_type.group_fields, required=needed)
     if not isinstance(shape, Grouped | Latest):
-        return struct_of(export_type.name, fields, required=needed), None
+        element = struct_of(export_type.name, fields, required=needed)
+        return element, head, element
     inner = [field for field in fields if field.name not in export_type.group]
     record = struct_of(f"{export_type.name}_record", inner, required=needed)
     listed = list[record] if isinstance(shape, Grouped) else dict[str, msgspec.Raw]  # type: ignore[valid-type]
-    head = struct_of(f"{export_type.name}_head", export_type.group_fields, required=needed)
-    element = msgspec.defstruct(
-        export_type.name,
-        [(export_type.inner, listed)],
-        bases=(head,),
-        kw_only=True,
-        gc=False,
-    )
-    return element, record
+    members = [(export_type.inner, listed)]
+    element = msgspec.defstruct(export_type.name, members, bases=(head,), kw_only=True, gc=False)
+    return element, head, record
