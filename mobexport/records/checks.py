@@ -22,11 +22,12 @@ GUID: Final = re.compile(
 )
 MAX_TEXT: Final = 256 * 1024
 """Characters of a string that is read: an id, a name, a time."""
-_FORMS = {
+FORMS: Final = {
     FieldKind.INTEGER: re.compile(rb"-?(?:0|[1-9][0-9]{0,17})\Z"),
     FieldKind.BOOLEAN: re.compile(rb"(?:true|false)\Z"),
     FieldKind.OBJECT: re.compile(rb"\{"),
 }
+"""What tokens that are no strings look like."""
 _BLANK = " \t\r\n"
 _STRINGS = (FieldKind.ID, FieldKind.TEXT, FieldKind.TIME)
 
@@ -159,7 +160,7 @@ class Rules:
             if field.choices and value not in field.choices:
                 raise Fault(Rule.UNKNOWN_VALUE, field.name)
             return quote(value)
-        if (form := _FORMS.get(field.kind)) and not form.match(token):
+        if (form := FORMS.get(field.kind)) and not form.match(token):
             raise Fault(Rule.WRONG_TYPE, field.name)
         return json_text.minified(token) if field.is_raw_json else token
 

@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 
 from mobexport.export_types.model import Collected, ExportType, Field, FieldKind
 from mobexport.records import times
-from mobexport.records.arrow import places, values_of
+from mobexport.records.arrow import places, split, values_of
 from mobexport.records.checks import GUID, MAX_TEXT, Fault, Rule, Rules, check_list, is_blank
 from mobexport.records.json_text import NotJson
-from mobexport.records.structs import file_fields, is_needed
+from mobexport.records.raw_records import look_at_json
+from mobexport.records.structs import ABSENT, file_fields, is_needed
 
 _TYPES = {FieldKind.TIME: times.INSTANT, FieldKind.INTEGER: pa.int64(), FieldKind.BOOLEAN: pa.bool_()}
 _GUID = 36
@@ -162,11 +163,23 @@ class FileChecks:
             days = leaves[self.export_type.time].cast(pa.date32())
         return Checked(pa.RecordBatch.from_arrays(arrays, schema=self._schema), days)
 
-    def look_at_lists(self, array: pa.Array) -> list[int]:
-        """Places of JSON texts that are no list of distinct values, where the type has such lists."""
-        if self._listed is None:
-            return []
-        return [at for at, text in enumerate(array.to_pylist()) if text and not _is_list(self._listed, text)]
+    def json_column(
+        self, values: list[Any], field: Field, column: pa.Array | None = None
+    ) -> tuple[pa.Array, list[int]]:
+        """JSON that passes through as text, and the places of values that may be at fault.
+
+        `column`: the values as a column, if that is there already.
+        """
+        found, bad = look_at_json(values, field)
+        if column is None or found is not values:
+            column = split(b"\0".join(found), b"\0").cast(pa.string())
+            if ABSENT in found:
+                is_absent = pc.equal(pc.binary_length(column), 0)
+                column = pc.if_else(is_absent, pa.scalar(None, pa.string()), column)
+        if self._listed:
+            texts = enumerate(column.to_pylist())
+            bad += [at for at, text in texts if text and not _is_list(self._listed, text)]
+        return column, bad
 
     def _notes(self, leaves: Mapping[str, pa.Array]) -> Iterable[tuple[str, pa.Array]]:
         """What the published schema asks for and real devices do not do: label, and where it is so."""

@@ -122,6 +122,8 @@ class _Reader:
         self._is_end = False
         self._size = BLOCK_BYTES
         """What is looked at at once: less where much is broken."""
+        self._is_large = False
+        """Whether no element ends within what may be taken whole."""
         self._barren = 0
         """Up to this byte of the file there is no boundary: nobody needs to look again."""
 
@@ -163,7 +165,7 @@ class _Reader:
                 after_comma = self._buffer[self._at] == ord(",")
                 self._at += after_comma
                 continue
-            if is_top and self._layout.inner and byte == ord("{") and self._is_large(boundary):
+            if is_top and self._layout.inner and byte == ord("{") and self._is_large:
                 yield None
             else:
                 text = self._value()
@@ -177,10 +179,9 @@ class _Reader:
 
     def _run(self, boundary: re.Pattern[bytes], *, is_top: bool) -> tuple[bytes, int, bool] | None:
         """Values up to a comma of which a parser says that they are whole."""
-        if is_top and self._dropped + self._at < self._barren:
-            return None
+        self._is_large = is_top and self._dropped + self._at < self._barren
         size = self._size
-        while True:
+        while not self._is_large:
             text = self._text(size)
             limit = len(text)
             for _ in range(_TRIES):
@@ -197,20 +198,16 @@ class _Reader:
                     place = _PLACE.search(str(error))
                 # Where a parser stopped before the cut, something is broken: take what stands before that.
                 limit = min(int(place[1]), cut - 1) if place and int(place[1]) <= cut - _NEAR else cut - 1
-            if limit < len(text) or self._is_end or size >= LARGE_BYTES:
-                if limit < len(text):
-                    self._size = max(size // 8, BLOCK_BYTES // 32)
-                elif is_top and size > BLOCK_BYTES:
-                    self._barren = self._dropped + self._at + len(text) - BLOCK_BYTES
-                return None
+            if limit < len(text):
+                self._size = max(size // 8, BLOCK_BYTES // 32)
+                break
+            if len(text) >= LARGE_BYTES and is_top:
+                self._is_large = True
+                self._barren = self._dropped + self._at + len(text) - BLOCK_BYTES
+            if self._is_end or size >= LARGE_BYTES:
+                break
             size *= 2
-
-    def _is_large(self, boundary: re.Pattern[bytes]) -> bool:
-        """Whether no element ends within what may be taken whole."""
-        if self._dropped + self._at < self._barren:
-            return True
-        text = self._text(LARGE_BYTES)
-        return len(text) >= LARGE_BYTES and _last(boundary, text, len(text)) is None
+        return None
 
     # --- slow path ----------------------------------------------------------------------------------------
 

@@ -20,15 +20,14 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mobexport.export_types.model import Field, FieldKind, Grouped, Latest
+from mobexport.export_types.model import FieldKind, Grouped, Latest
 from mobexport.records import json_text, times
-from mobexport.records.arrow import split
 from mobexport.records.checks import Fault, Rule, is_utf8
 from mobexport.records.columns import Checked, FileChecks, Reject, arrow_type
 from mobexport.records.elements import Elements
 from mobexport.records.json_text import NotJson, quote
-from mobexport.records.raw_records import FAILS, look_at_json
-from mobexport.records.structs import ABSENT, attribute, element_structs, file_fields
+from mobexport.records.raw_records import FAILS
+from mobexport.records.structs import attribute, element_structs, file_fields
 
 _Rejects = list[tuple[int, int, Fault, bytes]]
 
@@ -225,7 +224,7 @@ class JsonColumns:
                         arrow_type(member),
                     )
             elif field.is_raw_json:
-                leaves[field.name], bad = self._json(values, field)
+                leaves[field.name], bad = self._checks.json_column(values, field)
             elif field.kind is FieldKind.TIME:
                 _, leaves[field.name], bad = times.read(pa.array(values, pa.string()))
             else:
@@ -251,16 +250,6 @@ class JsonColumns:
             rejects.append((entry.number, entry.first_record + at, fault, entry.texts.records[at]))
 
         return self._checks.check(leaves, suspects, judge, reject, there)
-
-    def _json(self, values: list[Any], field: Field) -> tuple[pa.Array, list[int]]:
-        """JSON that passes through as text, and the places of values that may be at fault."""
-        changed, bad = look_at_json(values, field)
-        for at, value in changed.items():
-            values[at] = value
-        array = split(b"\0".join(values), b"\0").cast(pa.string())
-        if ABSENT in values:
-            array = pc.if_else(pc.equal(pc.binary_length(array), 0), pa.scalar(None, pa.string()), array)
-        return array, bad + self._checks.look_at_lists(array)
 
 
 def _unreadable(text: bytes) -> Fault:

@@ -144,10 +144,10 @@ class RawReader:
                 if texts is not read:
                     deque(map(setattr, records, repeat(own), texts.to_pylist()), maxlen=0)
             elif field.is_raw_json:
-                changed, bad = look_at_json(values, field)
+                found, bad = look_at_json(values, field)
                 suspects.update(bad)
-                for at, value in changed.items():
-                    setattr(records[at], own, value)
+                if found is not values:
+                    deque(map(setattr, records, repeat(own), found), maxlen=0)
             elif (
                 field.required
                 and field.kind in (FieldKind.ID, FieldKind.TEXT)
@@ -231,8 +231,8 @@ class Names:
         return self._found
 
 
-def look_at_json(values: Sequence[msgspec.Raw], field: Field) -> tuple[dict[int, msgspec.Raw], list[int]]:
-    """What JSON values become (nulls absent, others minified), and the places of those that may be at fault.
+def look_at_json(values: list[msgspec.Raw], field: Field) -> tuple[list[msgspec.Raw], list[int]]:
+    """JSON values with nulls absent and without whitespace, and the places of those that may be at fault.
 
     At fault may be what is no object and should be one, what is no UTF-8, and what nests too deep.
     """
@@ -243,27 +243,27 @@ def look_at_json(values: Sequence[msgspec.Raw], field: Field) -> tuple[dict[int,
         and b"\0null\0" not in joined
         and max(map(len, values), default=0) <= 2 * json_text.MAX_DEPTH
         and is_utf8(joined)
-        and _is_minified(joined)
     ):
-        return {}, []
-    changed: dict[int, msgspec.Raw] = {}
+        if not any(space in joined for space in _SPACES):
+            return values, []
+        text = b"[%b]" % b",".join([value for value in values if len(value)])
+        small = json_text.minified(text)
+        if len(small) == len(text):
+            return values, []
+        each = iter(json_text.raw_items(small))
+        return [next(each) if len(value) else value for value in values], []
     bad: list[int] = []
+    found: list[msgspec.Raw] = []
     for at, text in enumerate(map(bytes, values)):
-        if text == b"null":
-            changed[at] = ABSENT
-        elif text and ((is_object and text[:1] != b"{") or json_text.is_too_deep(text) or not is_utf8(text)):
+        if text in (b"", b"null"):
+            found.append(ABSENT)
+            continue
+        if (is_object and text[:1] != b"{") or json_text.is_too_deep(text) or not is_utf8(text):
             bad.append(at)
         elif any(space in text for space in _SPACES):
-            changed[at] = msgspec.Raw(json_text.minified(text))
-    return changed, bad
-
-
-def _is_minified(joined: bytes) -> bool:
-    """Whether JSON values, a zero around each, have no whitespace between tokens; absent ones are empty."""
-    if not any(space in joined for space in _SPACES):
-        return True
-    text = b"[%b]" % b",".join(filter(None, joined.split(b"\0")))
-    return len(json_text.minified(text)) == len(text)
+            text = json_text.minified(text)
+        found.append(msgspec.Raw(text))
+    return found, bad
 
 
 def _text(line: bytes) -> bytes:
