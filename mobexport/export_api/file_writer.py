@@ -168,7 +168,7 @@ def write_export(
         out.write(text.ending if begun else text.empty)
     names = Names()
     for loader in loaders.values():
-        names.merge(loader.names)
+        names.merge(loader.names.counts)
     return ExportCounts(
         sum(loader.read for loader in loaders.values()),
         kept.count,

@@ -172,7 +172,7 @@ def partition_slice(
             loader.spill.close()
         names = Names()
         for kind, loader in loaders.items():
-            names.merge(loader.names)
+            names.merge(loader.names.counts)
             if loader.spill.index:
                 store.put(f"{name}.{kind}", loader.spill.path)
     if kept.count:

@@ -53,12 +53,16 @@ class Rule(StrEnum):
 
 
 class Fault(ValueError):
-    """A record cannot be used. Kept without its traceback, which would keep all that was read with it."""
+    """A record cannot be used."""
 
     def __init__(self, rule: Rule, field: str = "") -> None:
         super().__init__(f"{rule}:{field}" if field else str(rule))
         self.rule = rule
         self.field = field
+
+    def bare(self) -> Fault:
+        """The same to be kept: without the traceback and the causes, which would keep all that was read."""
+        return Fault(self.rule, self.field)
 
     @property
     def label(self) -> str:

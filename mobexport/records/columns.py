@@ -91,31 +91,28 @@ class FileChecks:
         `suspects`: places of records that may be. `judge`: raises the Fault of one of them, if it has one.
         `there`: for objects with members, which records have them.
         """
-        suspects |= self._suspects(leaves)
-        outside = self._outside(leaves)
-        noted = self._noted(leaves) if self._strict else {}
-        bad = []
-        for place in sorted(suspects | outside | noted.keys()):
+        faults: dict[int, Fault] = {}
+        for place in sorted(suspects | self._suspects(leaves)):
             try:
-                if place in suspects:
-                    judge(place)
-                if place in outside:
-                    raise Fault(Rule.OUTSIDE_WINDOW, self.export_type.time)
-                if place in noted:
-                    raise noted[place]
+                judge(place)
             except Fault as fault:
-                reject(place, fault.with_traceback(None))
-                bad.append(place)
-        if bad:
-            good = [True] * len(next(iter(leaves.values())))
-            for place in bad:
-                good[place] = False
-            mask = pa.array(good)
-            leaves = {name: array.filter(mask) for name, array in leaves.items()}
-            there = {name: array.filter(mask) for name, array in there.items()}
-        if not self._strict:
-            for label, mask in self._notes(leaves):
-                self.lenient[label] += pc.sum(mask).as_py() or 0
+                faults[place] = fault.bare()
+        if self._bounds:
+            inside = times.within(leaves[self.export_type.time].cast(pa.int64()), self._bounds)
+            for place in places(pc.invert(inside)) if inside is not None else ():
+                faults.setdefault(place, Fault(Rule.OUTSIDE_WINDOW, self.export_type.time))
+        for rule, name, mask in self._notes(leaves) if self._strict else ():
+            for place in places(mask):
+                faults.setdefault(place, Fault(rule, name))
+        if faults:
+            for place in sorted(faults):
+                reject(place, faults[place])
+            rows = len(next(iter(leaves.values())))
+            kept = pa.array([place not in faults for place in range(rows)])
+            leaves = {name: array.filter(kept) for name, array in leaves.items()}
+            there = {name: array.filter(kept) for name, array in there.items()}
+        for rule, name, mask in self._notes(leaves) if not self._strict else ():
+            self.lenient[f"{rule}:{name}"] += pc.sum(mask).as_py() or 0
         return self._assembled(leaves, there)
 
     def _suspects(self, leaves: Mapping[str, pa.Array]) -> set[int]:
@@ -138,28 +135,18 @@ class FileChecks:
                 suspects.update(places(pc.greater(pc.binary_length(array), MAX_TEXT)))
         return suspects
 
-    def _outside(self, leaves: Mapping[str, pa.Array]) -> set[int]:
-        """Places of records outside the window."""
-        if self._bounds is None:
-            return set()
-        inside = times.within(leaves[self.export_type.time].cast(pa.int64()), self._bounds)
-        return set() if inside is None else set(places(pc.invert(inside)))
-
     def _assembled(self, leaves: Mapping[str, pa.Array], there: Mapping[str, pa.Array]) -> Checked:
         rows = len(next(iter(leaves.values())))
         arrays = [pa.repeat(pa.scalar(self._app, pa.string()), rows)]
         for field in self._fields:
             if field.members:
                 parts = [leaves[leaf.name] for leaf in field.leaves()]
-                kinds = [self._schema.field(field.name).type.field(n) for n in range(len(parts))]
-                arrays.append(
-                    pa.StructArray.from_arrays(parts, fields=kinds, mask=pc.invert(there[field.name]))
-                )
+                mask = pc.invert(there[field.name])
+                arrays.append(pa.StructArray.from_arrays(parts, fields=list(arrow_type(field)), mask=mask))
             else:
                 arrays.append(leaves[field.name])
-        if not self.export_type.historical:
-            days = pa.repeat(pa.scalar(self._snapshot_day, pa.date32()), rows)
-        else:
+        days = pa.repeat(pa.scalar(self._snapshot_day, pa.date32()), rows)
+        if self.export_type.historical:
             days = leaves[self.export_type.time].cast(pa.date32())
         return Checked(pa.RecordBatch.from_arrays(arrays, schema=self._schema), days)
 
@@ -181,23 +168,14 @@ class FileChecks:
             bad += [at for at, text in texts if text and not _is_list(self._listed, text)]
         return column, bad
 
-    def _notes(self, leaves: Mapping[str, pa.Array]) -> Iterable[tuple[str, pa.Array]]:
-        """What the published schema asks for and real devices do not do: label, and where it is so."""
+    def _notes(self, leaves: Mapping[str, pa.Array]) -> Iterable[tuple[Rule, str, pa.Array]]:
+        """What the published schema asks for and real devices do not do: rule, field, and where it is so."""
         for field in self._fields:
             if field.strict:
-                yield f"{Rule.MISSING}:{field.name}", pc.is_null(leaves[field.name])
+                yield Rule.MISSING, field.name, pc.is_null(leaves[field.name])
         for field in self._fields:
             if field.kind is FieldKind.ID and (mask := _no_guids(leaves[field.name])) is not None:
-                yield f"{Rule.NOT_A_GUID}:{field.name}", mask
-
-    def _noted(self, leaves: Mapping[str, pa.Array]) -> dict[int, Fault]:
-        """The first of the notes by record."""
-        found: dict[int, Fault] = {}
-        for label, mask in self._notes(leaves):
-            rule, _, name = label.partition(":")
-            for place in places(mask):
-                found.setdefault(place, Fault(Rule(rule), name))
-        return found
+                yield Rule.NOT_A_GUID, field.name, mask
 
 
 @lru_cache(10_000)
@@ -214,9 +192,9 @@ def _no_guids(array: pa.Array) -> pa.Array | None:
     """Which strings are no GUIDs; None if all are."""
     data = values_of(array)
     count = len(array) - array.null_count
-    usual = len(data) == count * _GUID and data.count(b"-") == 4 * count
     if (
-        usual
+        len(data) == count * _GUID
+        and data.count(b"-") == 4 * count
         and all(data[at::_GUID] == b"-" * count for at in (8, 13, 18, 23))
         and not data.translate(None, _HEX)
     ):

@@ -1,4 +1,4 @@
-"""The text of export files from sorted records: JsonBlob and CsvBlob.
+"""Write the text of export files from sorted records: JsonBlob and CsvBlob.
 
 JsonBlob is one top-level array, UTF-8, one element a line, `[]` when there is nothing; CsvBlob is RFC 4180
 (CRLF, header always, absent empty, the empty string `""`), a row for each innermost record. Source: design,
@@ -14,9 +14,10 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
-from mobexport.export_types.model import Collected, ExportType, Field, FieldKind, Latest
+from mobexport.export_types.model import Collected, ExportType, Field, Latest
 from mobexport.records.formats import ExportFormat
 from mobexport.records.json_text import quote
 from mobexport.records.keeping import Bounds, group_members, group_values, is_merged, slices
@@ -24,6 +25,9 @@ from mobexport.records.merging import Merger, Tally, joined, records_of
 from mobexport.records.structs import ABSENT, attribute
 
 _CHUNK = 256 * 1024
+
+
+Batches = Iterator[pa.RecordBatch]
 
 
 @dataclass(frozen=True)
@@ -34,66 +38,55 @@ class ExportText:
     output: ExportFormat
 
     @property
+    def is_csv(self) -> bool:
+        return self.output is ExportFormat.CSV
+
+    @property
     def opening(self) -> bytes:
         """Beginning of a file that has elements, or of any CSV file."""
-        if self.output is ExportFormat.CSV:
-            return ",".join(column.name for column in self.export_type.columns).encode() + b"\r\n"
-        return b"[\n"
+        return csv_row([column.name for column in self.export_type.columns]) if self.is_csv else b"[\n"
 
     @property
     def ending(self) -> bytes:
         """End of a file that has elements."""
-        return b"" if self.output is ExportFormat.CSV else b"\n]\n"
+        return b"" if self.is_csv else b"\n]\n"
 
     @property
     def empty(self) -> bytes:
         """A whole file without elements."""
-        return self.opening if self.output is ExportFormat.CSV else b"[]"
+        return self.opening if self.is_csv else b"[]"
 
     @property
     def separator(self) -> bytes:
         """What stands between two elements."""
-        return b"" if self.output is ExportFormat.CSV else b",\n"
+        return b"" if self.is_csv else b",\n"
 
-    def elements(
-        self,
-        own: Iterator[pa.RecordBatch],
-        joined: Iterator[pa.RecordBatch] | None,
-        bounds: Bounds,
-        tally: Tally,
-    ) -> Iterator[bytes]:
+    def elements(self, own: Batches, joined: Batches | None, bounds: Bounds, tally: Tally) -> Iterator[bytes]:
         """The elements of sorted rows and their separators, in chunks.
 
         `joined`: sorted rows of the joined type. What became of the rows goes to `tally`. No separator stands
         in front or behind.
         """
-        pending: list[bytes] = []
-        size = 0
-        for text in self._texts(own, joined, bounds, tally):
-            pending.append(text)
-            size += len(text)
-            if size >= _CHUNK:
-                yield b"".join(pending)
-                pending, size = [], 0
+        if is_merged(self.export_type):
+            texts = self._merged(own, joined, bounds, tally)
+        else:
+            texts = self._rows(own, tally) if self.is_csv else self._nested(own, tally)
+        pending = bytearray()
+        for text in texts:
+            pending += text
+            if len(pending) >= _CHUNK:
+                yield bytes(pending)
+                pending.clear()
         if pending:
-            yield b"".join(pending)
+            yield bytes(pending)
 
-    def _texts(
-        self,
-        own: Iterator[pa.RecordBatch],
-        others: Iterator[pa.RecordBatch] | None,
-        bounds: Bounds,
-        tally: Tally,
-    ) -> Iterator[bytes]:
-        if not is_merged(self.export_type):
-            yield from self._rows(own, tally) if self.output is ExportFormat.CSV else self._nested(own, tally)
-            return
+    def _merged(self, own: Batches, others: Batches | None, bounds: Bounds, tally: Tally) -> Iterator[bytes]:
         merged = Merger(self.export_type, bounds, tally).groups(own)
         groups: Iterator[tuple[bytes, list[Any], list[Any]]] = ((*group, []) for group in merged)
         theirs = Tally()
         if others is not None and self.export_type.joined:
             groups = joined(merged, Merger(self.export_type.joined, None, theirs).groups(others), tally)
-        texts_of = self._csv if self.output is ExportFormat.CSV else self._json
+        texts_of = self._csv if self.is_csv else self._json
         separator = b""
         for group in groups:
             for text in texts_of(*group):
@@ -105,7 +98,7 @@ class ExportText:
 
     # --- JSON ---------------------------------------------------------------------------------------------
 
-    def _nested(self, batches: Iterator[pa.RecordBatch], tally: Tally) -> Iterator[bytes]:
+    def _nested(self, batches: Batches, tally: Tally) -> Iterator[bytes]:
         separator = b""
         for key, parts in groupby(slices(batches), itemgetter(0)):
             tally.elements += 1
@@ -149,7 +142,7 @@ class ExportText:
             if column.name not in self.export_type.group and column.name != joined
         ]
 
-    def _rows(self, batches: Iterator[pa.RecordBatch], tally: Tally) -> Iterator[bytes]:
+    def _rows(self, batches: Batches, tally: Tally) -> Iterator[bytes]:
         for key, parts in groupby(records_of(self.export_type, batches), itemgetter(0)):
             tally.elements += 1
             head = group_values(key)
@@ -204,18 +197,15 @@ def _cell(value: Any) -> str:
 
 
 def _reader(column: Field) -> Callable[[Any], Any]:
-    """What reads a column's cell from a struct."""
+    """Reads a column's cell from a struct."""
     outer, _, inner = column.name.rpartition(".")
     own, holder = attribute(inner), attribute(outer)
 
     def read(record: Any) -> Any:
-        if outer and (record := getattr(record, holder)) is None:
-            return None
-        value = getattr(record, own)
-        if column.is_raw_json:
+        held = getattr(record, holder) if outer else record
+        value = None if held is None else getattr(held, own)
+        if isinstance(value, msgspec.Raw):
             return None if value is ABSENT else bytes(value).decode()
-        if column.kind is FieldKind.BOOLEAN and value is not None:
-            return "true" if value else "false"
-        return value
+        return str(value).lower() if isinstance(value, bool) else value
 
     return read

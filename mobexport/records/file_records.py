@@ -20,11 +20,12 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mobexport.errors import DataError
 from mobexport.export_types.model import FieldKind, Grouped, Latest
 from mobexport.records import json_text, times
 from mobexport.records.checks import Fault, Rule, is_utf8
 from mobexport.records.columns import Checked, FileChecks, Reject, arrow_type
-from mobexport.records.elements import Elements
+from mobexport.records.elements import Elements, elements
 from mobexport.records.json_text import NotJson, quote
 from mobexport.records.raw_records import FAILS
 from mobexport.records.structs import attribute, element_structs, file_fields
@@ -105,10 +106,10 @@ class JsonColumns:
         return entries
 
     def _entries(self, found: Elements, first: int, text: bytes) -> list[_Entry]:
-        elements = self._decode_all(b"[%b]" % text)
+        decoded = self._decode_all(b"[%b]" % text)
         return [
             _Entry(found, number, found.first_record, element, self._records(element))
-            for number, element in enumerate(elements, start=first)
+            for number, element in enumerate(decoded, start=first)
         ]
 
     def _records(self, element: Any) -> list[Any]:
@@ -128,7 +129,7 @@ class JsonColumns:
         try:
             texts = self._texts_of(text)
         except Fault as fault:
-            rejects.append((number, first, fault.with_traceback(None), text))
+            rejects.append((number, first, fault.bare(), text))
             return []
         try:
             head = self._decode_head(b"{%b}" % texts.group) if texts.group else None
@@ -144,7 +145,7 @@ class JsonColumns:
                 try:
                     judged = self._checks.rules.judge(texts.whole(place)).text
                 except Fault as fault:
-                    rejects.append((number, first + place, fault.with_traceback(None), record))
+                    rejects.append((number, first + place, fault.bare(), record))
                     continue
                 row, own = self._decode_record(judged), self._decode_head(judged)
             last = entries[-1] if entries else None
@@ -187,8 +188,9 @@ class JsonColumns:
         shape = self._type.shape
         if not isinstance(shape, Latest):
             try:
-                return json_text.items(nested) or []
-            except (NotJson, RecursionError):
+                return [text for found in elements([nested]) for text in found.texts]
+            except DataError:
+                # A comma too many; or a bracket within what is no JSON.
                 return json_text.loose_items(nested)
         try:
             # Of two members with one name the last counts.

@@ -76,7 +76,7 @@ class RawReader:
                 judged.add(places[at])
             except Fault as error:
                 good[at] = False
-                rejects[places[at]] = [(error.with_traceback(None), text)]
+                rejects[places[at]] = [(error.bare(), text)]
         if not all(good):
             records = list(compress(records, good))
             places = list(compress(places, good))
@@ -169,7 +169,7 @@ class RawReader:
         try:
             return [self._judged(text)], []
         except Fault as fault:
-            first = fault.with_traceback(None)
+            first = fault.bare()
         found: list[Any] = []
         faults: list[tuple[Fault, bytes]] = []
         for part in json_text.joined_objects(text) if first.rule is Rule.NOT_JSON else ():
@@ -178,7 +178,7 @@ class RawReader:
             try:
                 found.append(self._judged(part))
             except Fault as fault:
-                faults.append((fault.with_traceback(None), part))
+                faults.append((fault.bare(), part))
         return found, faults if found else [(first, text)]
 
     def _judged(self, text: bytes) -> Any:
@@ -208,27 +208,20 @@ class Names:
     """How many usable records have each name that nobody declared; long names are cut."""
 
     def __init__(self) -> None:
-        self._found: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
 
     def add(self, names: Iterable[str], count: int = 1) -> None:
         """Adds records that have each of those names; beyond 10,000 different ones under `*`."""
-        if not count:
-            return
-        for name in names:
+        for name in names if count else ():
             shown = name if len(name) <= LONG_NAME else f"{name[:LONG_NAME]}…"
-            if shown not in self._found and len(self._found) >= _NAMES_KEPT:
+            if shown not in self.counts and len(self.counts) >= _NAMES_KEPT:
                 shown = OTHER_NAMES
-            self._found[shown] += count
+            self.counts[shown] += count
 
-    def merge(self, other: Names | Mapping[str, int]) -> None:
+    def merge(self, counts: Mapping[str, int]) -> None:
         """Adds those of another part."""
-        for name, count in (other.counts if isinstance(other, Names) else other).items():
+        for name, count in counts.items():
             self.add([name], count)
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """The counts by name."""
-        return self._found
 
 
 def look_at_json(values: list[msgspec.Raw], field: Field) -> tuple[list[msgspec.Raw], list[int]]:
