@@ -7,7 +7,7 @@ is said here alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -83,24 +83,14 @@ class Judged:
 class Rules:
     """The checks of one kind of record, from its declaration."""
 
-    def __init__(self, fields: Iterable[Field], required: Iterable[str], listed: Field | None = None) -> None:
-        self._fields = {field.name: field for field in fields}
-        self._leaves = {leaf.name: leaf for field in self._fields.values() for leaf in field.leaves()}
-        self._required = frozenset(required)
-        self._listed = listed
-
-    @classmethod
-    def of_raw(cls, export_type: ExportType) -> Rules:
-        """For raw records."""
-        return cls(export_type.fields, [field.name for field in export_type.fields if field.required])
-
-    @classmethod
-    def of_file(cls, export_type: ExportType) -> Rules:
-        """For innermost records of an export file, with the group's fields."""
-        fields = file_fields(export_type)
+    def __init__(self, export_type: ExportType, *, is_file: bool = False) -> None:
+        """`is_file`: of innermost records of an export file, with the group's fields; else of raw records."""
+        fields = file_fields(export_type) if is_file else export_type.fields
         shape = export_type.shape
-        listed = export_type.field(shape.field) if isinstance(shape, Collected) else None
-        return cls(fields, [field.name for field in fields if is_needed(field)], listed)
+        self._fields = {field.name: field for field in fields}
+        self._leaves = {leaf.name: leaf for field in fields for leaf in field.leaves()}
+        self._required = {one.name for one in fields if (is_needed(one) if is_file else one.required)}
+        self._listed = export_type.field(shape.field) if is_file and isinstance(shape, Collected) else None
 
     def judge(self, text: bytes) -> Judged:
         """The record that a JSON text says. Raises Fault."""

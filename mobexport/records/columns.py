@@ -67,7 +67,7 @@ class FileChecks:
         strict: bool,
     ) -> None:
         self.export_type = export_type
-        self.rules = Rules.of_file(export_type)
+        self.rules = Rules(export_type, is_file=True)
         self._schema = schema_of(export_type)
         self._fields = file_fields(export_type)
         self._app = app

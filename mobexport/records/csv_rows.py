@@ -160,7 +160,7 @@ class _Reader:
                     strings_can_be_null=True,
                     quoted_strings_can_be_null=False,
                 ),
-            ).combine_chunks()
+            )
         except pa.ArrowInvalid as error:
             raise DataError(f"the CSV file cannot be read ({str(error)[:200]})", code="BadCsv") from None
         first, self._number = self._number, self._number + len(table) + len(skipped)
@@ -180,7 +180,7 @@ class _Reader:
         self, table: pa.Table, numbers: list[int], rejects: list[tuple[int, Fault, bytes]]
     ) -> Checked:
         texts = {
-            leaf.name: _flat(table[self._places[leaf.name]])
+            leaf.name: table[self._places[leaf.name]].combine_chunks()
             if leaf.name in self._places
             else pa.nulls(len(numbers), pa.string())
             for leaf in self._leaves
@@ -296,7 +296,3 @@ def _refused(text: str, mark: str, rule: Rule) -> tuple[Fault, bytes]:
 
 def _any(masks: Iterable[pa.Array]) -> pa.Array:
     return reduce(pc.or_, masks)
-
-
-def _flat(array: Any) -> pa.Array:
-    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

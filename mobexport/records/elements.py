@@ -25,13 +25,13 @@ from mobexport.errors import DataError, Truncated
 from mobexport.export_types.model import ExportType, Grouped, Latest
 from mobexport.records.json_text import (
     BRACKET,
-    SPACE,
     STRINGS,
     NotJson,
     loose_items,
     loose_members,
     raw_items,
     raw_members,
+    skip,
 )
 from mobexport.records.lines import MARK
 
@@ -136,14 +136,14 @@ class _Reader:
         self._at += 1
         number = 1
         for found in self._values(self._layout.boundary, is_top=True):
-            if found is None:
+            if found:
+                text, count, is_sound = found
+                yield Elements(number, text, is_sound, count)
+            else:
                 yield from self._large(number)
-                number += 1
-                continue
-            text, count, is_sound = found
-            yield Elements(number, text, is_sound, count)
-            number += count
-        self._expect_end()
+            number += found[1] if found else 1
+        if self._peek() is not None:
+            self._fail("something follows the end of the array")
 
     def _values(
         self, boundary: re.Pattern[bytes], *, is_top: bool
@@ -165,11 +165,8 @@ class _Reader:
                 after_comma = self._buffer[self._at] == ord(",")
                 self._at += after_comma
                 continue
-            if is_top and self._layout.inner and byte == ord("{") and self._is_large:
-                yield None
-            else:
-                text = self._value()
-                yield text, 1, _is_sound(text)
+            is_cut = self._is_large and self._layout.inner and byte == ord("{")
+            yield None if is_cut else self._one()
             after_comma = self._next_byte() == ord(",")
             if not after_comma and self._next_byte() != ord("]"):
                 self._fail("a comma or the end of the array is missing")
@@ -211,43 +208,42 @@ class _Reader:
 
     # --- slow path ----------------------------------------------------------------------------------------
 
-    def _value(self) -> bytes:
+    def _one(self) -> tuple[bytes, int, bool]:
         """One value by its brackets and strings, whether it is JSON or not."""
         start = self._next_byte()
-        if start not in _CLOSER:
+        if start in _CLOSER:
+            text = self._to_closing(1, bytearray([_CLOSER[start]]))
+        else:
             pattern = STRINGS if start == ord('"') else _SCALAR
             while not (found := pattern.match(self._buffer, self._at)):
                 self._more()
-            return self._take(found.end() - self._at)
-        return self._take(self._to_closing(self._at + 1, bytearray([_CLOSER[start]])) - self._at)
+            text = self._take(found.end() - self._at)
+        try:
+            return text, len(raw_items(b"[%b]" % text)), True
+        except (msgspec.DecodeError, RecursionError):
+            return text, 1, False
 
-    def _to_closing(self, at: int, stack: bytearray) -> int:
-        """Where the brackets of `stack`, and what opens behind `at`, are closed."""
-        begun = self._at
-        while True:
-            found = BRACKET.match(self._buffer, at)
-            if not found:
-                before = self._at
+    def _to_closing(self, size: int, stack: bytearray) -> bytes:
+        """Takes so many bytes, and up to where the brackets of `stack` and what opens behind are closed."""
+        while stack:
+            if not (found := BRACKET.match(self._buffer, self._at + size)):
                 self._more()
-                at += self._at - before
                 continue
-            at = found.end()
+            size = found.end() - self._at
             byte = found[1][0]
             if byte in _CLOSER:
                 stack.append(_CLOSER[byte])
-                continue
-            if stack.pop() != byte:
-                self._at = max(at - 1, begun)
+            elif stack.pop() != byte:
+                self._at += size - 1
                 self._fail("brackets do not match")
-            if not stack:
-                return at
+        return self._take(size)
 
     def _large(self, number: int) -> Iterator[Elements]:
         """The records of a large element, in parts that each have its group."""
         head = self._head()
         if head is None:
-            text = self._value()
-            yield Elements(number, text, _is_sound(text))
+            text, _, is_sound = self._one()
+            yield Elements(number, text, is_sound)
             return
         first = 1
         for found in self._values(_OF_RECORDS, is_top=False):
@@ -255,7 +251,7 @@ class _Reader:
             text, count, is_sound = found
             yield Elements(number, b"%b%b]}" % (head, text), is_sound, 1, first)
             first += count
-        rest = self._take(self._to_closing(self._at, bytearray(b"}")) - self._at)
+        rest = self._to_closing(0, bytearray(b"}"))
         try:
             names = loose_members(b"{" + rest.lstrip(b" \t\n\r,"))
         except NotJson:
@@ -321,24 +317,19 @@ class _Reader:
         self._at += size
         return taken
 
-    def _next_byte(self) -> int:
-        """The next byte that is no whitespace."""
+    def _peek(self) -> int | None:
+        """The next byte that is no whitespace, if there is any."""
         while True:
-            found = SPACE.match(self._buffer, self._at)
-            self._at = found.end() if found else self._at
+            self._at = skip(self._buffer, self._at)
             if self._at < len(self._buffer):
                 return self._buffer[self._at]
-            self._fill(1)
-            if self._at >= len(self._buffer):
-                self._truncated()
-
-    def _expect_end(self) -> None:
-        while not self._buffer[self._at :].strip(b" \t\n\r"):
-            self._dropped, self._buffer, self._at = self._dropped + len(self._buffer), b"", 0
             if self._is_end:
-                return
+                return None
             self._fill(1)
-        self._fail("something follows the end of the array")
+
+    def _next_byte(self) -> int:
+        byte = self._peek()
+        return self._truncated() if byte is None else byte
 
     def _truncated(self) -> NoReturn:
         place = self._dropped + len(self._buffer)
@@ -361,11 +352,3 @@ def _last(boundary: re.Pattern[bytes], text: bytes | memoryview, limit: int) -> 
         if start == 0:
             return None
         window *= 8
-
-
-def _is_sound(text: bytes) -> bool:
-    try:
-        raw_items(b"[%b]" % text)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True

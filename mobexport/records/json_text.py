@@ -23,7 +23,7 @@ _TOKEN = re.compile(
     rb"|(?P<scalar>-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?|true|false|null)"
     rb"|(?P<mark>[\[\]{},:]))"
 )
-SPACE = re.compile(rb"[ \t\n\r]*+")
+_SPACE = re.compile(rb"[ \t\n\r]*+")
 _LOOSE_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 STRINGS = re.compile(_LOOSE_STRING, re.DOTALL)
 
@@ -189,7 +189,7 @@ def joined_objects(text: bytes) -> Iterator[bytes]:
 
 
 def _object_spans(text: bytes) -> Iterator[tuple[int, int]]:
-    at = _skip(text, 0)
+    at = skip(text, 0)
     while at < len(text):
         if text[at : at + 1] != b"{":
             raise NotJson
@@ -200,12 +200,12 @@ def _object_spans(text: bytes) -> Iterator[tuple[int, int]]:
             at = found.end()
             depth += 1 if found[1] in b"[{" else -1
         yield start, at
-        at = _skip(text, at)
+        at = skip(text, at)
 
 
 def _loose_parts(text: bytes, opening: bytes) -> list[bytes]:
     """What stands between the commas of the outermost brackets."""
-    at = _skip(text, 0)
+    at = skip(text, 0)
     if text[at : at + 1] != opening:
         raise NotJson
     at += 1
@@ -258,11 +258,12 @@ def _deep_members(text: bytes) -> dict[str, bytes] | None:
             allowed = (",", _CLOSER[stack[-1]]) if stack else ()
             if stack == ["{"]:
                 found[_text(name)] = text[start:at]
-    if _skip(text, at) != len(text):
+    if skip(text, at) != len(text):
         raise NotJson
-    return found if text[_skip(text, 0) : _skip(text, 0) + 1] == b"{" else None
+    return found if text[skip(text, 0) : skip(text, 0) + 1] == b"{" else None
 
 
-def _skip(text: bytes, at: int) -> int:
-    found = SPACE.match(text, at)
+def skip(text: bytes, at: int) -> int:
+    """The place of the next byte that is no whitespace."""
+    found = _SPACE.match(text, at)
     return found.end() if found else at

@@ -49,7 +49,7 @@ class RawReader:
 
     def __init__(self, export_type: ExportType) -> None:
         self._fields = export_type.fields
-        self._rules = Rules.of_raw(export_type)
+        self._rules = Rules(export_type)
         required = frozenset(field.name for field in export_type.fields if field.required)
         closed = struct_of(export_type.name, export_type.fields, required=required, closed=True)
         self._decode = msgspec.json.Decoder(closed).decode

@@ -28,27 +28,25 @@ _USUAL = 24
 
 def read(texts: pa.Array) -> tuple[pa.Array, pa.Array, list[int]]:
     """Canonical texts of times, their instants, both null where there is none; places of what is no time."""
-    if (found := _usual_instants(texts)) is not None:
-        return texts, found, []
+    if _are_usual(texts):
+        try:
+            return texts, texts.cast(INSTANT), []
+        except pa.ArrowInvalid:
+            pass
     read = pa.array([None if text is None else canonical(text) for text in texts.to_pylist()], pa.string())
     return read, read.cast(INSTANT), places(pc.and_(pc.is_null(read), pc.is_valid(texts)))
 
 
-def _usual_instants(array: pa.Array) -> pa.Array | None:
-    """Instants of times that are all written as nearly all are: canonical, in milliseconds; else None."""
-    data = values_of(array)
-    count = len(array) - array.null_count
-    if len(data) != count * _USUAL:
-        return None
-    if not all(data[at::_USUAL] == mark * count for at, mark in _MARKS.items()):
-        return None
-    # The year 0 is no year, though Arrow takes it.
-    if b"0" in data[0::_USUAL] and pc.min_max(array)["min"].as_py() < "0001":
-        return None
-    try:
-        return array.cast(INSTANT)
-    except pa.ArrowInvalid:
-        return None
+def _are_usual(texts: pa.Array) -> bool:
+    """Whether all times are written as nearly all are: canonical, in milliseconds. Days may be none."""
+    data = values_of(texts)
+    count = len(texts) - texts.null_count
+    return (
+        len(data) == count * _USUAL
+        and all(data[at::_USUAL] == mark * count for at, mark in _MARKS.items())
+        # The year 0 is no year, though Arrow takes it.
+        and not (b"0" in data[0::_USUAL] and pc.min_max(texts)["min"].as_py() < "0001")
+    )
 
 
 def canonical(text: str) -> str | None:
