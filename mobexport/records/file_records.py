@@ -10,9 +10,9 @@ whitespace between tokens. Of two members with one name the last counts.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, repeat
+from itertools import accumulate, chain, count, repeat
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -74,6 +74,7 @@ class JsonColumns:
         self._decode_all = msgspec.json.Decoder(list[element]).decode  # type: ignore[valid-type]
         self._decode_head = msgspec.json.Decoder(head).decode
         self._decode_record = msgspec.json.Decoder(self._record).decode
+        self._inner = attrgetter(attribute(self._type.inner)) if self._type.inner else None
         self._fields = file_fields(self._type)
         self._of_head = frozenset(self._type.group if self._type.inner else ())
 
@@ -105,23 +106,16 @@ class JsonColumns:
                 entries += self._salvaged(found, number, text, rejects)
         return entries
 
-    def _entries(self, found: Elements, first: int, text: bytes) -> list[_Entry]:
-        decoded = self._decode_all(b"[%b]" % text)
-        return [
-            _Entry(found, number, found.first_record, element, self._records(element))
-            for number, element in enumerate(decoded, start=first)
-        ]
-
-    def _records(self, element: Any) -> list[Any]:
-        """The innermost records of an element."""
+    def _entries(self, found: Elements, number: int, text: bytes) -> list[_Entry]:
+        """Elements that decode; the first has that number."""
+        heads = self._decode_all(b"[%b]" % text)
+        records: Iterable[Any] = map(self._inner, heads) if self._inner else ([head] for head in heads)
         shape = self._type.shape
-        if not self._type.inner:
-            return [element]
-        records: Any = getattr(element, attribute(self._type.inner))
         if isinstance(shape, Latest):
             key, value = attribute(shape.key), attribute(shape.value)
-            return [self._record(**{key: name, value: text}) for name, text in records.items()]
-        return list(records)
+            records = ([self._record(**{key: k, value: v}) for k, v in pairs.items()] for pairs in records)
+        first = found.first_record
+        return [_Entry(found, n, first, *one) for n, *one in zip(count(number), heads, records, strict=False)]
 
     def _salvaged(self, found: Elements, number: int, text: bytes, rejects: _Rejects) -> list[_Entry]:
         """The records of an element that does not decode, each by itself."""

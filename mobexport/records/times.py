@@ -22,17 +22,23 @@ _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d"
 _TIME = re.compile(
     rf"(\d{{4}}-\d{{2}}-\d{{2}})[Tt]({_CLOCK}:[0-5]\d)(?:\.(\d+))?(?:[Zz]|([+-])({_CLOCK}))", re.ASCII
 )
+_YEAR = r"(?:\d{3}[1-9]|\d{2}[1-9]0|\d[1-9]00|[1-9]000)"
+_PLAIN = rf"^{_YEAR}-\d{{2}}-\d{{2}}T{_CLOCK}:[0-5]\d(?:\.\d{{1,6}})?(?:Z|[+-]{_CLOCK})$"
+_YEARS = (-62_135_596_800_000_000, 253_402_300_799_999_999)  # from 1 to 9999
 _MARKS = {4: b"-", 7: b"-", 10: b"T", 13: b":", 16: b":", 19: b".", 23: b"Z"}
 _USUAL = 24
 
 
 def read(texts: pa.Array) -> tuple[pa.Array, pa.Array, list[int]]:
     """Canonical texts of times, their instants, both null where there is none; places of what is no time."""
-    if _are_usual(texts):
-        try:
-            return texts, texts.cast(INSTANT), []
-        except pa.ArrowInvalid:
-            pass
+    is_usual = _are_usual(texts)
+    try:
+        if is_usual or pc.all(pc.match_substring_regex(texts, _PLAIN)).as_py() is not False:
+            found = texts.cast(INSTANT)
+            if within(found.cast(pa.int64()), _YEARS) is None:
+                return texts if is_usual else _texts_of(found), found, []
+    except pa.ArrowInvalid:
+        pass
     read = pa.array([None if text is None else canonical(text) for text in texts.to_pylist()], pa.string())
     return read, read.cast(INSTANT), places(pc.and_(pc.is_null(read), pc.is_valid(texts)))
 
@@ -41,12 +47,17 @@ def _are_usual(texts: pa.Array) -> bool:
     """Whether all times are written as nearly all are: canonical, in milliseconds. Days may be none."""
     data = values_of(texts)
     count = len(texts) - texts.null_count
-    return (
-        len(data) == count * _USUAL
-        and all(data[at::_USUAL] == mark * count for at, mark in _MARKS.items())
-        # The year 0 is no year, though Arrow takes it.
-        and not (b"0" in data[0::_USUAL] and pc.min_max(texts)["min"].as_py() < "0001")
+    return len(data) == count * _USUAL and all(
+        data[at::_USUAL] == mark * count for at, mark in _MARKS.items()
     )
+
+
+def _texts_of(at: pa.Array) -> pa.Array:
+    """The canonical texts of instants."""
+    micros, millis = at.cast(pa.timestamp("us")), at.cast(pa.timestamp("ms"), safe=False)
+    is_whole = pc.equal(micros, millis.cast(micros.type))
+    texts = pc.if_else(is_whole, millis.cast(pa.string()), micros.cast(pa.string()))
+    return pc.binary_join_element_wise(pc.binary_replace_slice(texts, 10, 11, "T"), "Z", "")
 
 
 def canonical(text: str) -> str | None:
