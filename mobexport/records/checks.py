@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+import msgspec
 
 from mobexport.export_types.model import Collected, ExportType, Field, FieldKind
 from mobexport.records import json_text, times
@@ -28,6 +29,7 @@ FORMS: Final = {
     FieldKind.OBJECT: re.compile(rb"\{"),
 }
 """What tokens that are no strings look like."""
+_strings = msgspec.json.Decoder(list[str]).decode
 _BLANK = " \t\r\n"
 _STRINGS = (FieldKind.ID, FieldKind.TEXT, FieldKind.TIME)
 
@@ -53,7 +55,7 @@ class Rule(StrEnum):
 
 
 class Fault(ValueError):
-    """A record cannot be used."""
+    """A record cannot be used: `rule`, or `rule:field`."""
 
     def __init__(self, rule: Rule, field: str = "") -> None:
         super().__init__(f"{rule}:{field}" if field else str(rule))
@@ -63,21 +65,6 @@ class Fault(ValueError):
     def bare(self) -> Fault:
         """The same to be kept: without the traceback and the causes, which would keep all that was read."""
         return Fault(self.rule, self.field)
-
-    @property
-    def label(self) -> str:
-        """`rule`, or `rule:field`."""
-        return str(self)
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A record without a fault."""
-
-    text: bytes
-    """An object of what is declared and there: JSON minified, times canonical."""
-    unknown: tuple[str, ...]
-    """Names that nobody declared; of members of objects, dotted."""
 
 
 class Rules:
@@ -92,8 +79,12 @@ class Rules:
         self._required = {one.name for one in fields if (is_needed(one) if is_file else one.required)}
         self._listed = export_type.field(shape.field) if is_file and isinstance(shape, Collected) else None
 
-    def judge(self, text: bytes) -> Judged:
-        """The record that a JSON text says. Raises Fault."""
+    def judge(self, text: bytes) -> tuple[bytes, list[str]]:
+        """The record that a JSON text says, and the names in it that nobody declared. Raises Fault.
+
+        The record is an object of what is declared and there: JSON minified, times canonical. Names of
+        members of objects are dotted.
+        """
         if not is_utf8(text):
             raise Fault(Rule.NOT_UTF8)
         tamed = json_text.tame(text)
@@ -135,7 +126,7 @@ class Rules:
                 values[name] = _object({one.name: values[f"{name}.{one.name}"] for one in field.members})
         if self._listed and self._listed.name in tokens:
             check_list(self._listed, tokens[self._listed.name])
-        return Judged(_object({name: values.get(name) for name in self._fields}), tuple(unknown))
+        return _object({name: values.get(name) for name in self._fields}), unknown
 
     def _value(self, field: Field, token: bytes | None) -> bytes | None:
         """A token as it is written; None if it is absent. Raises Fault."""
@@ -171,10 +162,10 @@ def is_blank(text: str) -> bool:
 
 def check_list(field: Field, token: bytes) -> None:
     """A list of distinct values of a field. Raises Fault."""
-    values = json_text.items(token)
-    if values is None or not all(value.startswith(b'"') for value in values):
-        raise Fault(Rule.WRONG_TYPE, field.name)
-    found = [json_text.string(value) for value in values]
+    try:
+        found = _strings(token)
+    except msgspec.ValidationError:
+        raise Fault(Rule.WRONG_TYPE, field.name) from None
     if len(set(found)) != len(found):
         raise Fault(Rule.TWICE, field.name)
     if field.choices and not set(found) <= set(field.choices):

@@ -19,8 +19,7 @@ from mobexport.export_types.model import Collected, ExportType, Field, FieldKind
 from mobexport.records import times
 from mobexport.records.arrow import places, split, values_of
 from mobexport.records.checks import GUID, MAX_TEXT, Fault, Rule, Rules, check_list, is_blank
-from mobexport.records.json_text import NotJson
-from mobexport.records.raw_records import look_at_json
+from mobexport.records.raw_records import FAILS, look_at_json
 from mobexport.records.structs import ABSENT, file_fields, is_needed
 
 _TYPES = {FieldKind.TIME: times.INSTANT, FieldKind.INTEGER: pa.int64(), FieldKind.BOOLEAN: pa.bool_()}
@@ -183,7 +182,7 @@ def _is_list(field: Field, text: str) -> bool:
     """Whether a JSON text is a list of distinct values of a field; there are few different ones."""
     try:
         check_list(field, text.encode())
-    except (Fault, NotJson, RecursionError):
+    except (Fault, *FAILS):
         return False
     return True
 

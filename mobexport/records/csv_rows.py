@@ -13,6 +13,7 @@ from functools import reduce
 from itertools import compress
 from operator import itemgetter
 from typing import Any, Final
+from uuid import uuid4
 
 import msgspec
 import pyarrow as pa
@@ -34,6 +35,8 @@ BLOCK_BYTES: Final = 1024 * 1024
 MAX_ROW_BYTES: Final = 32 * 1024 * 1024
 _ROW = re.compile(rb'(?:[^"\n]++|"[^"]*+"?)*+\n?')
 _NO_UTF8 = re.compile("[\udc80-\udcff]")
+_MARK = uuid4().hex
+"""Stands in no file."""
 _INTEGER = r"^-?(?:0|[1-9][0-9]{0,17})$"
 
 
@@ -136,16 +139,16 @@ class _Reader:
 
     def _parsed(self, data: bytes, rejects: list[tuple[int, Fault, bytes]]) -> tuple[pa.Table, list[int]]:
         """The cells of a block as text, and the numbers of their rows."""
-        mark = ""
-        if not is_utf8(data):
-            data, mark = _marked(data)
+        is_marked = not is_utf8(data)
+        if is_marked:
+            data = _marked(data)
         skipped: dict[int, str] = {}
 
         def skip(row: Any) -> str:
             skipped[self._number + int(row.number) - 1] = row.text
             return "skip"
 
-        wanted = self._names if mark else list(self._places.values())
+        wanted = self._names if is_marked else list(self._places.values())
         try:
             table = pacsv.read_csv(
                 pa.BufferReader(data),
@@ -166,12 +169,12 @@ class _Reader:
         first, self._number = self._number, self._number + len(table) + len(skipped)
         numbers = [number for number in range(first, self._number) if number not in skipped]
         for number, text in skipped.items():
-            rejects.append((number, *_refused(text, mark, Rule.NOT_A_ROW)))
-        if mark:
-            is_bad = _any(pc.match_substring(column, mark).fill_null(False) for column in table.columns)
+            rejects.append((number, *_refused(text)))
+        if is_marked:
+            is_bad = _any(pc.match_substring(column, _MARK).fill_null(False) for column in table.columns)
             for place, cells in zip(places(is_bad), table.filter(is_bad).to_pylist(), strict=True):
                 text = csv_row(list(cells.values())).decode().removesuffix("\r\n")
-                rejects.append((numbers[place], *_refused(text, mark, Rule.NOT_UTF8)))
+                rejects.append((numbers[place], *_refused(text)))
             sound = pc.invert(is_bad)
             table, numbers = table.filter(sound), list(compress(numbers, sound.to_pylist()))
         return table, numbers
@@ -274,24 +277,16 @@ def _json_of(text: str) -> bytes | None:
     return token if json_text.tame(token) == token else None
 
 
-def _marked(data: bytes) -> tuple[bytes, str]:
-    """The text with bytes that are no UTF-8 as a mark and two digits, so that Arrow alone says what a row is.
-
-    And the mark: a private character that is nowhere in it. Raises DataError if there is none.
-    """
+def _marked(data: bytes) -> bytes:
+    """The text with bytes that are no UTF-8 as a mark and two digits: Arrow alone says what a row is."""
     text = data.decode(errors="surrogateescape")
-    present = set(text)
-    mark = next((char for char in map(chr, range(0xF0000, 0xFFFFE)) if char not in present), "")
-    if not mark:
-        raise DataError("the CSV file is not UTF-8", code="BadCsv")
-    return _NO_UTF8.sub(lambda found: f"{mark}{ord(found[0]) & 0xFF:02x}", text).encode(), mark
+    return _NO_UTF8.sub(lambda found: f"{_MARK}{ord(found[0]) & 0xFF:02x}", text).encode()
 
 
-def _refused(text: str, mark: str, rule: Rule) -> tuple[Fault, bytes]:
+def _refused(text: str) -> tuple[Fault, bytes]:
     """Why a row is refused, and its text with marks as `\\xNN`."""
-    if not mark or mark not in text:
-        return Fault(rule), text.encode()
-    return Fault(Rule.NOT_UTF8), text.replace(mark, "\\x").encode()
+    rule = Rule.NOT_UTF8 if _MARK in text else Rule.NOT_A_ROW
+    return Fault(rule), text.replace(_MARK, "\\x").encode()
 
 
 def _any(masks: Iterable[pa.Array]) -> pa.Array:

@@ -137,7 +137,7 @@ class JsonColumns:
                 row, own = self._decode_record(record), head
             except (*FAILS, NotJson):
                 try:
-                    judged = self._checks.rules.judge(texts.whole(place)).text
+                    judged, _ = self._checks.rules.judge(texts.whole(place))
                 except Fault as fault:
                     rejects.append((number, first + place, fault.bare(), record))
                     continue

@@ -57,7 +57,8 @@ raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 """The members of an object, by name, each as it stands; raises what msgspec raises."""
 raw_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 """The items of an array as they stand; raises what msgspec raises."""
-_text = msgspec.json.Decoder(str).decode
+string = msgspec.json.Decoder(str).decode
+"""The value of a string; raises what msgspec raises."""
 quote = msgspec.json.Encoder().encode
 """A value as JSON."""
 
@@ -72,39 +73,14 @@ def members(text: bytes) -> dict[str, bytes] | None:
     Of members with one name the last counts. The text must have no halves of surrogate pairs (`tame`).
     """
     try:
+        _any(text)
         return {name: bytes(value) for name, value in raw_members(text).items()}
     except RecursionError:
         return _deep_members(text)
     except msgspec.ValidationError:
-        _valid(text)
         return None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise NotJson from None
-
-
-def items(text: bytes) -> list[bytes] | None:
-    """The items of an array as they stand; None for other JSON. Raises NotJson, RecursionError."""
-    try:
-        return [bytes(value) for value in raw_items(text)]
-    except msgspec.ValidationError:
-        _valid(text)
-        return None
-    except msgspec.DecodeError:
-        raise NotJson from None
-
-
-def _valid(text: bytes) -> None:
-    try:
-        _any(text)
-    except RecursionError:
-        _deep_members(text)
-    except msgspec.DecodeError:
-        raise NotJson from None
-
-
-def string(token: bytes) -> str:
-    """The value of a string's token."""
-    return _text(token)
 
 
 def minified(text: bytes) -> bytes:
@@ -161,7 +137,7 @@ def loose_members(text: bytes) -> dict[str, bytes]:
     found = {}
     for name, value in loose_pairs(text):
         try:
-            found[_text(name)] = value
+            found[string(name)] = value
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue
     return found
@@ -257,7 +233,7 @@ def _deep_members(text: bytes) -> dict[str, bytes] | None:
                 stack.pop()
             allowed = (",", _CLOSER[stack[-1]]) if stack else ()
             if stack == ["{"]:
-                found[_text(name)] = text[start:at]
+                found[string(name)] = text[start:at]
     if skip(text, at) != len(text):
         raise NotJson
     return found if text[skip(text, 0) : skip(text, 0) + 1] == b"{" else None

@@ -183,11 +183,11 @@ class RawReader:
 
     def _judged(self, text: bytes) -> Any:
         """The record that a text says. Raises Fault."""
-        judged = self._rules.judge(text)
-        if judged.unknown:
-            self.names.add(judged.unknown)
+        record, unknown = self._rules.judge(text)
+        if unknown:
+            self.names.add(unknown)
             self._is_closed, self._decode = False, self._open
-        return self._open(judged.text)
+        return self._open(record)
 
     def _count_names(self, lines: Iterable[bytes]) -> None:
         """Counts the names that nobody declared in lines that hold a record each."""
