@@ -28,7 +28,7 @@ FORMS: Final = {
     FieldKind.BOOLEAN: re.compile(rb"(?:true|false)\Z"),
     FieldKind.OBJECT: re.compile(rb"\{"),
 }
-"""What tokens that are no strings look like."""
+"""Forms of tokens that are no strings."""
 _strings = msgspec.json.Decoder(list[str]).decode
 _BLANK = " \t\r\n"
 _STRINGS = (FieldKind.ID, FieldKind.TEXT, FieldKind.TIME)

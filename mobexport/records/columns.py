@@ -27,7 +27,7 @@ _GUID = 36
 _HEX = b"0123456789abcdefABCDEF-"
 
 Reject = Callable[[int, int, Fault, bytes], None]
-"""What takes a reject: element and record (both from 1), what is wrong, the record as it stands."""
+"""Takes a reject: element and record (both from 1), what is wrong, the record as it stands."""
 
 
 @dataclass(frozen=True)

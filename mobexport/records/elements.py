@@ -77,7 +77,7 @@ class Elements:
 
 @dataclass(frozen=True)
 class Layout:
-    """What the elements of an export type look like."""
+    """The form of the elements of an export type."""
 
     inner: str
     """Name of the list that a large element can be cut in; empty: of none."""
@@ -121,7 +121,7 @@ class _Reader:
         """Bytes of the file before the buffer."""
         self._is_end = False
         self._size = BLOCK_BYTES
-        """What is looked at at once: less where much is broken."""
+        """Bytes that are looked at at once: less where much is broken."""
         self._is_large = False
         """Whether no element ends within what may be taken whole."""
         self._barren = 0

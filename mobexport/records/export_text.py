@@ -134,7 +134,7 @@ class ExportText:
 
     @cached_property
     def _cells(self) -> list[Callable[[Any], Any]]:
-        """What reads the cells of a record behind those of its group."""
+        """Readers of the cells of a record, without those of its group."""
         joined = self.export_type.joined.inner if self.export_type.joined else None
         return [
             _reader(column)

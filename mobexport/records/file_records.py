@@ -44,7 +44,9 @@ class _Entry:
     """A struct that has the group's fields."""
     records: list[Any]
     texts: _Texts | None = None
-    """Of those records, where they were read one by one."""
+    """Of all records of the element."""
+    skipped: int = 0
+    """How many of `texts` stand before those records."""
 
 
 @dataclass
@@ -146,8 +148,7 @@ class JsonColumns:
             if last and last.head is own and last.first_record + len(last.records) == first + place:
                 last.records.append(row)
             else:
-                kept = _Texts(texts.records[place:], texts.group)
-                entries.append(_Entry(found, number, first + place, own, [row], kept))
+                entries.append(_Entry(found, number, first + place, own, [row], texts, place))
         return entries
 
     def _texts_of(self, text: bytes) -> _Texts:
@@ -228,22 +229,20 @@ class JsonColumns:
             suspects.update(bad)
         ends = list(accumulate(counts))
 
-        def place_of(row: int) -> tuple[_Entry, int]:
+        def place_of(row: int) -> tuple[_Entry, _Texts, int]:
             at = bisect_right(ends, row)
             entry = entries[at]
             if entry.texts is None:
                 entry.texts = self._texts_of(entry.found.texts[entry.number - entry.found.number])
-            return entry, row - (ends[at] - counts[at])
+            return entry, entry.texts, row - (ends[at] - counts[at])
 
         def judge(row: int) -> None:
-            entry, at = place_of(row)
-            assert entry.texts is not None
-            self._checks.rules.judge(entry.texts.whole(at))
+            entry, texts, at = place_of(row)
+            self._checks.rules.judge(texts.whole(entry.skipped + at))
 
         def reject(row: int, fault: Fault) -> None:
-            entry, at = place_of(row)
-            assert entry.texts is not None
-            rejects.append((entry.number, entry.first_record + at, fault, entry.texts.records[at]))
+            entry, texts, at = place_of(row)
+            rejects.append((entry.number, entry.first_record + at, fault, texts.records[entry.skipped + at]))
 
         return self._checks.check(leaves, suspects, judge, reject, there)
 

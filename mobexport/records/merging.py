@@ -24,7 +24,7 @@ in several parts."""
 
 @dataclass
 class Tally:
-    """What one part of the work adds to the counts."""
+    """Counts of one part of the work."""
 
     superseded: int = 0
     removed: int = 0
@@ -99,7 +99,7 @@ class Merger:
         return left
 
     def _one(self, records: list[Any]) -> Any:
-        """What the records of one identity, in their order, become."""
+        """The record that those of one identity, in their order, become."""
         kept = records[0 if self._merge.keep == "first" else -1]
         extremes = [(name, self._extreme(name, choose, records)) for name, choose in self._extremes]
         for name in map(attribute, self._merge.each):

@@ -40,7 +40,7 @@ def open_parquet(source: IO[bytes], name: str) -> pq.ParquetFile:
 
 
 def bad_parquet(name: str, error: Exception) -> DataError:
-    """What to say of a file that cannot be read."""
+    """The error for a file that cannot be read."""
     reason = (str(error).splitlines() or ["no reason given"])[0][:200]
     return DataError(f"{name} cannot be read as Parquet ({reason}): replace it", code="BadParquet")
 

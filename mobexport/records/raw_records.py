@@ -24,14 +24,14 @@ from mobexport.records.lines import MARK, LineBlock
 from mobexport.records.structs import ABSENT, attribute, struct_of
 
 Reject = Callable[[int, Fault, bytes], None]
-"""What takes a reject: the line's number, what is wrong, the line."""
+"""Takes a reject: the line's number, what is wrong, the line."""
 LONG_NAME: Final = 64
 OTHER_NAMES: Final = "*"
 _NAMES_KEPT = 10_000
 _HOPELESS = 100  # parts of a line, none of which can be used
 _SPACES = (b" ", b"\t", b"\r", b"\n")
 FAILS: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
-"""What decoding raises."""
+"""Errors of decoding."""
 
 
 @dataclass
