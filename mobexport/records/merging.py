@@ -33,6 +33,31 @@ class Tally:
     elements: int = 0
 
 
+@dataclass(frozen=True)
+class _Extreme:
+    """A field of which the least or the greatest value counts."""
+
+    outer: str
+    """The object that has it; empty: the record."""
+    name: str
+    choose: Any
+    """`min` or `max`."""
+    is_time: bool
+
+    @classmethod
+    def of(cls, export_type: ExportType, name: str, choose: Any) -> _Extreme:
+        outer, _, inner = name.rpartition(".")
+        is_time = not outer and export_type.field(name).kind is FieldKind.TIME
+        return cls(attribute(outer), attribute(inner), choose, is_time)
+
+    def value(self, records: list[Any]) -> Any:
+        """The value that counts of some records; None if none has any."""
+        if self.outer:
+            records = [held for one in records if (held := getattr(one, self.outer)) is not None]
+        values = [value for one in records if (value := getattr(one, self.name)) is not None]
+        return self.choose(values, default=None, key=(lambda text: text[:-1]) if self.is_time else None)
+
+
 def records_of(export_type: ExportType, batches: Iterator[pa.RecordBatch]) -> Groups:
     """The records of sorted rows as structs, without the group's fields."""
     struct = struct_of("Row", export_type.record_fields)
@@ -56,7 +81,9 @@ class Merger:
             own = [attribute(name) for name in merge.identity if name not in export_type.group]
             self._identity = attrgetter(*own) if own else lambda _: None
             self._present = attrgetter(attribute(merge.present)) if merge.present else None
-            self._extremes = [(name, min) for name in merge.least] + [(name, max) for name in merge.greatest]
+            self._each = list(map(attribute, merge.each))
+            self._extremes = [_Extreme.of(export_type, name, min) for name in merge.least]
+            self._extremes += [_Extreme.of(export_type, name, max) for name in merge.greatest]
 
     def groups(self, batches: Iterator[pa.RecordBatch]) -> Groups:
         """All groups, also those of which nothing is left."""
@@ -101,24 +128,14 @@ class Merger:
     def _one(self, records: list[Any]) -> Any:
         """The record that those of one identity, in their order, become."""
         kept = records[0 if self._merge.keep == "first" else -1]
-        extremes = [(name, self._extreme(name, choose, records)) for name, choose in self._extremes]
-        for name in map(attribute, self._merge.each):
+        extremes = [(one, one.value(records)) for one in self._extremes]
+        for name in self._each:
             having = (value for one in reversed(records) if (value := getattr(one, name)) is not None)
             setattr(kept, name, next(having, None))
-        for name, value in extremes:
+        for one, value in extremes:
             if value is not None:
-                outer, _, inner = name.rpartition(".")
-                setattr(getattr(kept, attribute(outer)) if outer else kept, attribute(inner), value)
+                setattr(getattr(kept, one.outer) if one.outer else kept, one.name, value)
         return kept
-
-    def _extreme(self, name: str, choose: Any, records: list[Any]) -> Any:
-        outer, _, inner = name.rpartition(".")
-        if outer:
-            own = attribute(outer)
-            records = [held for one in records if (held := getattr(one, own)) is not None]
-        values = [value for one in records if (value := getattr(one, attribute(inner))) is not None]
-        is_time = not outer and self._type.field(name).kind is FieldKind.TIME
-        return choose(values, default=None, key=(lambda text: text[:-1]) if is_time else None)
 
     def _is_left(self, record: Any) -> bool:
         value = self._present(record) if self._present else True

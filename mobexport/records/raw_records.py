@@ -49,6 +49,13 @@ class RawReader:
 
     def __init__(self, export_type: ExportType) -> None:
         self._fields = export_type.fields
+        self._looked_at = [
+            field
+            for field in export_type.fields
+            if field.kind is FieldKind.TIME
+            or field.is_raw_json
+            or (field.required and field.kind in (FieldKind.ID, FieldKind.TEXT) and not field.choices)
+        ]
         self._rules = Rules(export_type)
         required = frozenset(field.name for field in export_type.fields if field.required)
         closed = struct_of(export_type.name, export_type.fields, required=required, closed=True)
@@ -132,10 +139,8 @@ class RawReader:
         """
         suspects: set[int] = set()
         instants: dict[str, pa.Array] = {}
-        for field in self._fields:
+        for field in self._looked_at:
             own = attribute(field.name)
-            if field.members:
-                continue
             values = list(map(attrgetter(own), records))
             if field.kind is FieldKind.TIME:
                 read = pa.array(values, pa.string())
@@ -148,11 +153,7 @@ class RawReader:
                 suspects.update(bad)
                 if found is not values:
                     deque(map(setattr, records, repeat(own), found), maxlen=0)
-            elif (
-                field.required
-                and field.kind in (FieldKind.ID, FieldKind.TEXT)
-                and min(values, default="!") < "!"
-            ):
+            elif min(values, default="!") < "!":
                 # What is blank begins with a space or a control character, if with anything.
                 suspects.update(at for at, name in enumerate(values) if is_blank(name))
         return sorted(suspects), instants
@@ -230,10 +231,12 @@ def look_at_json(values: list[msgspec.Raw], field: Field) -> tuple[list[msgspec.
     At fault may be what is no object and should be one, what is no UTF-8, and what nests too deep.
     """
     joined = b"\0%b\0" % b"\0".join(values)
+    if b"\0null\0" in joined:
+        values = [ABSENT if len(one) == 4 and bytes(one) == b"null" else one for one in values]
+        joined = b"\0%b\0" % b"\0".join(values)
     is_object = field.kind is FieldKind.OBJECT
     if (
         (not is_object or joined.count(b"\0{") == len(values) - values.count(ABSENT))
-        and b"\0null\0" not in joined
         and max(map(len, values), default=0) <= 2 * json_text.MAX_DEPTH
         and is_utf8(joined)
     ):
@@ -248,14 +251,11 @@ def look_at_json(values: list[msgspec.Raw], field: Field) -> tuple[list[msgspec.
     bad: list[int] = []
     found: list[msgspec.Raw] = []
     for at, text in enumerate(map(bytes, values)):
-        if text in (b"", b"null"):
-            found.append(ABSENT)
-            continue
-        if (is_object and text[:1] != b"{") or json_text.is_too_deep(text) or not is_utf8(text):
+        if text and ((is_object and text[:1] != b"{") or json_text.is_too_deep(text) or not is_utf8(text)):
             bad.append(at)
         elif any(space in text for space in _SPACES):
             text = json_text.minified(text)
-        found.append(msgspec.Raw(text))
+        found.append(msgspec.Raw(text) if text else ABSENT)
     return found, bad
 
 

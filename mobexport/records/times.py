@@ -31,12 +31,13 @@ _USUAL = 24
 
 def read(texts: pa.Array) -> tuple[pa.Array, pa.Array, list[int]]:
     """Canonical texts of times, their instants, both null where there is none; places of what is no time."""
-    is_usual = _are_usual(texts)
     try:
-        if is_usual or pc.all(pc.match_substring_regex(texts, _PLAIN)).as_py() is not False:
+        if _are_usual(texts):
+            return texts, texts.cast(INSTANT), []
+        if pc.all(pc.match_substring_regex(texts, _PLAIN)).as_py() is not False:
             found = texts.cast(INSTANT)
             if within(found.cast(pa.int64()), _YEARS) is None:
-                return texts if is_usual else _texts_of(found), found, []
+                return _texts_of(found), found, []
     except pa.ArrowInvalid:
         pass
     read = pa.array([None if text is None else canonical(text) for text in texts.to_pylist()], pa.string())
@@ -44,12 +45,15 @@ def read(texts: pa.Array) -> tuple[pa.Array, pa.Array, list[int]]:
 
 
 def _are_usual(texts: pa.Array) -> bool:
-    """Whether all times are written as nearly all are: canonical, in milliseconds. Days may be none."""
+    """Whether all times are written as nearly all are: canonical, in milliseconds, of a year from 1000 on.
+
+    They may be of days that there are not.
+    """
     data = values_of(texts)
     count = len(texts) - texts.null_count
-    return len(data) == count * _USUAL and all(
-        data[at::_USUAL] == mark * count for at, mark in _MARKS.items()
-    )
+    marks = ((data[at::_USUAL], mark * count) for at, mark in _MARKS.items())
+    is_usual = len(data) == count * _USUAL and all(found == mark for found, mark in marks)
+    return is_usual and b"0" not in data[::_USUAL]
 
 
 def _texts_of(at: pa.Array) -> pa.Array:
