@@ -79,8 +79,9 @@ class Merger:
         if merge := export_type.merge:
             self._merge = merge
             own = [attribute(name) for name in merge.identity if name not in export_type.group]
-            self._identity = attrgetter(*own) if own else lambda _: None
+            self._identity = attrgetter(*own) if own else None
             self._present = attrgetter(attribute(merge.present)) if merge.present else None
+            self._is_first = merge.keep == "first"
             self._each = list(map(attribute, merge.each))
             self._extremes = [_Extreme.of(export_type, name, min) for name in merge.least]
             self._extremes += [_Extreme.of(export_type, name, max) for name in merge.greatest]
@@ -103,21 +104,15 @@ class Merger:
         return [list(first)]
 
     def _merged(self, parts: Iterator[list[Any]]) -> list[Any]:
-        found: dict[Any, list[Any]] = {}
-        is_first = self._merge.keep == "first"
+        found: dict[Any, Any] = {}
         for records in parts:
-            for record in records:
-                identity = self._identity(record)
-                # In the order of those that are kept.
-                before = found.setdefault(identity, []) if is_first else found.pop(identity, [])
-                before.append(record)
-                found[identity] = before
             self._tally.superseded += len(records)
-            for identity, own in found.items():
-                if len(own) > 1:
-                    found[identity] = [self._one(own)]
+            for identity, own in self._by_identity(records).items():
+                before = found.get(identity) if self._is_first else found.pop(identity, None)
+                together = own if before is None else [before, *own]
+                found[identity] = self._one(together) if len(together) > 1 else together[0]
         self._tally.superseded -= len(found)
-        left = [record for (record,) in found.values() if self._is_left(record)]
+        left = [record for record in found.values() if self._is_left(record)]
         if self._merge.by != self._type.time:
             left.sort(key=lambda record: self._time(record)[:-1])
         for record in left:
@@ -125,9 +120,20 @@ class Merger:
                 setattr(record, name, msgspec.UNSET)
         return left
 
+    def _by_identity(self, records: list[Any]) -> dict[Any, list[Any]]:
+        """Records by identity, in the order of those that are kept."""
+        if self._identity is None:
+            return {None: records}
+        found: dict[Any, list[Any]] = {}
+        for record, identity in zip(records, map(self._identity, records), strict=True):
+            own = found.setdefault(identity, []) if self._is_first else found.pop(identity, [])
+            own.append(record)
+            found[identity] = own
+        return found
+
     def _one(self, records: list[Any]) -> Any:
         """The record that those of one identity, in their order, become."""
-        kept = records[0 if self._merge.keep == "first" else -1]
+        kept = records[0 if self._is_first else -1]
         extremes = [(one, one.value(records)) for one in self._extremes]
         for name in self._each:
             having = (value for one in reversed(records) if (value := getattr(one, name)) is not None)
