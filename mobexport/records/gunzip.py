@@ -1,4 +1,4 @@
-"""Takes gzip apart as it comes: several members, bounded memory, faults by the file's name.
+"""Take gzip apart as it comes: several members, bounded memory, faults by the file's name.
 
 Source: RFC 1952; members may follow each other, and zeros may pad the end (as tar and tapes leave them).
 """
@@ -29,11 +29,6 @@ def unpacked(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
     return gunzip(whole, name) if name.endswith(GZIP) or start.startswith(MAGIC) else whole
 
 
-def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The chunks in smaller ones, since what is left of one is copied each time that some of it is used."""
-    return (chunk[at : at + _IN_BYTES] for chunk in chunks for at in range(0, len(chunk), _IN_BYTES))
-
-
 def gunzip(
     chunks: Iterable[bytes], name: str, begins: Callable[[int], None] = lambda _: None
 ) -> Iterator[bytes]:
@@ -45,27 +40,29 @@ def gunzip(
     member: zlib._Decompress | None = None
     begun = False
     taken = 0
+    # In small pieces, since what is left of one is copied each time that some of it is used.
+    pieces = (chunk[at : at + _IN_BYTES] for chunk in chunks for at in range(0, len(chunk), _IN_BYTES))
     try:
-        for data in _pieces(chunks):
-            taken += len(data)
-            while data:
+        for piece in pieces:
+            data = piece
+            taken += len(piece)
+            while data or (member and not member.eof):
                 if member is None:
                     data = data.lstrip(b"\0") if begun else data
                     if not data:
                         break
                     begins(taken - len(data))
                     member, begun = zlib.decompressobj(_GZIP), True
-                if out := member.decompress(data, _OUT_BYTES):
-                    yield out
+                out = member.decompress(data, _OUT_BYTES)
                 data = member.unconsumed_tail
+                if out:
+                    yield out
+                elif not data and not member.eof:
+                    break
                 if member.eof:
                     data, member = member.unused_data, None
-        while member is not None and not member.eof:
-            if not (out := member.decompress(member.unconsumed_tail, _OUT_BYTES)):
-                break
-            yield out
     except zlib.error as error:
         reason = str(error).rpartition(": ")[2]
         raise DataError(f"{name} is no intact gzip file ({reason}): replace it", code="BadGzip") from None
-    if not begun or (member is not None and not member.eof):
+    if not begun or member is not None:
         raise Truncated(f"{name} ends within its gzip data: replace it by the whole file")
