@@ -9,7 +9,7 @@ from durable_app.blueprint import Blueprint
 from durable_app.sdk import Client
 from durable_app.starting import wake
 from mobexport import durable_names as names
-from mobexport.pipeline.messages import AttemptStep, CommitExport, ConvertFile, EndStep
+from mobexport.pipeline.messages import AttemptStep, CommitExport, ConvertFile, ConvertPart, EndStep
 
 if TYPE_CHECKING:
     from mobexport.services import Services
@@ -19,7 +19,7 @@ blueprint = Blueprint()
 
 @blueprint.activity(AttemptStep)
 def begin_processing(services: Services, step: AttemptStep) -> dict[str, Any]:
-    """`{done}` or `{done: false, files}`."""
+    """`{done}` or `{done: false, files, large?}`."""
     return services.processor.begin(step.ref)
 
 
@@ -27,6 +27,18 @@ def begin_processing(services: Services, step: AttemptStep) -> dict[str, Any]:
 def convert_file(services: Services, step: ConvertFile) -> dict[str, Any]:
     """`{records, rows, rejected}`."""
     return services.processor.convert(step.ref, step.index)
+
+
+@blueprint.activity(ConvertFile)
+def find_parts(services: Services, step: ConvertFile) -> dict[str, Any]:
+    """`{parts, lanes}`; one part: the file is converted whole."""
+    return services.processor.find_parts(step.ref, step.index)
+
+
+@blueprint.activity(ConvertPart)
+def convert_part(services: Services, step: ConvertPart) -> dict[str, Any]:
+    """`{records, rows, rejected}` of that part."""
+    return services.processor.convert_part(step.ref, step.index, step.number)
 
 
 @blueprint.activity(CommitExport)

@@ -13,8 +13,10 @@ from __future__ import annotations
 import json
 import random
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,15 @@ from benchmarks.measuring import (
     as_deployed,
     azurite,
     chunks_of,
+    memory,
     storage_of,
 )
 
 FASTER = 1.5
 PRETTY = 0.4
 CSV = 0.4
+PARTS = 1.5
+LOOK = 0.2
 PARQUET = "application/vnd.apache.parquet"
 COLUMNS = """{deviceId: 'VARCHAR', events: 'STRUCT(name VARCHAR, "timestamp" TIMESTAMPTZ, infoId VARCHAR,
     sessionId VARCHAR, locationId VARCHAR, extras JSON)[]'}"""
@@ -157,7 +162,70 @@ def convert(task: Task, folder: Path) -> Callable[[], Result]:
     return run
 
 
-def _converter(task: Task, folder: Path) -> Callable[[Iterator[bytes]], Any]:
+@as_deployed
+def look(task: Task, _: Path) -> Callable[[], Result]:
+    """Finding the parts alone: what a file in parts costs more."""
+    from mobexport import export_types
+    from mobexport.pipeline.process.conversion import cut_file
+
+    file = Path(task["file"])
+    part_bytes = -(-file.stat().st_size // 2)
+    return lambda: {"parts": len(cut_file(export_types.get("Event"), chunks_of(file), part_bytes).parts)}
+
+
+@as_deployed
+def in_parts(task: Task, folder: Path) -> Callable[[], Result]:
+    """The same file: one look over it, then two parts in two processes."""
+    from mobexport import export_types
+    from mobexport.pipeline.process.conversion import cut_file
+
+    file = Path(task["file"])
+    part_bytes = -(-file.stat().st_size // 2)
+    writers = []
+    for number in range(2):
+        own = folder / f"{number}"
+        own.mkdir()
+        writers.append(_converter({**task, "stem": f"bench-{number}"}, own, folder / "target"))
+    # Made before the clock starts, as an instance that waits for work.
+    pool = get_context("fork").Pool(2, _hold, (writers, file))
+    pool.map(_ready, range(2), chunksize=1)
+
+    def run() -> Result:
+        used = time.process_time()
+        cut = cut_file(export_types.get("Event"), chunks_of(file), part_bytes)
+        assert len(cut.parts) == 2
+        done = pool.starmap(_part, enumerate(cut.parts), chunksize=1)
+        looked = time.process_time() - used
+        return {
+            "rows": sum(one["rows"] for one in done),
+            "cpu": looked + sum(one["cpu"] for one in done),
+            "path": looked + max(one["cpu"] for one in done),
+            "peak": max(one["peak"] for one in done),
+        }
+
+    return run
+
+
+_held: tuple[Any, Path]
+
+
+def _hold(*what: Any) -> None:
+    global _held
+    _held = what
+
+
+def _ready(_: int) -> None:
+    time.sleep(0.1)
+
+
+def _part(number: int, part: Any) -> Result:
+    writers, file = _held
+    used, idle = time.process_time(), memory("VmRSS")
+    found = _counts(writers[number](chunks_of(file, part.begin), part=part))
+    return {**found, "cpu": time.process_time() - used, "peak": memory("VmHWM") - idle}
+
+
+def _converter(task: Task, folder: Path, target: Path | None = None) -> Callable[..., Any]:
     """The converter with all that it imports: what makes Parquet files in `target` of chunks."""
     from mobexport import export_types
     from mobexport.pipeline.process.conversion import convert_file
@@ -172,8 +240,8 @@ def _converter(task: Task, folder: Path) -> Callable[[Iterator[bytes]], Any]:
         window=(DAY, DAY),
         snapshot_day=None,
         strict=False,
-        stem="bench",
-        out_dir=folder / "target",
+        stem=task.get("stem", "bench"),
+        out_dir=target or folder / "target",
         workdir=folder / "work",
         limits=Limits(),
         file_format=ExportFormat(task["format"]),
@@ -255,7 +323,10 @@ def _upload(storage: Any, prefix: str, folder: Path) -> int:
 
 WAYS: dict[str, Way] = {
     way.__name__: way
-    for way in (export.ours, pretty, pandas, duckdb, polars, pyarrow, convert, put, transfer, end_to_end)
+    for way in (
+        *(export.ours, pretty, pandas, duckdb, polars, pyarrow, convert, look, in_parts),
+        *(put, transfer, end_to_end),
+    )
 }
 
 
@@ -273,6 +344,7 @@ def main() -> None:
         nested = files["nested.json"]
         computed = nested_row(bench, nested)
         pretty_row(bench, files["pretty.json"], computed)
+        parts_row(bench, nested)
         csv_row(bench, files["events.csv"])
         if bench.azurite:
             with azurite() as connection:
@@ -307,6 +379,19 @@ def pretty_row(bench: Bench, file: Path, one_line: Result) -> None:
     times = found["ours"]["mb_s"] / one_line["mb_s"]
     bench.at_least(PRETTY, times, "times the MB/s of an element a line")
     bench.peak(found["ours"])
+
+
+def parts_row(bench: Bench, file: Path) -> None:
+    """One file in two parts on two cores, beside one process on one."""
+    ways = {"whole": task_of("convert", file), "the look": task_of("look", file)}
+    found = bench.row("in two parts", megabytes(file), {**ways, "two parts": task_of("in_parts", file)})
+    check_rows(bench, {label: found[label] for label in ("whole", "two parts")})
+    times = found["two parts"]["mb_s"] / found["whole"]["mb_s"]
+    bench.at_least(PARTS, times, "times the MB/s of one process")
+    path = found["whole"]["cpu"] / found["two parts"]["path"]
+    bench.at_least(PARTS, path, "times as fast by CPU seconds: the look, then the longer part")
+    bench.at_most(LOOK, found["the look"]["cpu"] / found["whole"]["cpu"], "of the CPU seconds for the look")
+    bench.peak(found["two parts"])
 
 
 def csv_row(bench: Bench, file: Path) -> None:

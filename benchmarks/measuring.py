@@ -209,7 +209,8 @@ def _output(target: Path) -> Result:
 
 def _best(results: Sequence[Result]) -> Result:
     """Medians of the times, the greatest of the peaks."""
-    times = {key: statistics.median(one[key] for one in results) for key in ("seconds", "cpu")}
+    kinds = [key for key in ("seconds", "cpu", "path") if key in results[0]]
+    times = {key: statistics.median(one[key] for one in results) for key in kinds}
     return {**results[0], **times, "peak": max(one["peak"] for one in results)}
 
 

@@ -5,14 +5,14 @@ The SDK's own retries know no growth and break determinism next to other work, s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from durable_app.sdk import Context, Steps, Task
+from mobexport import durable_names as names
 from mobexport.retry_policy import STEP, RetryPolicy, next_delay
-from mobexport.wire import Outcome, Step
+from mobexport.wire import Outcome, RunLane, Step
 
 
 def call(
@@ -41,10 +41,24 @@ def call(
         yield from pause(context, delay, wake)
 
 
-def wait_for_all(context: Context, tasks: Sequence[Task]) -> Steps:
-    """Waits for orchestrations whose results are Outcomes; the first failure there is, else the first one."""
+def side_by_side(context: Context, activity: str, step: Step, count: int, lanes: int) -> Steps:
+    """Calls an activity with all numbers below `count`, in lanes: as many at a time and no more, each with
+    its own retries. The first failure there is, else the first lane's Outcome."""
+    lanes = min(lanes, count)
+    messages = [
+        RunLane(
+            activity=activity,
+            step=step.to_json(),
+            next=lane,
+            stride=lanes,
+            end=count,
+            trace=trace_of(context),
+        )
+        for lane in range(lanes)
+    ]
+    tasks = [context.call_sub_orchestrator(names.RUN_TASK_LANE, message.to_json()) for message in messages]
     try:
-        results: list[Any] = yield context.task_all(list(tasks))
+        results: list[Any] = yield context.task_all(tasks)
     except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
         return step_failed(error)
     outcomes = [Outcome.from_json(result) for result in results]

@@ -1,6 +1,6 @@
 """Paths of blobs in the data account: the one place that knows where things lie; pure, and light to import.
 
-exports   {app}/{type}/{export id}/{attempt}/…, _complete.json, _converted/{n}.json
+exports   {app}/{type}/{export id}/{attempt}/…, _complete.json, _converted/{n}[-{part}].json
 curated   {app}/{type}/date=…|snapshot=…/{export id}-{attempt}-{n}.parquet, _current.json
           _manifests/{app}/{type}/{export id}-{attempt}.json
 rejects   raw/{app}/{task id}.ndjson, export/{app}/{export id}-{attempt}-{n}.ndjson
@@ -47,14 +47,29 @@ def parse_complete_path(name: str) -> AttemptRef | None:
     return AttemptRef(parts[-3], int(parts[-2]))
 
 
-def conversion_path(folder: str, index: int) -> str:
-    """What became of the collected file of that number, in the export's folder."""
-    return f"{folder}_converted/{index}.json"
+def conversion_path(folder: str, index: int, part: int | None = None) -> str:
+    """What became of the collected file of that number, or of one part of it, in the export's folder."""
+    return f"{folder}_converted/{_label(index, part)}.json"
 
 
-def output_stem(ref: AttemptRef, index: int) -> str:
-    """How the names of the Parquet files and rejects of a collected file begin."""
-    return f"{ref}-{index}"
+def conversion_prefix(folder: str, index: int) -> str:
+    """How the paths of what became of the parts of a file begin."""
+    return f"{folder}_converted/{index}-"
+
+
+def cut_path(folder: str, index: int) -> str:
+    """How the collected file of that number is cut into parts."""
+    return f"{folder}_converted/{index}.parts.json"
+
+
+def output_stem(ref: AttemptRef, index: int, part: int | None = None) -> str:
+    """How the names of the Parquet files and rejects of a collected file, or of a part of it, begin."""
+    return f"{ref}-{_label(index, part)}"
+
+
+def _label(index: int, part: int | None) -> str:
+    # With zeros, so that names sort as the parts do.
+    return f"{index}" if part is None else f"{index}-{part:04}"
 
 
 def manifest_path(app: str, export_type: str, ref: AttemptRef) -> str:
@@ -77,9 +92,9 @@ def pointer_name(campaign_type: str | None) -> str:
     return f"{POINTER}-{campaign_type}.json" if campaign_type else f"{POINTER}.json"
 
 
-def export_rejects_path(app: str, ref: AttemptRef, index: int) -> str:
-    """Records of a collected file that could not be used, in `rejects`."""
-    return f"export/{app}/{output_stem(ref, index)}.ndjson"
+def export_rejects_path(app: str, ref: AttemptRef, index: int, part: int | None = None) -> str:
+    """Records of a collected file, or of a part of it, that could not be used, in `rejects`."""
+    return f"export/{app}/{output_stem(ref, index, part)}.ndjson"
 
 
 def raw_rejects_path(ref: TaskRef) -> str:

@@ -39,6 +39,8 @@ ENSURE_PROCESSING_STARTED: Final = "ensure_processing_started"
 FINISH_EXPORT: Final = "finish_export"
 BEGIN_PROCESSING: Final = "begin_processing"
 CONVERT_FILE: Final = "convert_file"
+FIND_PARTS: Final = "find_parts"
+CONVERT_PART: Final = "convert_part"
 COMMIT_EXPORT: Final = "commit_export"
 ANNOUNCE_PROCESSED: Final = "announce_processed"
 SEND_NOTIFICATION: Final = "send_notification"
@@ -61,6 +63,8 @@ ACTIVITIES: Final = frozenset(
         FINISH_EXPORT,
         BEGIN_PROCESSING,
         CONVERT_FILE,
+        FIND_PARTS,
+        CONVERT_PART,
         COMMIT_EXPORT,
         ANNOUNCE_PROCESSED,
         SEND_NOTIFICATION,

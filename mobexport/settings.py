@@ -125,9 +125,11 @@ class Settings(BaseSettings):
     export_slice_mb: float = Field(128, gt=0, le=256)
     """How much raw data of a large export one step reads."""
     export_gzip_mb: float = Field(256, gt=0)
-    """The largest gzip file of a large export: gzip cannot be cut into slices."""
+    """The largest gzip file of a large export, or member of one: slices begin at members."""
     export_lanes: int = Field(4, ge=1, le=64)
-    """How many steps of one large export run side by side at most."""
+    """How many steps of one large export, or of one large file to convert, run side by side at most."""
+    convert_part_mb: float = Field(128, gt=0)
+    """A larger export file is converted in parts of about this size, by many instances side by side."""
 
     telemetry_exporter: str = ""
     """Exporter of spans and metrics, by its OpenTelemetry entry point; empty: none are recorded."""

@@ -266,16 +266,17 @@ class DataStorage:
             raise Transient(f"the server-side copy of {blob.name} ended as {found.copy.status}")
         return found.copy.status in (None, "success") and found.size == blob.size
 
-    def read_chunks(self, container: str, blob: RawBlob) -> Iterator[bytes]:
-        """The bytes of exactly that version of a blob as they are stored, by ranges of 4 MiB.
+    def read_chunks(self, container: str, blob: RawBlob, first: int = 0) -> Iterator[bytes]:
+        """The bytes of exactly that version of a blob as they are stored, from `first` on, 4 MiB at a time.
 
         Raises SourceChanged if it was replaced or deleted since.
         """
         client = self.container(container, create=False).get_blob_client(blob.name)
-        if blob.size == 0:
+        if blob.size <= first:
             return
         try:
             stream = client.download_blob(
+                first or None,
                 etag=blob.etag,
                 match_condition=MatchConditions.IfNotModified,
                 max_concurrency=1,

@@ -133,6 +133,18 @@ class Step(Message):
     """How often the step was tried before."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunLane(Message):
+    """Input of `run_task_lane`: the steps number `next`, `next + stride`, … below `end`."""
+
+    activity: str
+    step: Mapping[str, Any]
+    """What the steps have in common, in JSON; `number` is what differs."""
+    next: int
+    stride: int
+    end: int
+
+
 def _to_json(message: Any) -> dict[str, Any]:
     found = {}
     for name, (member, _, _) in _members(type(message)).items():  # type: ignore[arg-type]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from durable_app.blueprint import Blueprint
-from durable_app.calls import call, trace_of, wait_for_all
+from durable_app.calls import call, side_by_side
 from durable_app.sdk import Context, Steps
 from mobexport import durable_names as names
-from mobexport.export_api.messages import FinishTask, RunTaskLane, ServeExportTask, TaskStep
+from mobexport.export_api.messages import FinishTask, ServeExportTask, TaskStep
 from mobexport.retry_policy import UNTIL_DONE
 from mobexport.wire import Outcome
 
@@ -32,25 +32,7 @@ def serve_export_task(context: Context, given: ServeExportTask) -> Steps:
 def _write_large(context: Context, step: TaskStep, slices: int, buckets: int, lanes: int) -> Steps:
     """Every slice, then every bucket, then the commit."""
     for activity, count in ((names.PARTITION_SLICE, slices), (names.WRITE_BUCKET, buckets)):
-        outcome: Outcome = yield from _side_by_side(context, activity, step, count, min(lanes, count))
+        outcome: Outcome = yield from side_by_side(context, activity, step, count, lanes)
         if outcome.failure:
             return outcome
     return (yield from call(context, names.COMMIT_FILE, step))
-
-
-def _side_by_side(context: Context, activity: str, step: TaskStep, count: int, lanes: int) -> Steps:
-    """All numbers below `count`, in lanes: as many steps at a time and no more, each with its own retries."""
-    messages = [
-        RunTaskLane(
-            app=step.app,
-            task_id=step.task_id,
-            activity=activity,
-            next=lane,
-            stride=lanes,
-            end=count,
-            trace=trace_of(context),
-        )
-        for lane in range(lanes)
-    ]
-    tasks = [context.call_sub_orchestrator(names.RUN_TASK_LANE, message.to_json()) for message in messages]
-    return (yield from wait_for_all(context, tasks))

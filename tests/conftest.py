@@ -123,48 +123,9 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
         yield running
 
 
-# What starts programs or takes a second or more, by module or test: `make check` leaves it to `make test`.
-LONG = frozenset(
-    {
-        "test_both_halves",
-        "test_conversion_reference",
-        "test_export_file",
-        "test_raw_formats",
-        "test_blob_trigger",
-        "test_generate",
-        "test_hostile_elements",
-        "test_hostile_lines",
-        "test_hostile_parquet",
-        "test_hooks",
-        "test_slices",
-        "test_smoke",
-        "test_given_a_large_element_with_a_long_text_when_converted_then_all_of_it",
-        "test_given_a_small_file_that_unpacks_to_much_when_read_then_in_small_chunks",
-        "test_given_a_cancel_at_any_interleaving_when_accepted_then_never_lost",
-        "test_given_a_lane_of_many_steps_when_it_runs_then_all_of_them_and_a_short_history",
-        "test_given_a_line_over_16_mib_when_written_then_rejected_with_its_beginning",
-        "test_given_any_api_and_any_crash_when_run_then_a_legal_way_to_one_end",
-        "test_given_an_accepted_cancel_at_every_single_operation_when_run_then_never_lost",
-        "test_given_an_oauth_server_that_is_down_when_called_then_tried_again_since_it_may_come_back",
-        "test_given_an_oauth_server_that_is_not_trusted_when_called_then_no_secret_is_sent_to_it",
-        "test_given_any_file_when_converted_then_as_plain_python_says",
-        "test_given_every_cut_of_a_file_when_converted_then_never_a_row_less_in_silence",
-        "test_given_many_blocks_when_files_are_listed_and_cut_otherwise_then_the_same_bytes",
-        "test_given_one_device_with_all_records_when_taken_apart_then_memory_stays_flat",
-        "test_given_one_file_when_cut_and_formatted_otherwise_then_the_same_bytes",
-        "test_given_real_data_when_written_then_all_of_it_in_the_contracts_shape",
-        "test_given_rows_in_many_groups_when_converted_then_a_file_a_day_in_the_files_order",
-        "test_given_some_cuts_when_scaled_out_then_the_bytes_counts_and_rejects_of_the_rules",
-        "test_given_some_raw_lines_when_written_then_the_bytes_and_counts_of_the_rules",
-    }
-)
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark whatever uses the emulator, or is long; first, so that `-m "not azurite"` sees the marks."""
+    """Mark whatever uses the emulator; first, so that `-m "not azurite"` sees the marks."""
     for item in items:
         if "azurite" in getattr(item, "fixturenames", ()):
             item.add_marker("azurite")
-        if LONG & {item.path.stem, getattr(item, "originalname", item.name)}:
-            item.add_marker("long")

@@ -188,7 +188,13 @@ def _named(argument: ast.expr) -> bool:
 
 @pytest.mark.parametrize(
     ("function", "position"),
-    [("call", 1), ("call_sub_orchestrator", 0), ("wait_for_external_event", 0), ("wake", 2)],
+    [
+        ("call", 1),
+        ("side_by_side", 1),
+        ("call_sub_orchestrator", 0),
+        ("wait_for_external_event", 0),
+        ("wake", 2),
+    ],
 )
 def test_given_a_call_by_name_when_read_then_the_name_is_one_of_durable_names(
     function: str, position: int
@@ -197,7 +203,8 @@ def test_given_a_call_by_name_when_read_then_the_name_is_one_of_durable_names(
     found = list(_calls(function, *SHELL))
     assert found
     passed_on = {
-        "run_task_lane.py": "given.activity",  # by _side_by_side, below
+        "run_task_lane.py": "given.activity",  # by side_by_side
+        "serve_export_task.py": "activity",  # below
     }
     for place, node in found:
         argument = node.args[position]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mobexport import wire
 from mobexport.errors import DataError, OtherVersion, Throttled
 from mobexport.export_api import messages as of_tasks
 from mobexport.pipeline import messages as of_exports
@@ -15,7 +16,7 @@ from mobexport.wire import MAX_TEXT, VERSION, AttemptRef, Failure, Message, Outc
 
 MESSAGES = [
     found
-    for module in (of_tasks, of_exports)
+    for module in (wire, of_tasks, of_exports)
     for found in vars(module).values()
     if isinstance(found, type) and issubclass(found, Message) and found not in (Message, Step)
 ]

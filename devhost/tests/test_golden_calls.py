@@ -379,9 +379,9 @@ _MESSAGES = (0, 3, 5, 6, 8, 9, 11, 15, 17, 19, 20)
 
 
 def executions(lines: Iterable[str], masks: Masks) -> dict[tuple[str, int], dict[str, Any]]:
-    """By instance and number of its execution: how often the SDK was called, and its last context, masked.
+    """By instance and number of its execution: how often the SDK was called, and its longest context, masked.
 
-    Earlier contexts are beginnings of the last one.
+    Other contexts are beginnings of that one.
     """
     found: dict[tuple[str, int], dict[str, Any]] = {}
     numbers: dict[str, dict[str, int]] = {}
@@ -400,8 +400,10 @@ def executions(lines: Iterable[str], masks: Masks) -> dict[tuple[str, int], dict
                 event["Details"] = "…"
             if event.get("Result"):
                 event["Result"] = _masked_result(event["Result"], masks)
-        calls = found[instance, number]["calls"] + 1 if (instance, number) in found else 1
-        found[instance, number] = {"calls": calls, "context": masked}
+        before = found.get((instance, number), {"calls": 0, "context": {"history": []}})
+        # The determinism check asks again with shorter histories, and may be killed with the host meanwhile.
+        longest = max(before["context"], masked, key=lambda one: len(one["history"]))
+        found[instance, number] = {"calls": before["calls"] + 1, "context": longest}
     return found
 
 

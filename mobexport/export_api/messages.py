@@ -40,15 +40,3 @@ class FinishTask(TaskStep):
     """Input of `finish_export_task`."""
 
     outcome: Outcome
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunTaskLane(Message):
-    """Input of `run_task_lane`: the parts `next`, `next + stride`, … below `end`."""
-
-    app: str
-    task_id: str
-    activity: str
-    next: int
-    stride: int
-    end: int

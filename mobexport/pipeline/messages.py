@@ -108,10 +108,18 @@ class EndStep(AttemptStep):
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertFile(AttemptStep):
-    """Input of `convert_file`."""
+    """Input of `convert_file` and `find_parts`."""
 
     index: int
     """Of the collected file, from 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertPart(ConvertFile):
+    """Input of `convert_part`."""
+
+    number: int
+    """Of the part, from 0."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@
     structs, json_text, times                         declarations → typed records; JSON text as it stands
     checks, rejects                                   the rules, the verdict over one record; what it refused
     raw_records                                       lines → usable records and rejects
-    keeping, merging, sorting, groups                 records → their order, in memory that does not grow
+    keeping, sorting, merging                         records → their order, in memory that does not grow
     export_text                                       records → JsonBlob, CsvBlob
     file_records, columns                             elements → checked columns and rejects
     parquet_days                                      columns → Parquet, a file a day

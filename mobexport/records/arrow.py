@@ -25,12 +25,6 @@ def values_of(array: pa.Array) -> bytes:
     return bytes(memoryview(data)[view[array.offset] : view[array.offset + len(array)]])
 
 
-def numbers(array: pa.Array) -> list[int]:
-    """The numbers of an INT64 array without nulls."""
-    data = memoryview(array.buffers()[1]).cast("q")
-    return data[array.offset : array.offset + len(array)].tolist()
-
-
 def places(mask: pa.Array) -> list[int]:
     """Where a mask is true."""
     found: list[int] = pc.indices_nonzero(pc.fill_null(mask, False)).to_pylist()

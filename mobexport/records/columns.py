@@ -10,28 +10,24 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mobexport.export_types.model import Collected, ExportType, Field, FieldKind
 from mobexport.records import times
-from mobexport.records.arrow import places, values_of
+from mobexport.records.arrow import places, split, values_of
 from mobexport.records.checks import GUID, MAX_TEXT, Fault, Rule, Rules, check_list, is_blank
-from mobexport.records.json_text import NotJson
-from mobexport.records.structs import file_fields, is_needed
+from mobexport.records.raw_records import FAILS, look_at_json
+from mobexport.records.structs import ABSENT, file_fields, is_needed
 
-ARROW_TYPES: Final = {
-    FieldKind.TIME: times.INSTANT,
-    FieldKind.INTEGER: pa.int64(),
-    FieldKind.BOOLEAN: pa.bool_(),
-}
+_TYPES = {FieldKind.TIME: times.INSTANT, FieldKind.INTEGER: pa.int64(), FieldKind.BOOLEAN: pa.bool_()}
 _GUID = 36
 _HEX = b"0123456789abcdefABCDEF-"
 
 Reject = Callable[[int, int, Fault, bytes], None]
-"""What takes a reject: element and record (both from 1), what is wrong, the record as it stands."""
+"""Takes a reject: element and record (both from 1), what is wrong, the record as it stands."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +40,17 @@ class Checked:
     """DATE32: the day of each; of a snapshot, its day."""
 
 
+def arrow_type(field: Field) -> pa.DataType:
+    """The type of a field's column; an object with declared members is a struct."""
+    if field.members:
+        return pa.struct([(member.name, arrow_type(member)) for member in field.members])
+    return _TYPES.get(field.kind, pa.string())
+
+
 def schema_of(export_type: ExportType) -> pa.Schema:
-    """The columns of curated data: `app`, then the type's; objects with declared members are structs."""
-    found = [pa.field("app", pa.string())]
-    for field in file_fields(export_type):
-        kind = ARROW_TYPES.get(field.kind, pa.string())
-        if field.members:
-            kind = pa.struct(
-                [(member.name, ARROW_TYPES.get(member.kind, pa.string())) for member in field.members]
-            )
-        found.append(pa.field(field.name, kind))
-    return pa.schema(found)
+    """The columns of curated data: `app`, then the type's."""
+    own = [(field.name, arrow_type(field)) for field in file_fields(export_type)]
+    return pa.schema([("app", pa.string()), *own])
 
 
 class FileChecks:
@@ -70,7 +66,7 @@ class FileChecks:
         strict: bool,
     ) -> None:
         self.export_type = export_type
-        self.rules = Rules.of_file(export_type)
+        self.rules = Rules(export_type, is_file=True)
         self._schema = schema_of(export_type)
         self._fields = file_fields(export_type)
         self._app = app
@@ -94,31 +90,28 @@ class FileChecks:
         `suspects`: places of records that may be. `judge`: raises the Fault of one of them, if it has one.
         `there`: for objects with members, which records have them.
         """
-        suspects |= self._suspects(leaves)
-        outside = self._outside(leaves)
-        noted = self._noted(leaves) if self._strict else {}
-        bad = []
-        for place in sorted(suspects | outside | noted.keys()):
+        faults: dict[int, Fault] = {}
+        for place in sorted(suspects | self._suspects(leaves)):
             try:
-                if place in suspects:
-                    judge(place)
-                if place in outside:
-                    raise Fault(Rule.OUTSIDE_WINDOW, self.export_type.time)
-                if place in noted:
-                    raise noted[place]
+                judge(place)
             except Fault as fault:
-                reject(place, fault.with_traceback(None))
-                bad.append(place)
-        if bad:
-            good = [True] * len(next(iter(leaves.values())))
-            for place in bad:
-                good[place] = False
-            mask = pa.array(good)
-            leaves = {name: array.filter(mask) for name, array in leaves.items()}
-            there = {name: array.filter(mask) for name, array in there.items()}
-        if not self._strict:
-            for label, mask in self._notes(leaves):
-                self.lenient[label] += pc.sum(mask).as_py() or 0
+                faults[place] = fault.bare()
+        if self._bounds:
+            inside = times.within(leaves[self.export_type.time].cast(pa.int64()), self._bounds)
+            for place in places(pc.invert(inside)) if inside is not None else ():
+                faults.setdefault(place, Fault(Rule.OUTSIDE_WINDOW, self.export_type.time))
+        for rule, name, mask in self._notes(leaves) if self._strict else ():
+            for place in places(mask):
+                faults.setdefault(place, Fault(rule, name))
+        if faults:
+            for place in sorted(faults):
+                reject(place, faults[place])
+            rows = len(next(iter(leaves.values())))
+            kept = pa.array([place not in faults for place in range(rows)])
+            leaves = {name: array.filter(kept) for name, array in leaves.items()}
+            there = {name: array.filter(kept) for name, array in there.items()}
+        for rule, name, mask in self._notes(leaves) if not self._strict else ():
+            self.lenient[f"{rule}:{name}"] += pc.sum(mask).as_py() or 0
         return self._assembled(leaves, there)
 
     def _suspects(self, leaves: Mapping[str, pa.Array]) -> set[int]:
@@ -141,54 +134,47 @@ class FileChecks:
                 suspects.update(places(pc.greater(pc.binary_length(array), MAX_TEXT)))
         return suspects
 
-    def _outside(self, leaves: Mapping[str, pa.Array]) -> set[int]:
-        """Places of records outside the window."""
-        if self._bounds is None:
-            return set()
-        inside = times.within(leaves[self.export_type.time].cast(pa.int64()), self._bounds)
-        return set() if inside is None else set(places(pc.invert(inside)))
-
     def _assembled(self, leaves: Mapping[str, pa.Array], there: Mapping[str, pa.Array]) -> Checked:
         rows = len(next(iter(leaves.values())))
         arrays = [pa.repeat(pa.scalar(self._app, pa.string()), rows)]
         for field in self._fields:
             if field.members:
                 parts = [leaves[leaf.name] for leaf in field.leaves()]
-                kinds = [self._schema.field(field.name).type.field(n) for n in range(len(parts))]
-                arrays.append(
-                    pa.StructArray.from_arrays(parts, fields=kinds, mask=pc.invert(there[field.name]))
-                )
+                mask = pc.invert(there[field.name])
+                arrays.append(pa.StructArray.from_arrays(parts, fields=list(arrow_type(field)), mask=mask))
             else:
                 arrays.append(leaves[field.name])
-        if not self.export_type.historical:
-            days = pa.repeat(pa.scalar(self._snapshot_day, pa.date32()), rows)
-        else:
+        days = pa.repeat(pa.scalar(self._snapshot_day, pa.date32()), rows)
+        if self.export_type.historical:
             days = leaves[self.export_type.time].cast(pa.date32())
         return Checked(pa.RecordBatch.from_arrays(arrays, schema=self._schema), days)
 
-    def look_at_lists(self, array: pa.Array) -> list[int]:
-        """Places of JSON texts that are no list of distinct values, where the type has such lists."""
-        if self._listed is None:
-            return []
-        return [at for at, text in enumerate(array.to_pylist()) if text and not _is_list(self._listed, text)]
+    def json_column(
+        self, values: list[Any], field: Field, column: pa.Array | None = None
+    ) -> tuple[pa.Array, list[int]]:
+        """JSON that passes through as text, and the places of values that may be at fault.
 
-    def _notes(self, leaves: Mapping[str, pa.Array]) -> Iterable[tuple[str, pa.Array]]:
-        """What the published schema asks for and real devices do not do: label, and where it is so."""
+        `column`: the values as a column, if that is there already.
+        """
+        found, bad = look_at_json(values, field)
+        if column is None or found is not values:
+            column = split(b"\0".join(found), b"\0").cast(pa.string())
+            if ABSENT in found:
+                is_absent = pc.equal(pc.binary_length(column), 0)
+                column = pc.if_else(is_absent, pa.scalar(None, pa.string()), column)
+        if self._listed:
+            texts = enumerate(column.to_pylist())
+            bad += [at for at, text in texts if text and not _is_list(self._listed, text)]
+        return column, bad
+
+    def _notes(self, leaves: Mapping[str, pa.Array]) -> Iterable[tuple[Rule, str, pa.Array]]:
+        """What the published schema asks for and real devices do not do: rule, field, and where it is so."""
         for field in self._fields:
             if field.strict:
-                yield f"{Rule.MISSING}:{field.name}", pc.is_null(leaves[field.name])
+                yield Rule.MISSING, field.name, pc.is_null(leaves[field.name])
         for field in self._fields:
             if field.kind is FieldKind.ID and (mask := _no_guids(leaves[field.name])) is not None:
-                yield f"{Rule.NOT_A_GUID}:{field.name}", mask
-
-    def _noted(self, leaves: Mapping[str, pa.Array]) -> dict[int, Fault]:
-        """The first of the notes by record."""
-        found: dict[int, Fault] = {}
-        for label, mask in self._notes(leaves):
-            rule, _, name = label.partition(":")
-            for place in places(mask):
-                found.setdefault(place, Fault(Rule(rule), name))
-        return found
+                yield Rule.NOT_A_GUID, field.name, mask
 
 
 @lru_cache(10_000)
@@ -196,7 +182,7 @@ def _is_list(field: Field, text: str) -> bool:
     """Whether a JSON text is a list of distinct values of a field; there are few different ones."""
     try:
         check_list(field, text.encode())
-    except (Fault, NotJson, RecursionError):
+    except (Fault, *FAILS):
         return False
     return True
 
@@ -205,9 +191,9 @@ def _no_guids(array: pa.Array) -> pa.Array | None:
     """Which strings are no GUIDs; None if all are."""
     data = values_of(array)
     count = len(array) - array.null_count
-    usual = len(data) == count * _GUID and data.count(b"-") == 4 * count
     if (
-        usual
+        len(data) == count * _GUID
+        and data.count(b"-") == 4 * count
         and all(data[at::_GUID] == b"-" * count for at in (8, 13, 18, 23))
         and not data.translate(None, _HEX)
     ):

@@ -1,4 +1,4 @@
-"""Rows of a CsvBlob as checked columns. Source: RFC 4180; what a cell says: docs/data-layout.md.
+"""Read the rows of a CsvBlob as checked columns. Source: RFC 4180; what a cell says: docs/data-layout.md.
 
 Blocks of whole rows go through Arrow's parser. An empty cell is absent, `""` the empty string.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import reduce
 from itertools import compress
+from operator import itemgetter
 from typing import Any, Final
+from uuid import uuid4
 
 import msgspec
 import pyarrow as pa
@@ -22,16 +24,19 @@ from mobexport.errors import DataError, Truncated
 from mobexport.export_types.model import Field, FieldKind
 from mobexport.records import json_text, times
 from mobexport.records.arrow import places, values_of
-from mobexport.records.checks import Fault, Rule, is_utf8
+from mobexport.records.checks import FORMS, Fault, Rule, is_utf8
 from mobexport.records.columns import Checked, FileChecks, Reject
 from mobexport.records.export_text import csv_row
 from mobexport.records.json_text import NotJson, quote
 from mobexport.records.lines import MARK
+from mobexport.records.structs import ABSENT
 
 BLOCK_BYTES: Final = 1024 * 1024
 MAX_ROW_BYTES: Final = 32 * 1024 * 1024
 _ROW = re.compile(rb'(?:[^"\n]++|"[^"]*+"?)*+\n?')
 _NO_UTF8 = re.compile("[\udc80-\udcff]")
+_MARK = uuid4().hex
+"""Stands in no file."""
 _INTEGER = r"^-?(?:0|[1-9][0-9]{0,17})$"
 
 
@@ -41,19 +46,16 @@ def csv_columns(chunks: Iterable[bytes], checks: FileChecks, reject: Reject) -> 
     Raises DataError if the header names no column of the type, and Truncated if a quote is open at the end.
     """
     reader: _Reader | None = None
-    number = 1
     for block in _blocks(chunks):
         data = block
         if reader is None:
-            first = _ROW.match(data.removeprefix(MARK))
+            data = data.removeprefix(MARK)
+            first = _ROW.match(data)
             assert first is not None
             reader = _Reader(_header(first[0], checks), checks)
-            data = data.removeprefix(MARK)[first.end() :]
-        if data.strip(b"\r\n"):
-            parsed = reader.parse(data, number)
-            number += parsed.total
-            if (checked := reader.checked(parsed, reject)) is not None:
-                yield checked
+            data = data[first.end() :]
+        if data.strip(b"\r\n") and (checked := reader.read(data, reject)) is not None:
+            yield checked
     if reader is None:
         raise Truncated("the file is empty: a CSV file has at least its header")
 
@@ -113,42 +115,40 @@ def _last_end(piece: bytes, *, is_open: bool) -> int | None:
     return None
 
 
-@dataclass(frozen=True)
-class _Parsed:
-    columns: dict[str, pa.Array]
-    """The cells by name of the column, as text."""
-    numbers: Sequence[int]
-    """The numbers of their rows."""
-    wrong: list[tuple[int, Fault, bytes]]
-    """Rows that have no columns."""
-    total: int
-
-
 class _Reader:
     """Reads blocks of rows below one header."""
 
     def __init__(self, header: list[str], checks: FileChecks) -> None:
-        self._header = header
         self._checks = checks
-        self._leaves = list(checks.export_type.columns)
-        self._known = [leaf.name for leaf in self._leaves if leaf.name in header]
-        # Of columns with one name the last counts.
-        last = {name: n for n, name in enumerate(header)}
+        self._leaves = checks.export_type.columns
         self._names = [f"{n}" for n in range(len(header))]
-        self._places = {name: self._names[last[name]] for name in self._known}
+        # Of columns with one name the last counts.
+        last = dict(zip(header, self._names, strict=True))
+        self._places = {leaf.name: last[leaf.name] for leaf in self._leaves if leaf.name in last}
+        self._number = 1
+        """Of the next row."""
 
-    def parse(self, data: bytes, number: int) -> _Parsed:
-        """The cells of a block whose first row has that number."""
-        mark = ""
-        if not is_utf8(data):
-            data, mark = _marked(data)
+    def read(self, data: bytes, reject: Reject) -> Checked | None:
+        """The rows of a block that have no fault."""
+        rejects: list[tuple[int, Fault, bytes]] = []
+        table, numbers = self._parsed(data, rejects)
+        checked = self._checked(table, numbers, rejects) if numbers else None
+        for number, fault, text in sorted(rejects, key=itemgetter(0)):
+            reject(number, 1, fault, text)
+        return checked
+
+    def _parsed(self, data: bytes, rejects: list[tuple[int, Fault, bytes]]) -> tuple[pa.Table, list[int]]:
+        """The cells of a block as text, and the numbers of their rows."""
+        is_marked = not is_utf8(data)
+        if is_marked:
+            data = _marked(data)
         skipped: dict[int, str] = {}
 
         def skip(row: Any) -> str:
-            skipped[int(row.number)] = row.text
+            skipped[self._number + int(row.number) - 1] = row.text
             return "skip"
 
-        wanted = self._names if mark else list(self._places.values())
+        wanted = self._names if is_marked else list(self._places.values())
         try:
             table = pacsv.read_csv(
                 pa.BufferReader(data),
@@ -166,67 +166,54 @@ class _Reader:
             )
         except pa.ArrowInvalid as error:
             raise DataError(f"the CSV file cannot be read ({str(error)[:200]})", code="BadCsv") from None
-        total = len(table) + len(skipped)
-        numbers: Sequence[int] = range(number, number + total)
-        if skipped:
-            numbers = [n for place, n in enumerate(numbers, start=1) if place not in skipped]
-        wrong = [
-            (number + place - 1, *_refused(text, mark, Rule.NOT_A_ROW)) for place, text in skipped.items()
-        ]
-        if mark:
-            is_bad = _any(
-                [pc.match_substring(_flat(column), mark).fill_null(False) for column in table.columns]
-            )
+        first, self._number = self._number, self._number + len(table) + len(skipped)
+        numbers = [number for number in range(first, self._number) if number not in skipped]
+        for number, text in skipped.items():
+            rejects.append((number, *_refused(text)))
+        if is_marked:
+            is_bad = _any(pc.match_substring(column, _MARK).fill_null(False) for column in table.columns)
             for place, cells in zip(places(is_bad), table.filter(is_bad).to_pylist(), strict=True):
                 text = csv_row(list(cells.values())).decode().removesuffix("\r\n")
-                wrong.append((numbers[place], *_refused(text, mark, Rule.NOT_UTF8)))
+                rejects.append((numbers[place], *_refused(text)))
             sound = pc.invert(is_bad)
-            table = table.filter(sound)
-            numbers = list(compress(numbers, sound.to_pylist()))
-        columns = {name: _flat(table[place]) for name, place in self._places.items()}
-        return _Parsed(columns, numbers, wrong, total)
+            table, numbers = table.filter(sound), list(compress(numbers, sound.to_pylist()))
+        return table, numbers
 
-    def checked(self, parsed: _Parsed, reject: Reject) -> Checked | None:
-        """The rows without a fault."""
-        rejects = list(parsed.wrong)
-        checked = None
-        if parsed.numbers:
-            suspects: set[int] = set()
-            leaves: dict[str, pa.Array] = {}
-            for leaf in self._leaves:
-                cells = parsed.columns.get(leaf.name)
-                if cells is None:
-                    cells = pa.nulls(len(parsed.numbers), pa.string())
-                leaves[leaf.name], bad = self._values(leaf, cells)
-                suspects.update(bad)
-            there = {
-                field.name: _any([pc.is_valid(leaves[leaf.name]) for leaf in field.leaves()])
-                for field in self._checks.export_type.fields
-                if field.members
-            }
+    def _checked(
+        self, table: pa.Table, numbers: list[int], rejects: list[tuple[int, Fault, bytes]]
+    ) -> Checked:
+        texts = {
+            leaf.name: table[self._places[leaf.name]].combine_chunks()
+            if leaf.name in self._places
+            else pa.nulls(len(numbers), pa.string())
+            for leaf in self._leaves
+        }
+        suspects: set[int] = set()
+        leaves: dict[str, pa.Array] = {}
+        for leaf in self._leaves:
+            leaves[leaf.name], bad = self._values(leaf, texts[leaf.name])
+            suspects.update(bad)
+        there = {
+            field.name: _any(pc.is_valid(leaves[leaf.name]) for leaf in field.leaves())
+            for field in self._checks.export_type.fields
+            if field.members
+        }
 
-            def text_of(row: int) -> dict[str, str | None]:
-                return {
-                    leaf.name: parsed.columns[leaf.name][row].as_py() if leaf.name in parsed.columns else None
-                    for leaf in self._leaves
-                }
+        def judge(row: int) -> None:
+            self._checks.rules.judge(
+                _as_json([(leaf, texts[leaf.name][row].as_py()) for leaf in self._leaves])
+            )
 
-            def judge(row: int) -> None:
-                self._checks.rules.judge(self._as_json(text_of(row)))
+        def refuse(row: int, fault: Fault) -> None:
+            shown = csv_row([texts[leaf.name][row].as_py() for leaf in self._leaves])
+            rejects.append((numbers[row], fault, shown.removesuffix(b"\r\n")))
 
-            def refuse(row: int, fault: Fault) -> None:
-                shown = csv_row(list(text_of(row).values())).removesuffix(b"\r\n")
-                rejects.append((parsed.numbers[row], fault, shown))
-
-            checked = self._checks.check(leaves, suspects, judge, refuse, there)
-        for number, fault, text in sorted(rejects, key=lambda one: one[0]):
-            reject(number, 1, fault, text)
-        return checked
+        return self._checks.check(leaves, suspects, judge, refuse, there)
 
     def _values(self, leaf: Field, cells: pa.Array) -> tuple[pa.Array, list[int]]:
         """What cells say, null where they may be at fault, and the places of those."""
         if leaf.kind is FieldKind.TIME:
-            return times.any_instants(cells)
+            return times.read(cells)[1:]
         if leaf.is_raw_json:
             return self._json(leaf, cells)
         if leaf.kind is FieldKind.INTEGER:
@@ -241,103 +228,66 @@ class _Reader:
 
     def _json(self, leaf: Field, cells: pa.Array) -> tuple[pa.Array, list[int]]:
         """JSON as text without whitespace between tokens."""
-        if _are_as_they_should_be(cells.drop_null(), leaf):
-            return cells, self._checks.look_at_lists(cells)
-        found: list[str | None] = cells.to_pylist()
-        bad = []
-        for place, text in enumerate(found):
-            if text is None:
-                continue
-            try:
-                value = json_text.minified(_value(text.encode(), leaf)).decode()
-                found[place] = None if value == "null" else value
-            except (NotJson, RecursionError):
-                bad.append(place)
-        array = pa.array(found, pa.string())
-        return array, bad + self._checks.look_at_lists(array)
-
-    def _as_json(self, cells: dict[str, str | None]) -> bytes:
-        """The record that a row says. Raises Fault if a cell that holds JSON is none."""
-        members: dict[str, list[bytes]] = {}
-        for leaf in self._leaves:
-            text = cells[leaf.name]
-            if text is None:
-                continue
-            token = quote(text)
-            if leaf.is_raw_json:
-                try:
-                    _value(text.encode(), None)
-                except (NotJson, RecursionError):
-                    raise Fault(Rule.NOT_JSON) from None
-                token = text.encode()
-            elif leaf.kind in (FieldKind.INTEGER, FieldKind.BOOLEAN) and _is_token(text):
-                token = text.encode()
-            outer, _, inner = leaf.name.rpartition(".")
-            members.setdefault(outer, []).append(quote(inner) + b":" + token)
-        parts = members.pop("", [])
-        parts += [b"%b:{%b}" % (quote(outer), b",".join(own)) for outer, own in members.items()]
-        return b"{" + b",".join(parts) + b"}"
-
-
-def _are_as_they_should_be(cells: pa.Array, leaf: Field) -> bool:
-    """Whether all cells are JSON of the right kind, without whitespace between tokens, and none is null."""
-    joined = values_of(pc.binary_join_element_wise(cells, "", ","))
-    lengths = pc.binary_length(cells).to_pylist()
-    text = b"[%b]" % joined[:-1]
-    try:
+        there = cells.drop_null()
+        joined = values_of(pc.binary_join_element_wise(there, "", ","))
+        bad: list[int] = []
+        values: list[msgspec.Raw] = []
+        with suppress(msgspec.DecodeError, RecursionError):
+            values = json_text.raw_items(b"[%b]" % joined[:-1])
         # As long as the cells, so each value is one of them.
-        if list(map(len, json_text.raw_items(text))) != lengths or len(json_text.minified(text)) != len(text):
-            return False
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    if max(lengths, default=0) > 2 * json_text.MAX_DEPTH or b",null," in b"," + joined:
-        return False
-    return leaf.kind is not FieldKind.OBJECT or pc.all(pc.starts_with(cells, "{")).as_py() is not False
+        if list(map(len, values)) != pc.binary_length(there).to_pylist():
+            texts = [_json_of(text) for text in there.to_pylist()]
+            values = [msgspec.Raw(text or b"{}") for text in texts]
+            bad = [at for at, text in zip(places(pc.is_valid(cells)), texts, strict=True) if text is None]
+        if cells.null_count:
+            following = iter(values)
+            values = [next(following) if valid else ABSENT for valid in cells.is_valid().to_pylist()]
+        array, others = self._checks.json_column(values, leaf, cells if not bad else None)
+        return array, bad + others
 
 
-def _value(text: bytes, leaf: Field | None) -> bytes:
-    """A JSON value. Raises NotJson if it is none, or no object where one must be; RecursionError."""
-    tamed = json_text.tame(text)
-    found = json_text.members(tamed)
-    if leaf is not None and (tamed != text or json_text.is_too_deep(text)):
-        raise NotJson
-    if leaf is not None and leaf.kind is FieldKind.OBJECT and found is None and text.strip() != b"null":
-        raise NotJson
-    return text
+def _as_json(cells: list[tuple[Field, str | None]]) -> bytes:
+    """The record that a row says. Raises Fault if a cell that holds JSON is none."""
+    members: dict[str, list[bytes]] = {}
+    for leaf, text in cells:
+        if text is None:
+            continue
+        token = text.encode()
+        if leaf.is_raw_json:
+            try:
+                json_text.members(json_text.tame(token))
+            except NotJson:
+                raise Fault(Rule.NOT_JSON) from None
+        elif leaf.kind not in FORMS or not (text == "null" or FORMS[leaf.kind].match(token)):
+            token = quote(text)
+        outer, _, inner = leaf.name.rpartition(".")
+        members.setdefault(outer, []).append(quote(inner) + b":" + token)
+    parts = members.pop("", [])
+    parts += [b"%b:{%b}" % (quote(outer), b",".join(own)) for outer, own in members.items()]
+    return b"{" + b",".join(parts) + b"}"
 
 
-def _is_token(text: str) -> bool:
-    """Whether a cell is a JSON token as it stands: a flag or a number."""
+def _json_of(text: str) -> bytes | None:
+    """A cell as JSON; None if it is none, or has halves of surrogate pairs."""
+    token = text.encode().strip(b" \t\n\r")
     try:
-        json_text.items(b"[%b]" % text.encode())
+        json_text.members(json_text.tame(token))
     except NotJson:
-        return False
-    return text[:1] not in ('"', "[", "{") and "," not in text and text == text.strip()
+        return None
+    return token if json_text.tame(token) == token else None
 
 
-def _marked(data: bytes) -> tuple[bytes, str]:
-    """The text with bytes that are no UTF-8 as a mark and two digits, so that Arrow alone says what a row is.
-
-    And the mark: a private character that is nowhere in it. Raises DataError if there is none.
-    """
+def _marked(data: bytes) -> bytes:
+    """The text with bytes that are no UTF-8 as a mark and two digits: Arrow alone says what a row is."""
     text = data.decode(errors="surrogateescape")
-    present = set(text)
-    mark = next((char for char in map(chr, range(0xF0000, 0xFFFFE)) if char not in present), "")
-    if not mark:
-        raise DataError("the CSV file is not UTF-8", code="BadCsv")
-    return _NO_UTF8.sub(lambda found: f"{mark}{ord(found[0]) & 0xFF:02x}", text).encode(), mark
+    return _NO_UTF8.sub(lambda found: f"{_MARK}{ord(found[0]) & 0xFF:02x}", text).encode()
 
 
-def _refused(text: str, mark: str, rule: Rule) -> tuple[Fault, bytes]:
+def _refused(text: str) -> tuple[Fault, bytes]:
     """Why a row is refused, and its text with marks as `\\xNN`."""
-    if not mark or mark not in text:
-        return Fault(rule), text.encode()
-    return Fault(Rule.NOT_UTF8), text.replace(mark, "\\x").encode()
+    rule = Rule.NOT_UTF8 if _MARK in text else Rule.NOT_A_ROW
+    return Fault(rule), text.replace(_MARK, "\\x").encode()
 
 
 def _any(masks: Iterable[pa.Array]) -> pa.Array:
     return reduce(pc.or_, masks)
-
-
-def _flat(array: Any) -> pa.Array:
-    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

@@ -1,4 +1,4 @@
-"""Reads the elements of a top-level JSON array, whatever its formatting, in bounded memory.
+"""Read the elements of a top-level JSON array, whatever its formatting, in bounded memory.
 
 Fast path: a block ends where the text says that an element may end, and a strict parser that takes `[…]` up
 to there for an array proves it: no place within a string or an element passes. Slow path: brackets and
@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -24,12 +25,13 @@ from mobexport.errors import DataError, Truncated
 from mobexport.export_types.model import ExportType, Grouped, Latest
 from mobexport.records.json_text import (
     BRACKET,
-    SPACE,
     STRINGS,
     NotJson,
+    loose_items,
     loose_members,
     raw_items,
     raw_members,
+    skip,
 )
 from mobexport.records.lines import MARK
 
@@ -61,11 +63,24 @@ class Elements:
     count: int = 1
     first_record: int = 1
     """Of a part: number of its first record in the element."""
+    begin: int | None = None
+    """Byte of the file where they begin, if who begins to read there finds the same from there on."""
+
+    @cached_property
+    def texts(self) -> list[bytes]:
+        """Each element as it stands."""
+        if not self.is_sound or self.count == 1:
+            # Where a block ends, whitespace may come along that belongs to no element.
+            return [self.text.rstrip(b" \t\n\r")]
+        try:
+            return [bytes(text) for text in raw_items(b"[%b]" % self.text)]
+        except RecursionError:
+            return loose_items(b"[%b]" % self.text)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the elements of an export type look like."""
+    """The form of the elements of an export type."""
 
     inner: str
     """Name of the list that a large element can be cut in; empty: of none."""
@@ -108,8 +123,14 @@ class _Reader:
         self._dropped = 0
         """Bytes of the file before the buffer."""
         self._is_end = False
+        self._size = BLOCK_BYTES
+        """Bytes that are looked at at once: less where much is broken."""
+        self._is_large = False
+        """Whether no element ends within what may be taken whole."""
         self._barren = 0
         """Up to this byte of the file there is no boundary: nobody needs to look again."""
+        self._fresh: int | None = None
+        """Where the last look for elements began, unless what stands before that had a say in it."""
 
     def run(self) -> Iterator[Elements]:
         self._fill(len(MARK))
@@ -120,14 +141,17 @@ class _Reader:
         self._at += 1
         number = 1
         for found in self._values(self._layout.boundary, is_top=True):
-            if found is None:
-                yield from self._large(number)
-                number += 1
-                continue
-            text, count, is_sound = found
-            yield Elements(number, text, is_sound, count)
-            number += count
-        self._expect_end()
+            begin = self._fresh
+            if found:
+                text, count, is_sound = found
+                yield Elements(number, text, is_sound, count, begin=begin)
+            else:
+                for piece in self._large(number):
+                    yield replace(piece, begin=begin)
+                    begin = None
+            number += found[1] if found else 1
+        if self._peek() is not None:
+            self._fail("something follows the end of the array")
 
     def _values(
         self, boundary: re.Pattern[bytes], *, is_top: bool
@@ -149,11 +173,8 @@ class _Reader:
                 after_comma = self._buffer[self._at] == ord(",")
                 self._at += after_comma
                 continue
-            if is_top and self._layout.inner and byte == ord("{") and self._is_large(boundary):
-                yield None
-            else:
-                text = self._value()
-                yield text, 1, _is_sound(text)
+            is_cut = self._is_large and self._layout.inner and byte == ord("{")
+            yield None if is_cut else self._one()
             after_comma = self._next_byte() == ord(",")
             if not after_comma and self._next_byte() != ord("]"):
                 self._fail("a comma or the end of the array is missing")
@@ -162,94 +183,79 @@ class _Reader:
     # --- fast path ----------------------------------------------------------------------------------------
 
     def _run(self, boundary: re.Pattern[bytes], *, is_top: bool) -> tuple[bytes, int, bool] | None:
-        """Values up to a comma (or the array's end) of which a parser says that they are whole."""
-        if is_top and self._dropped + self._at < self._barren:
-            return None
-        size = BLOCK_BYTES
-        while True:
+        """Values up to a comma of which a parser says that they are whole."""
+        at = self._dropped + self._at
+        self._is_large = is_top and at < self._barren
+        if is_top:
+            # A look that is spared here would be made by who begins to read here.
+            self._fresh = None if self._is_large else at
+        size = self._size
+        while not self._is_large:
             text = self._text(size)
-            end = self._end_of_file() if is_top and self._is_end else None
-            if end is not None and len(text) == len(self._buffer) - self._at:
-                count = self._proven(self._buffer[self._at : end])
-                if count is not None and count > 0:
-                    return self._take(end - self._at), count, True
             limit = len(text)
             for _ in range(_TRIES):
-                cut = _last(boundary, text, limit)
-                if cut is None:
+                if (cut := _last(boundary, text, limit)) is None:
                     break
-                found = self._proven(text[:cut])
-                if found is not None and found > 0:
-                    return self._take(cut), found, True
+                place = None
+                try:
+                    count = len(raw_items(b"[%b]" % text[:cut]))
+                    self._size = min(2 * size, BLOCK_BYTES)
+                    return self._take(cut), count, True
+                except RecursionError:
+                    pass
+                except msgspec.DecodeError as error:
+                    place = _PLACE.search(str(error))
                 # Where a parser stopped before the cut, something is broken: take what stands before that.
-                limit = cut - 1 if found is None or -found > cut - _NEAR else -found
-            if limit < len(text) or self._is_end or size >= LARGE_BYTES:
-                if is_top and limit == len(text) and size > BLOCK_BYTES:
-                    self._barren = self._dropped + self._at + len(text) - BLOCK_BYTES
-                return None
+                limit = min(int(place[1]), cut - 1) if place and int(place[1]) <= cut - _NEAR else cut - 1
+            if limit < len(text):
+                self._size = max(size // 8, BLOCK_BYTES // 32)
+                break
+            if len(text) >= LARGE_BYTES and is_top:
+                self._is_large = True
+                self._barren = self._dropped + self._at + len(text) - BLOCK_BYTES
+            if self._is_end or size >= LARGE_BYTES:
+                break
             size *= 2
-
-    def _proven(self, text: Any) -> int | None:
-        """How many values a text is; if it is none, where it is broken (negative) or None."""
-        try:
-            return len(raw_items(b"[%b]" % text))
-        except RecursionError:
-            return None
-        except msgspec.DecodeError as error:
-            place = _PLACE.search(str(error))
-            return -int(place[1]) if place else None
-
-    def _end_of_file(self) -> int | None:
-        """Where the last bracket of the file is, which the buffer has whole."""
-        end = self._buffer.rfind(b"]", self._at)
-        return end if end >= 0 and not self._buffer[end + 1 :].strip(b" \t\n\r") else None
-
-    def _is_large(self, boundary: re.Pattern[bytes]) -> bool:
-        """Whether no element ends within what may be taken whole."""
-        if self._dropped + self._at < self._barren:
-            return True
-        text = self._text(LARGE_BYTES)
-        return len(text) >= LARGE_BYTES and _last(boundary, text, len(text)) is None
+        return None
 
     # --- slow path ----------------------------------------------------------------------------------------
 
-    def _value(self) -> bytes:
+    def _one(self) -> tuple[bytes, int, bool]:
         """One value by its brackets and strings, whether it is JSON or not."""
         start = self._next_byte()
-        if start not in _CLOSER:
+        if start in _CLOSER:
+            text = self._to_closing(1, bytearray([_CLOSER[start]]))
+        else:
             pattern = STRINGS if start == ord('"') else _SCALAR
             while not (found := pattern.match(self._buffer, self._at)):
                 self._more()
-            return self._take(found.end() - self._at)
-        return self._take(self._to_closing(self._at, bytearray()) - self._at)
+            text = self._take(found.end() - self._at)
+        try:
+            return text, len(raw_items(b"[%b]" % text)), True
+        except (msgspec.DecodeError, RecursionError):
+            return text, 1, False
 
-    def _to_closing(self, at: int, stack: bytearray) -> int:
-        """Where the brackets of `stack`, and what opens behind `at`, are closed."""
-        begun = self._at
-        while True:
-            found = BRACKET.match(self._buffer, at)
-            if not found:
-                before = self._at
+    def _to_closing(self, size: int, stack: bytearray) -> bytes:
+        """Takes so many bytes, and up to where the brackets of `stack` and what opens behind are closed."""
+        while stack:
+            if not (found := BRACKET.match(self._buffer, self._at + size)):
                 self._more()
-                at += self._at - before
                 continue
-            at = found.end()
+            size = found.end() - self._at
             byte = found[1][0]
             if byte in _CLOSER:
                 stack.append(_CLOSER[byte])
-                continue
-            if not stack or stack.pop() != byte:
-                self._at = max(at - 1, begun)
+            elif stack.pop() != byte:
+                self._at += size - 1
                 self._fail("brackets do not match")
-            if not stack:
-                return at
+        return self._take(size)
 
     def _large(self, number: int) -> Iterator[Elements]:
         """The records of a large element, in parts that each have its group."""
         head = self._head()
         if head is None:
-            text = self._value()
-            yield Elements(number, text, _is_sound(text))
+            text, _, is_sound = self._one()
+            yield Elements(number, text, is_sound)
             return
         first = 1
         for found in self._values(_OF_RECORDS, is_top=False):
@@ -257,7 +263,7 @@ class _Reader:
             text, count, is_sound = found
             yield Elements(number, b"%b%b]}" % (head, text), is_sound, 1, first)
             first += count
-        rest = self._take(self._to_closing(self._at, bytearray(b"}")) - self._at)
+        rest = self._to_closing(0, bytearray(b"}"))
         try:
             names = loose_members(b"{" + rest.lstrip(b" \t\n\r,"))
         except NotJson:
@@ -323,24 +329,19 @@ class _Reader:
         self._at += size
         return taken
 
-    def _next_byte(self) -> int:
-        """The next byte that is no whitespace."""
+    def _peek(self) -> int | None:
+        """The next byte that is no whitespace, if there is any."""
         while True:
-            found = SPACE.match(self._buffer, self._at)
-            self._at = found.end() if found else self._at
+            self._at = skip(self._buffer, self._at)
             if self._at < len(self._buffer):
                 return self._buffer[self._at]
-            self._fill(1)
-            if self._at >= len(self._buffer):
-                self._truncated()
-
-    def _expect_end(self) -> None:
-        while not self._buffer[self._at :].strip(b" \t\n\r"):
-            self._dropped, self._buffer, self._at = self._dropped + len(self._buffer), b"", 0
             if self._is_end:
-                return
+                return None
             self._fill(1)
-        self._fail("something follows the end of the array")
+
+    def _next_byte(self) -> int:
+        byte = self._peek()
+        return self._truncated() if byte is None else byte
 
     def _truncated(self) -> NoReturn:
         place = self._dropped + len(self._buffer)
@@ -363,11 +364,3 @@ def _last(boundary: re.Pattern[bytes], text: bytes | memoryview, limit: int) -> 
         if start == 0:
             return None
         window *= 8
-
-
-def _is_sound(text: bytes) -> bool:
-    try:
-        raw_items(b"[%b]" % text)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True

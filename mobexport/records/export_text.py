@@ -1,4 +1,4 @@
-"""The text of export files from sorted records: JsonBlob and CsvBlob.
+"""Write the text of export files from sorted records: JsonBlob and CsvBlob.
 
 JsonBlob is one top-level array, UTF-8, one element a line, `[]` when there is nothing; CsvBlob is RFC 4180
 (CRLF, header always, absent empty, the empty string `""`), a row for each innermost record. Source: design,
@@ -9,21 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
-from mobexport.export_types.model import Collected, ExportType, Field, FieldKind, Latest
+from mobexport.export_types.model import Collected, ExportType, Field, Latest
 from mobexport.records.formats import ExportFormat
-from mobexport.records.groups import group_members, group_values
 from mobexport.records.json_text import quote
-from mobexport.records.keeping import Bounds, States, is_merged, slices
-from mobexport.records.merging import Merged, Merger, Tally, pair_reader
-from mobexport.records.structs import ABSENT, attribute, struct_of
+from mobexport.records.keeping import Bounds, group_members, group_values, is_merged, slices
+from mobexport.records.merging import Merger, Tally, joined, records_of
+from mobexport.records.structs import ABSENT, attribute
 
 _CHUNK = 256 * 1024
-_encode = msgspec.json.Encoder().encode
+
+
+Batches = Iterator[pa.RecordBatch]
 
 
 @dataclass(frozen=True)
@@ -34,170 +38,148 @@ class ExportText:
     output: ExportFormat
 
     @property
+    def is_csv(self) -> bool:
+        return self.output is ExportFormat.CSV
+
+    @property
     def opening(self) -> bytes:
         """Beginning of a file that has elements, or of any CSV file."""
-        if self.output is ExportFormat.CSV:
-            return ",".join(column.name for column in self.export_type.columns).encode() + b"\r\n"
-        return b"[\n"
+        return csv_row([column.name for column in self.export_type.columns]) if self.is_csv else b"[\n"
 
     @property
     def ending(self) -> bytes:
         """End of a file that has elements."""
-        return b"" if self.output is ExportFormat.CSV else b"\n]\n"
+        return b"" if self.is_csv else b"\n]\n"
 
     @property
     def empty(self) -> bytes:
         """A whole file without elements."""
-        return self.opening if self.output is ExportFormat.CSV else b"[]"
+        return self.opening if self.is_csv else b"[]"
 
     @property
     def separator(self) -> bytes:
         """What stands between two elements."""
-        return b"" if self.output is ExportFormat.CSV else b",\n"
+        return b"" if self.is_csv else b",\n"
 
-    def elements(
-        self, own: Iterator[Any], joined: Iterator[States] | None, bounds: Bounds, tally: Tally
-    ) -> Iterator[bytes]:
-        """The elements of sorted rows (batches, or states of merged types) and their separators, in chunks.
+    def elements(self, own: Batches, joined: Batches | None, bounds: Bounds, tally: Tally) -> Iterator[bytes]:
+        """The elements of sorted rows and their separators, in chunks.
 
-        `joined`: sorted states of the joined type. What became of the rows goes to `tally`. No separator
-        stands in front or behind.
+        `joined`: sorted rows of the joined type. What became of the rows goes to `tally`. No separator stands
+        in front or behind.
         """
         if is_merged(self.export_type):
             texts = self._merged(own, joined, bounds, tally)
         else:
-            texts = self._grouped(own, tally)
-        pending: list[bytes] = []
-        size = 0
+            texts = self._rows(own, tally) if self.is_csv else self._nested(own, tally)
+        pending = bytearray()
         for text in texts:
-            pending.append(text)
-            size += len(text)
-            if size >= _CHUNK:
-                yield b"".join(pending)
-                pending, size = [], 0
+            pending += text
+            if len(pending) >= _CHUNK:
+                yield bytes(pending)
+                pending.clear()
         if pending:
-            yield b"".join(pending)
+            yield bytes(pending)
 
-    def _grouped(self, batches: Iterator[pa.RecordBatch], tally: Tally) -> Iterator[bytes]:
-        inner = quote(self.export_type.inner)
-        as_rows = self._rows_of_group() if self.output is ExportFormat.CSV else None
-        before = b""
-        for key, texts, rows in slices(batches):
-            tally.exported += rows
-            is_new = key != before
-            if is_new:
+    def _merged(self, own: Batches, others: Batches | None, bounds: Bounds, tally: Tally) -> Iterator[bytes]:
+        merged = Merger(self.export_type, bounds, tally).groups(own)
+        groups: Iterator[tuple[bytes, list[Any], list[Any]]] = ((*group, []) for group in merged)
+        theirs = Tally()
+        if others is not None and self.export_type.joined:
+            groups = joined(merged, Merger(self.export_type.joined, None, theirs).groups(others), tally)
+        texts_of = self._csv if self.is_csv else self._json
+        separator = b""
+        for group in groups:
+            for text in texts_of(*group):
+                yield separator + text
+                separator = self.separator
                 tally.elements += 1
-            if as_rows:
-                yield as_rows(key, texts)
-            elif is_new:
-                head = b"{%b,%b:[%b" % (group_members(self.export_type, key), inner, texts[:-1])
-                yield b"]}" + self.separator + head if before else head
-            else:
-                yield b"," + texts[:-1]
-            before = key
-        if before and not as_rows:
-            yield b"]}"
-
-    def _merged(
-        self, own: Iterator[States], joined: Iterator[States] | None, bounds: Bounds, tally: Tally
-    ) -> Iterator[bytes]:
-        merger = Merger(self.export_type, bounds, tally)
-        groups: Iterator[tuple[Merged, bytes | None]] = ((group, None) for group in merger.groups(own))
-        if joined is not None and self.export_type.joined:
-            groups = with_joined(self.export_type.joined, merger.groups(own), joined, tally)
-        text_of = self._csv if self.output is ExportFormat.CSV else self._json
-        has_elements = False
-        for group, bag in groups:
-            for text in text_of(group, bag):
-                yield self.separator + text if has_elements else text
-                has_elements = True
-                tally.elements += 1
+        tally.superseded += theirs.superseded
+        tally.removed += theirs.removed
 
     # --- JSON ---------------------------------------------------------------------------------------------
 
-    def _json(self, group: Merged, bag: bytes | None) -> Iterator[bytes]:
+    def _nested(self, batches: Batches, tally: Tally) -> Iterator[bytes]:
+        separator = b""
+        for key, parts in groupby(slices(batches), itemgetter(0)):
+            tally.elements += 1
+            head = group_members(self.export_type, key)
+            before = b"%b{%b,%b:[" % (separator, head, quote(self.export_type.inner))
+            for _, texts, rows in parts:
+                tally.exported += rows
+                yield before + texts
+                before = b","
+            yield b"]}"
+            separator = self.separator
+
+    def _json(self, key: bytes, records: list[Any], others: list[Any]) -> Iterator[bytes]:
+        """The elements of a group."""
         shape = self.export_type.shape
+        head = group_members(self.export_type, key)
         if isinstance(shape, Collected):
-            listed = _encode(group.records[0])
-            yield b"{%b,%b:%b}" % (group_members(self.export_type, group.key), quote(shape.field), listed)
+            yield _object(head, _member(shape.field, records[0]))
         elif isinstance(shape, Latest):
-            if group.records:
-                head = group_members(self.export_type, group.key)
-                pairs = map(pair_reader(self.export_type), group.records)
-                yield b"{%b,%b:%b}" % (head, quote(shape.into), _encode(dict(pairs)))
+            if records:
+                yield _object(head, _member(shape.into, _map(self.export_type, records)))
         else:
-            for record in group.records:
-                text = _encode(record)
-                if bag is not None and self.export_type.joined:
-                    text = b"%b,%b:%b}" % (text[:-1], quote(self.export_type.joined.inner), bag)
-                yield text
+            bag = self._bag(others)
+            tail = _member(self.export_type.joined.inner, bag) if self.export_type.joined and bag else b""
+            for record in records:
+                yield _object(head, quote(record)[1:-1], tail)
+
+    def _bag(self, others: list[Any]) -> dict[str, Any] | None:
+        """The map of the joined type, if a group has any."""
+        return _map(self.export_type.joined, others) if self.export_type.joined and others else None
 
     # --- CSV ----------------------------------------------------------------------------------------------
 
-    def _csv(self, group: Merged, bag: bytes | None) -> Iterator[bytes]:
-        """All rows of a group as one text, if there are any."""
-        shape = self.export_type.shape
-        if isinstance(shape, Collected):
-            rows = [[*group_values(group.key), _encode(values).decode()] for values in group.records]
-        else:
-            columns = [column for column in self.export_type.columns if not self._is_bag(column)]
-            read = [_reader(column) for column in columns]
-            tail = [bag.decode() if bag is not None else None] if self.export_type.joined else []
-            rows = [[*(value(record) for value in read), *tail] for record in group.records]
-        if isinstance(shape, Latest):
-            if rows:
-                yield b"".join(map(csv_row, rows))
-        else:
-            yield from map(csv_row, rows)
+    @cached_property
+    def _cells(self) -> list[Callable[[Any], Any]]:
+        """Readers of the cells of a record, without those of its group."""
+        joined = self.export_type.joined.inner if self.export_type.joined else None
+        return [
+            _reader(column)
+            for column in self.export_type.columns
+            if column.name not in self.export_type.group and column.name != joined
+        ]
 
-    def _is_bag(self, column: Field) -> bool:
-        return self.export_type.joined is not None and column.name == self.export_type.joined.inner
-
-    def _rows_of_group(self) -> Callable[[bytes, bytes], bytes]:
-        """What makes rows of the records of a group, given as its key and JSON texts."""
-        group = self.export_type.group
-        # Their groups' fields were taken out.
-        struct = struct_of("Row", self.export_type.record_fields)
-        decode = msgspec.json.Decoder(list[struct]).decode  # type: ignore[valid-type]
-        read = [_reader(column) for column in self.export_type.columns if column.name not in group]
-
-        def rows(key: bytes, texts: bytes) -> bytes:
+    def _rows(self, batches: Batches, tally: Tally) -> Iterator[bytes]:
+        for key, parts in groupby(records_of(self.export_type, batches), itemgetter(0)):
+            tally.elements += 1
             head = group_values(key)
-            return b"".join(
-                csv_row([*head, *(value(record) for value in read)])
-                for record in decode(b"[%b]" % texts[:-1])
-            )
+            for _, records in parts:
+                tally.exported += len(records)
+                yield b"".join(
+                    csv_row([*head, *(cell(record) for cell in self._cells)]) for record in records
+                )
 
-        return rows
+    def _csv(self, key: bytes, records: list[Any], others: list[Any]) -> Iterator[bytes]:
+        """The rows of a group, as many texts as JSON has elements."""
+        head = group_values(key)
+        if isinstance(self.export_type.shape, Collected):
+            yield csv_row([*head, quote(records[0]).decode()])
+            return
+        bag = self._bag(others)
+        tail = [quote(bag).decode() if bag else None] if self.export_type.joined else []
+        rows = [csv_row([*head, *(cell(record) for cell in self._cells), *tail]) for record in records]
+        if isinstance(self.export_type.shape, Latest):
+            rows = [b"".join(rows)] if rows else []
+        yield from rows
 
 
-def with_joined(
-    joined: ExportType, own: Iterator[Merged], states: Iterator[States], tally: Tally
-) -> Iterator[tuple[Merged, bytes | None]]:
-    """Each group with the map that the joined type has for it.
+def _object(*members: bytes) -> bytes:
+    return b"{%b}" % b",".join(filter(None, members))
 
-    Records of the map are merged into the element (superseded); those of groups without one are outside.
-    """
-    merged = Tally()
-    others = Merger(joined, None, merged).groups(states)
-    other = next(others, None)
-    pair_of = pair_reader(joined)
-    for group in own:
-        while other is not None and other.key < group.key:
-            tally.outside += len(other.records)
-            other = next(others, None)
-        bag = None
-        if other is not None and other.key == group.key:
-            tally.superseded += len(other.records)
-            if other.records:
-                bag = _encode(dict(map(pair_of, other.records)))
-            other = next(others, None)
-        yield group, bag
-    while other is not None:
-        tally.outside += len(other.records)
-        other = next(others, None)
-    tally.superseded += merged.superseded
-    tally.removed += merged.removed
+
+def _member(name: str, value: Any) -> bytes:
+    return b"%b:%b" % (quote(name), quote(value))
+
+
+def _map(export_type: ExportType, records: list[Any]) -> dict[str, Any]:
+    """The map that records of shape Latest are."""
+    assert isinstance(export_type.shape, Latest)
+    return dict(
+        map(attrgetter(attribute(export_type.shape.key), attribute(export_type.shape.value)), records)
+    )
 
 
 def csv_row(cells: list[Any]) -> bytes:
@@ -215,18 +197,15 @@ def _cell(value: Any) -> str:
 
 
 def _reader(column: Field) -> Callable[[Any], Any]:
-    """What reads a column's cell from a struct."""
+    """Reads a column's cell from a struct."""
     outer, _, inner = column.name.rpartition(".")
     own, holder = attribute(inner), attribute(outer)
 
     def read(record: Any) -> Any:
-        if outer and (record := getattr(record, holder)) is None:
-            return None
-        value = getattr(record, own)
-        if column.is_raw_json:
+        held = getattr(record, holder) if outer else record
+        value = None if held is None else getattr(held, own)
+        if isinstance(value, msgspec.Raw):
             return None if value is ABSENT else bytes(value).decode()
-        if column.kind is FieldKind.BOOLEAN and value is not None:
-            return "true" if value else "false"
-        return value
+        return str(value).lower() if isinstance(value, bool) else value
 
     return read

@@ -23,11 +23,23 @@ _TOKEN = re.compile(
     rb"|(?P<scalar>-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?|true|false|null)"
     rb"|(?P<mark>[\[\]{},:]))"
 )
-SPACE = re.compile(rb"[ \t\n\r]*+")
+_SPACE = re.compile(rb"[ \t\n\r]*+")
 _LOOSE_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 STRINGS = re.compile(_LOOSE_STRING, re.DOTALL)
-_LOOSE = re.compile(rb'[^"\[\]{},]*+(?:' + _LOOSE_STRING + rb'[^"\[\]{},]*+)*+([\[\]{},])', re.DOTALL)
-BRACKET = re.compile(rb'[^"\[\]{}]*+(?:' + _LOOSE_STRING + rb'[^"\[\]{}]*+)*+([\[\]{}])', re.DOTALL)
+
+
+def _up_to(marks: bytes) -> re.Pattern[bytes]:
+    """Matches up to a mark, over strings and over brackets that match and nest three deep at most."""
+    whole = _LOOSE_STRING
+    for _ in range(3):
+        within = rb'[^"\[\]{}]*+(?:(?:' + whole + rb')[^"\[\]{}]*+)*+'
+        whole = _LOOSE_STRING + rb"|\{" + within + rb"\}|\[" + within + rb"\]"
+    others = rb'[^"' + marks + rb"]*+"
+    return re.compile(others + rb"(?:(?:" + whole + rb")" + others + rb")*+([" + marks + rb"])", re.DOTALL)
+
+
+BRACKET = _up_to(rb"\[\]{}")
+_MARK = _up_to(rb"\[\]{},")
 _NAME = re.compile(rb"[ \t\n\r]*+(" + _LOOSE_STRING + rb")[ \t\n\r]*+:", re.DOTALL)
 _JOINT = re.compile(rb"\}[ \t\n\r]*\{")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -35,6 +47,8 @@ _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
+_VALUE: tuple[str, ...] = ("string", "scalar", "[", "{")
+_CLOSER = {"[": "]", "{": "}"}
 _SQUARE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -43,7 +57,8 @@ raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 """The members of an object, by name, each as it stands; raises what msgspec raises."""
 raw_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 """The items of an array as they stand; raises what msgspec raises."""
-_text = msgspec.json.Decoder(str).decode
+string = msgspec.json.Decoder(str).decode
+"""The value of a string; raises what msgspec raises."""
 quote = msgspec.json.Encoder().encode
 """A value as JSON."""
 
@@ -58,39 +73,14 @@ def members(text: bytes) -> dict[str, bytes] | None:
     Of members with one name the last counts. The text must have no halves of surrogate pairs (`tame`).
     """
     try:
+        _any(text)
         return {name: bytes(value) for name, value in raw_members(text).items()}
     except RecursionError:
         return _deep_members(text)
     except msgspec.ValidationError:
-        _valid(text)
         return None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise NotJson from None
-
-
-def items(text: bytes) -> list[bytes] | None:
-    """The items of an array as they stand; None for other JSON. Raises NotJson, RecursionError."""
-    try:
-        return [bytes(value) for value in raw_items(text)]
-    except msgspec.ValidationError:
-        _valid(text)
-        return None
-    except msgspec.DecodeError:
-        raise NotJson from None
-
-
-def _valid(text: bytes) -> None:
-    try:
-        _any(text)
-    except RecursionError:
-        _deep_members(text)
-    except msgspec.DecodeError:
-        raise NotJson from None
-
-
-def string(token: bytes) -> str:
-    """The value of a string's token."""
-    return _text(token)
 
 
 def minified(text: bytes) -> bytes:
@@ -147,7 +137,7 @@ def loose_members(text: bytes) -> dict[str, bytes]:
     found = {}
     for name, value in loose_pairs(text):
         try:
-            found[_text(name)] = value
+            found[string(name)] = value
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue
     return found
@@ -175,29 +165,28 @@ def joined_objects(text: bytes) -> Iterator[bytes]:
 
 
 def _object_spans(text: bytes) -> Iterator[tuple[int, int]]:
-    at = start = _skip(text, 0)
-    depth = 0
+    at = skip(text, 0)
     while at < len(text):
-        found = _LOOSE.match(text, at)
-        if not found or (depth == 0 and text[at : at + 1] != b"{"):
+        if text[at : at + 1] != b"{":
             raise NotJson
-        at = found.end()
-        depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1, b",": 0}[found[1]]
-        if depth == 0:
-            yield start, at
-            at = start = _skip(text, at)
-    if depth:
-        raise NotJson
+        start, at, depth = at, at + 1, 1
+        while depth:
+            if not (found := BRACKET.match(text, at)):
+                raise NotJson
+            at = found.end()
+            depth += 1 if found[1] in b"[{" else -1
+        yield start, at
+        at = skip(text, at)
 
 
 def _loose_parts(text: bytes, opening: bytes) -> list[bytes]:
     """What stands between the commas of the outermost brackets."""
-    at = _skip(text, 0)
+    at = skip(text, 0)
     if text[at : at + 1] != opening:
         raise NotJson
     at += 1
     start, depth, parts = at, 0, []
-    while found := (BRACKET if depth else _LOOSE).match(text, at):
+    while found := (BRACKET if depth else _MARK).match(text, at):
         at = found.end()
         mark = found[1]
         if mark in b"[{":
@@ -216,48 +205,41 @@ def _loose_parts(text: bytes, opening: bytes) -> list[bytes]:
 def _deep_members(text: bytes) -> dict[str, bytes] | None:
     """`members` without recursion, for text nested deeper than Python's stack."""
     found: dict[str, bytes] = {}
-    stack = bytearray()
+    stack: list[str] = []
     name, start, at = b"", 0, 0
-    want = "value"
-    while want != "end":
+    allowed, is_name = _VALUE, False
+    while allowed:
         token = _TOKEN.match(text, at)
-        if token is None:
+        kind = ((token["mark"] or b"").decode() or str(token.lastgroup)) if token else ""
+        if token is None or kind not in allowed:
             raise NotJson
-        begin, at = token.start(token.lastgroup or 0), token.end()
-        mark = token["mark"]
-        if mark and mark in b"[{" and want in ("value", "value or ]"):
+        if len(stack) == 1 and kind in _VALUE:
+            start = token.start(token.lastgroup or 0)
+        at = token.end()
+        if kind in "[{,":
+            stack += kind.strip(",")
+            is_name = stack[-1] == "{"
+            allowed = ("string",) if is_name else _VALUE
+            if kind != ",":
+                allowed = (*allowed, _CLOSER[kind])
+        elif kind == ":":
+            allowed, is_name = _VALUE, False
+        elif is_name and kind == "string":
+            allowed = (":",)
             if len(stack) == 1:
-                start = begin
-            stack += mark
-            want = "value or ]" if mark == b"[" else "name or }"
-            continue
-        if want in ("name", "name or }") and token["string"]:
-            if len(stack) == 1:
-                name = token["string"]
-            want = ":"
-            continue
-        if mark == b":" and want == ":":
-            want = "value"
-            continue
-        if mark == b"," and want == ", or end":
-            want = "name" if stack.endswith(b"{") else "value"
-            continue
-        closes = mark == b"]" and stack.endswith(b"[") and want in ("value or ]", ", or end")
-        closes = closes or (mark == b"}" and stack.endswith(b"{") and want in ("name or }", ", or end"))
-        if closes:
-            stack.pop()
-        elif mark or want not in ("value", "value or ]"):
-            raise NotJson
-        elif len(stack) == 1:
-            start = begin
-        if len(stack) == 1 and stack == b"{":
-            found[_text(name)] = text[start:at]
-        want = ", or end" if stack else "end"
-    if _skip(text, at) != len(text):
+                name = text[start:at]
+        else:
+            if kind in ("]", "}"):
+                stack.pop()
+            allowed = (",", _CLOSER[stack[-1]]) if stack else ()
+            if stack == ["{"]:
+                found[string(name)] = text[start:at]
+    if skip(text, at) != len(text):
         raise NotJson
-    return found if text[_skip(text, 0) : _skip(text, 0) + 1] == b"{" else None
+    return found if text[skip(text, 0) : skip(text, 0) + 1] == b"{" else None
 
 
-def _skip(text: bytes, at: int) -> int:
-    found = SPACE.match(text, at)
+def skip(text: bytes, at: int) -> int:
+    """The place of the next byte that is no whitespace."""
+    found = _SPACE.match(text, at)
     return found.end() if found else at

@@ -1,4 +1,4 @@
-"""What one step may take of its instance; changes when a step needs another kind of room."""
+"""Limits of what one step takes of its instance: memory, temporary files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines of bytes in blocks of bounded size, with their numbers, wherever the chunks of a file were cut."""
+"""Cut the bytes of a file into blocks of lines with their numbers, wherever its chunks end."""
 
 from __future__ import annotations
 
@@ -29,54 +29,39 @@ class LineBlock:
 
 
 def line_blocks(
-    chunks: Iterable[bytes], *, block_bytes: int | None = None, max_line_bytes: int | None = None
+    chunks: Iterable[bytes], *, block_bytes: int | None = None, max_line_bytes: int = MAX_LINE_BYTES
 ) -> Iterator[LineBlock]:
     """All lines of a file. Only `\\n` ends one.
 
     Memory: a block, or the longest line allowed (`MAX_LINE_BYTES`).
     """
-    block_bytes = block_bytes or BLOCK_BYTES
-    longest = max_line_bytes or MAX_LINE_BYTES
+    step = block_bytes or BLOCK_BYTES
+    # One more, as it may end in \r; and a mark is no part of the line.
+    most = max_line_bytes + 1 + len(MARK)
     first_line = 1
     held: list[bytes] = []
     size = 0
-    for piece in _pieces(chunks, block_bytes):
-        lines = piece.split(b"\n")
-        if len(lines) == 1:
-            size += len(piece)
-            # One more, as it may end in \r; and a mark is no part of the line.
-            if size <= longest + 1 + len(MARK) or not held:
-                held.append(piece)
-            else:
-                held = [b"".join(held)[: _SHOWN + len(MARK)]]
-            continue
-        cut = size > longest + 1 + len(MARK)
-        lines[0] = b"".join([*held, lines[0]])
-        rest = lines.pop()
-        yield _block(first_line, lines, longest, cut=cut)
-        first_line += len(lines)
-        held, size = [rest] if rest else [], len(rest)
-    if held:
-        yield _block(first_line, [b"".join(held)], longest, cut=size > longest + 1 + len(MARK))
+    for piece in (chunk[at : at + step] for chunk in chunks for at in range(0, len(chunk), step)):
+        head, *others = piece.split(b"\n")
+        size += len(head)
+        held.append(head)
+        if size > most:
+            held = [b"".join(held)[: _SHOWN + len(MARK)]]
+        if others:
+            lines = [b"".join(held), *others[:-1]]
+            yield _block(first_line, lines, max_line_bytes, is_cut=size > most)
+            first_line += len(lines)
+            held, size = others[-1:], len(others[-1])
+    if size:
+        yield _block(first_line, [b"".join(held)], max_line_bytes, is_cut=size > most)
 
 
-def _pieces(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    for chunk in chunks:
-        if len(chunk) <= size:
-            if chunk:
-                yield chunk
-            continue
-        for at in range(0, len(chunk), size):
-            yield chunk[at : at + size]
-
-
-def _block(first_line: int, lines: list[bytes], longest: int, *, cut: bool) -> LineBlock:
+def _block(first_line: int, lines: list[bytes], longest: int, *, is_cut: bool) -> LineBlock:
     too_long = {}
     length = max(map(len, lines))
-    if cut or length > longest:
-        for place, line in enumerate(lines):
-            if (cut and place == 0) or len(line.removeprefix(MARK).removesuffix(b"\r")) > longest:
-                lines[place] = line[:_SHOWN]
-                shown = lines[place].removeprefix(MARK).decode(errors="backslashreplace")
-                too_long[place] = f"{shown}… [cut: the line is longer than {longest} bytes]"
+    for place, line in enumerate(lines if is_cut or length > longest else ()):
+        if (is_cut and place == 0) or len(line.removeprefix(MARK).removesuffix(b"\r")) > longest:
+            lines[place] = line[:_SHOWN]
+            shown = lines[place].removeprefix(MARK).decode(errors="backslashreplace")
+            too_long[place] = f"{shown}… [cut: the line is longer than {longest} bytes]"
     return LineBlock(first_line, lines, length, too_long)

@@ -1,4 +1,4 @@
-"""Parquet files of checked records, one a day, row group by row group, in memory that does not grow.
+"""Write checked records to Parquet files, one a day, row group by row group, in memory that does not grow.
 
 A row group is a fixed number of rows (or of bytes, where rows are long), so that the bytes of a file depend
 on its rows only. It is written when its rows are there; rows of days that have few of them wait, in memory
@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from functools import reduce
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +48,6 @@ class _Day:
     rows: int = 0
     bytes: int = 0
     """Of all rows that wait."""
-    file: _Appended | None = None
     writer: pq.ParquetWriter | None = None
     written: int = 0
 
@@ -78,6 +78,23 @@ class ParquetDays:
         if self._pending_rows >= GROUP_ROWS or self._pending_bytes >= GROUP_BYTES:
             self._sort_out()
 
+    def finish(self) -> Iterator[ParquetFile]:
+        """The files by day, each when it is whole."""
+        self._sort_out()
+        for n, day in enumerate(sorted(self._days)):
+            own = self._days[day]
+            self._write_groups(day, own, is_last=True)
+            assert own.writer is not None
+            own.writer.close()
+            path = self._part(day).rename(self._part(day).with_name(f"{self._stem}-{n}.parquet"))
+            with path.open("rb") as written:
+                digest = hashlib.file_digest(written, "sha256").hexdigest()
+            yield ParquetFile(day, path, own.written, path.stat().st_size, digest)
+
+    def _part(self, day: date) -> Path:
+        """Where the file of a day is written."""
+        return self._out_dir / f"{self._label}={day}" / f"{self._stem}.part"
+
     def _sort_out(self) -> None:
         """Gives pending rows to their days."""
         if not self._pending_rows:
@@ -85,52 +102,40 @@ class ParquetDays:
         rows = pa.concat_batches([checked.batch for checked in self._pending])
         days = pa.concat_arrays([checked.days for checked in self._pending])
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
-        ends = pc.min_max(days)
-        if ends["min"].as_py() == ends["max"].as_py():
-            self._take(ends["min"].as_py(), rows)
-        else:
+        if pc.count_distinct(days).as_py() > 1:
             order = pc.sort_indices(days)
-            rows = rows.take(order)
-            runs = pc.run_end_encode(days.take(order))
-            start = 0
-            for day, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-                self._take(day, rows.slice(start, end - start))
-                start = end
+            rows, days = rows.take(order), days.take(order)
+        runs = pc.run_end_encode(days)
+        start = 0
+        for day, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+            own = self._days.setdefault(day, _Day())
+            own.held.append(rows.slice(start, end - start))
+            own.rows += end - start
+            size = own.held[-1].nbytes
+            own.bytes += size
+            self._in_memory += size
+            start = end
+            if own.rows >= GROUP_ROWS or own.bytes >= GROUP_BYTES:
+                self._write_groups(day, own, is_last=False)
         if self._in_memory > self._limits.memory_bytes:
             self._spill()
 
-    def _take(self, day: date, batch: pa.RecordBatch) -> None:
-        own = self._days.setdefault(day, _Day())
-        own.held.append(batch)
-        own.rows += len(batch)
-        size = batch.nbytes
-        own.bytes += size
-        self._in_memory += size
-        if own.rows >= GROUP_ROWS or own.bytes >= GROUP_BYTES:
-            self._write_groups(day, own, is_last=False)
-
     def _write_groups(self, day: date, own: _Day, *, is_last: bool) -> None:
         """Writes the row groups that are complete; the last one may have fewer rows."""
-        rest = pa.Table.from_batches([*self._read_back(own), *own.held], schema=self._schema)
+        back = [self._parts[part].get_batch(number) for part, number in own.spilled]
+        rest = pa.Table.from_batches([*back, *own.held], schema=self._schema)
         self._in_memory -= sum(batch.nbytes for batch in own.held)
-        while (cut := _cut(rest)) or (is_last and len(rest)):
-            group = rest.slice(0, cut or len(rest)).combine_chunks()
-            rest = rest.slice(len(group))
+        while (rows := _cut(rest)) or (is_last and (rows := len(rest))):
             if own.writer is None:
-                folder = self._out_dir / f"{self._label}={day}"
-                folder.mkdir(parents=True, exist_ok=True)
-                own.file = _Appended(folder / f"{self._stem}.part")
-                own.writer = pq.ParquetWriter(own.file, self._schema, compression="zstd")
-            own.writer.write_table(group, row_group_size=len(group))
-            own.written += len(group)
+                self._part(day).parent.mkdir(parents=True, exist_ok=True)
+                own.writer = pq.ParquetWriter(self._part(day), self._schema, compression="zstd")
+            own.writer.write_table(rest.slice(0, rows).combine_chunks(), row_group_size=rows)
+            own.written += rows
+            rest = rest.slice(rows)
         own.held = rest.combine_chunks().to_batches() if len(rest) else []
         own.spilled = []
         own.rows, own.bytes = len(rest), sum(batch.nbytes for batch in own.held)
         self._in_memory += own.bytes
-
-    def _read_back(self, own: _Day) -> Iterator[pa.RecordBatch]:
-        for part, number in own.spilled:
-            yield self._parts[part].get_batch(number)
 
     def _spill(self) -> None:
         """Writes all rows that wait in memory to a temporary file."""
@@ -149,74 +154,15 @@ class ParquetDays:
         self._on_disk += path.stat().st_size
         self._limits.check_disk(self._on_disk, "rows")
 
-    def finish(self) -> Iterator[ParquetFile]:
-        """The files by day, each when it is whole."""
-        self._sort_out()
-        for n, day in enumerate(sorted(self._days)):
-            own = self._days[day]
-            self._write_groups(day, own, is_last=True)
-            assert own.writer is not None
-            assert own.file is not None
-            own.writer.close()
-            own.file.flush()
-            part = self._out_dir / f"{self._label}={day}" / f"{self._stem}.part"
-            path = part.rename(part.with_name(f"{self._stem}-{n}.parquet"))
-            with path.open("rb") as written:
-                digest = hashlib.file_digest(written, "sha256").hexdigest()
-            yield ParquetFile(day, path, own.written, path.stat().st_size, digest)
-
-
-class _Appended:
-    """A file that is open only while something is written: there may be thousands of days."""
-
-    closed = False
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._path.write_bytes(b"")
-        self._pending: list[bytes] = []
-        self._size = self._written = 0
-
-    def write(self, data: bytes) -> int:
-        """Appends."""
-        self._pending.append(bytes(data))
-        self._size += len(data)
-        if self._size - self._written >= 1024 * 1024:
-            self.flush()
-        return len(data)
-
-    def flush(self) -> None:
-        """Writes what is pending."""
-        with self._path.open("ab") as out:
-            out.writelines(self._pending)
-        self._pending, self._written = [], self._size
-
-    def tell(self) -> int:
-        return self._size
-
-    def writable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self.flush()
-
 
 def _cut(table: pa.Table) -> int:
     """How many of the rows make a row group; 0 if they are too few."""
     rows = min(len(table), GROUP_ROWS)
     if table.nbytes > GROUP_BYTES:
-        sizes = pc.cumulative_sum(_sizes(table.slice(0, rows)))
-        over = pc.index_in(pa.scalar(True), pc.greater_equal(sizes, GROUP_BYTES)).as_py()
+        texts = [column for column in table.slice(0, rows).columns if pa.types.is_string(column.type)]
+        sizes = [pc.fill_null(pc.binary_length(column), 0).cast(pa.int64()) for column in texts]
+        total = pc.cumulative_sum(reduce(pc.add, sizes, 64))
+        over = pc.index_in(pa.scalar(True), pc.greater_equal(total, GROUP_BYTES)).as_py()
         if over is not None:
             return int(over) + 1
     return rows if rows == GROUP_ROWS else 0
-
-
-def _sizes(table: pa.Table) -> pa.ChunkedArray:
-    """Bytes of each row's strings, about."""
-    total = None
-    for column in table.columns:
-        if pa.types.is_string(column.type):
-            size = pc.fill_null(pc.binary_length(column), 0).cast(pa.int64())
-            total = size if total is None else pc.add(total, size)
-    return pc.add(total, 64)

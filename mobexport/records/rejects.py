@@ -1,10 +1,9 @@
-"""Rejects files: NDJSON, a line for each record that cannot be used."""
+"""Write rejects files: NDJSON, a line for each record that cannot be used."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -20,14 +19,14 @@ class RejectsFile:
         self._path = path
         self.rules: Counter[str] = Counter()
         """By `rule`, or `rule:field`."""
-        self._stack = ExitStack()
         self._out: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        if self._out:
+            self._out.close()
 
     @property
     def count(self) -> int:
@@ -37,8 +36,8 @@ class RejectsFile:
     def take(self, place: Mapping[str, Any], fault: Fault, original: bytes) -> None:
         """Appends a reject."""
         if self._out is None:
-            self._out = self._stack.enter_context(self._path.open("wb"))
-        self.rules[fault.label] += 1
+            self._out = self._path.open("wb")
+        self.rules[str(fault)] += 1
         self._out.write(reject_line(place, fault, original))
 
 

@@ -1,4 +1,4 @@
-"""Sorts records by group and instant, in memory that does not grow with them.
+"""Sort records by group and instant, in memory that does not grow with them.
 
 Rows are kept as one run of text, sorted, and written to a temporary file each time that memory is full; in
 the end the runs are merged, a batch of each at a time. The order is that of the groups' keys, then of the
@@ -94,48 +94,26 @@ class Sorter:
 
     def _clear(self) -> None:
         self._groups: list[pa.Array] = []
-        self._rows = self._group_bytes = 0
         self._at: list[pa.Array] = []
         self._sizes: list[pa.Array] = []
+        self._size = 0
+        """Bytes held in memory, about."""
         self._text.seek(0)
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
 
     def add(self, groups: Sequence[str], at: pa.Array, text: bytes) -> None:
         """Adds rows: the text of each one's group, its instant (INT64), and their texts, a line each."""
         self._groups.append(pa.array(groups, pa.string()))
-        self._rows += len(groups)
-        self._group_bytes += self._groups[-1].nbytes
         self._at.append(at)
-        self._pending.append(text)
-        self._pending_bytes += len(text)
-        if self._pending_bytes >= BATCH_BYTES:
-            self._gather()
-            if self.size >= self._limit:
-                self.spill()
-
-    def _gather(self) -> None:
-        """Puts pending texts behind the others, and finds their lengths."""
-        text = b"".join(self._pending)
-        self._pending, self._pending_bytes = [], 0
-        lengths = pc.binary_length(split(text, b"\n"))
-        self._sizes.append(lengths.slice(0, len(lengths) - 1))
+        self._sizes.append(pc.binary_length(split(text, b"\n")).slice(0, len(groups)))
         # The line's end becomes the comma that stands between records in a list.
         self._text.write(text.replace(b"\n", b","))
-
-    @property
-    def size(self) -> int:
-        """Bytes held in memory, about."""
-        return self._text.tell() + self._pending_bytes + self._group_bytes + 24 * self._rows
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was added, or spilled, so far."""
-        return not self._rows and not self._spill.index
+        self._size += self._groups[-1].nbytes + len(text) + 24 * len(groups)
+        if self._size >= self._limit:
+            self.spill()
 
     def spill(self) -> None:
         """Writes all rows that are in memory."""
-        if self._rows:
+        if self._size:
             self._spill.write(self._sorted())
             self._clear()
             pa.default_memory_pool().release_unused()
@@ -143,7 +121,7 @@ class Sorter:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All rows, sorted, in batches; nothing may be added after the first."""
         runs = self._spill.runs(0)
-        if not self._rows:
+        if not self._size:
             return merged(runs)
         held = self._sorted()
         own = held.batches(0, held.rows)
@@ -151,24 +129,22 @@ class Sorter:
 
     def _sorted(self) -> Sorted:
         """The rows in their order, taken out piece by piece: only texts stay where they are."""
-        self._gather()
         groups = pc.dictionary_encode(pa.chunked_array(self._groups)).combine_chunks()
         self._groups = []
         keys = list(map(self._key_of, groups.dictionary.to_pylist()))
         ranks = pc.subtract(pc.rank(pa.array(keys, pa.binary())), 1).cast(pa.int32())
         by_rank = pc.take(ranks, groups.indices)
         keys.sort()
-        at = pa.chunked_array(self._at).combine_chunks()
+        at = pa.concat_arrays(self._at)
         del groups, self._at
         rows = _in_order(by_rank, at)
         ranks, at = pc.take(by_rank, rows), pc.take(at, rows)
         del by_rank
-        sizes = pa.chunked_array(self._sizes).combine_chunks()
+        ends = pc.cumulative_sum(pc.add(pa.concat_arrays(self._sizes), 1).cast(pa.int32()))
         del self._sizes
-        ends = pc.cumulative_sum(pc.add(sizes, 1).cast(pa.int32()))
         offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends]).buffers()[1]
         data = pa.py_buffer(memoryview(self._text)[: self._text.tell()])
-        text = pa.Array.from_buffers(pa.binary(), self._rows, [None, offsets, data])
+        text = pa.Array.from_buffers(pa.binary(), len(ends), [None, offsets, data])
         return Sorted(keys, ranks, at, rows, text)
 
 

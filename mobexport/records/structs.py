@@ -7,7 +7,7 @@ when the struct is encoded again, and so is UNSET.
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -37,16 +37,12 @@ def struct_of(
     fields: Iterable[Field],
     *,
     required: frozenset[str] = frozenset(),
-    unknown: Mapping[str, Sequence[str]] | None = None,
     closed: bool = False,
-    prefix: str = "",
 ) -> type[msgspec.Struct]:
     """A struct of those fields; objects with declared members are structs of their own.
 
-    `required`: names of fields that must be there. `unknown`: names that nobody declared, to be found as
-    `unknown_0`, …, by the object that has them (`""`: the record itself). `closed`: other names are an error.
+    `required`: names of fields that must be there. `closed`: other names are an error.
     """
-    unknown = unknown or {}
     members: list[Any] = []
     renamed: dict[str, str] = {}
     for field in fields:
@@ -54,9 +50,7 @@ def struct_of(
         if field.choices:
             kind = Literal[field.choices]
         if field.members:
-            kind = struct_of(
-                f"{name}_{field.name}", field.members, unknown=unknown, closed=closed, prefix=field.name
-            )
+            kind = struct_of(f"{name}_{field.name}", field.members, closed=closed)
         own = attribute(field.name)
         renamed[own] = field.name
         if kind is msgspec.Raw:
@@ -65,9 +59,6 @@ def struct_of(
             members.append((own, kind))
         else:
             members.append((own, kind | None, None))
-    for number, other in enumerate(unknown.get(prefix, ())):
-        members.append((f"unknown_{number}", msgspec.Raw, ABSENT))
-        renamed[f"unknown_{number}"] = other
     return msgspec.defstruct(
         name,
         members,
@@ -77,12 +68,6 @@ def struct_of(
         omit_defaults=True,
         forbid_unknown_fields=closed,
     )
-
-
-def raw_struct(export_type: ExportType, unknown: Mapping[str, Sequence[str]], *, closed: bool) -> Any:
-    """The struct of a raw record."""
-    required = frozenset(field.name for field in export_type.fields if field.required)
-    return struct_of(export_type.name, export_type.fields, required=required, unknown=unknown, closed=closed)
 
 
 def file_fields(export_type: ExportType) -> tuple[Field, ...]:
@@ -99,22 +84,18 @@ def is_needed(field: Field) -> bool:
     return field.required and field.published
 
 
-def element_struct(export_type: ExportType) -> tuple[Any, Any]:
-    """The structs of an element of an export file and of its innermost records (None: the element is one)."""
+def element_structs(export_type: ExportType) -> tuple[Any, Any, Any]:
+    """The structs of an element of an export file, of its group's fields, and of its innermost records."""
     fields = file_fields(export_type)
     needed = frozenset(field.name for field in fields if is_needed(field))
     shape = export_type.shape
+    head = struct_of(f"{export_type.name}_head", export_type.group_fields, required=needed)
     if not isinstance(shape, Grouped | Latest):
-        return struct_of(export_type.name, fields, required=needed), None
+        element = struct_of(export_type.name, fields, required=needed)
+        return element, head, element
     inner = [field for field in fields if field.name not in export_type.group]
     record = struct_of(f"{export_type.name}_record", inner, required=needed)
     listed = list[record] if isinstance(shape, Grouped) else dict[str, msgspec.Raw]  # type: ignore[valid-type]
-    head = struct_of(f"{export_type.name}_head", export_type.group_fields, required=needed)
-    element = msgspec.defstruct(
-        export_type.name,
-        [(export_type.inner, listed)],
-        bases=(head,),
-        kw_only=True,
-        gc=False,
-    )
-    return element, record
+    members = [(export_type.inner, listed)]
+    element = msgspec.defstruct(export_type.name, members, bases=(head,), kw_only=True, gc=False)
+    return element, head, record

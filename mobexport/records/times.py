@@ -14,7 +14,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mobexport.records.arrow import values_of
+from mobexport.records.arrow import places, values_of
 from mobexport.records.instants import EPOCH
 
 INSTANT: Final = pa.timestamp("us", "UTC")
@@ -22,45 +22,46 @@ _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d"
 _TIME = re.compile(
     rf"(\d{{4}}-\d{{2}}-\d{{2}})[Tt]({_CLOCK}:[0-5]\d)(?:\.(\d+))?(?:[Zz]|([+-])({_CLOCK}))", re.ASCII
 )
+_YEAR = r"(?:\d{3}[1-9]|\d{2}[1-9]0|\d[1-9]00|[1-9]000)"
+_PLAIN = rf"^{_YEAR}-\d{{2}}-\d{{2}}T{_CLOCK}:[0-5]\d(?:\.\d{{1,6}})?(?:Z|[+-]{_CLOCK})$"
+_YEARS = (-62_135_596_800_000_000, 253_402_300_799_999_999)  # from 1 to 9999
 _MARKS = {4: b"-", 7: b"-", 10: b"T", 13: b":", 16: b":", 19: b".", 23: b"Z"}
 _USUAL = 24
 
 
-def instants(texts: list[str | None]) -> tuple[pa.Array, list[int]]:
-    """Instants of times, null where there is none, and the places of those that are no times.
-
-    Every time in `texts` becomes its canonical text.
-    """
-    bad = []
-    for place, text in enumerate(texts):
-        if text is not None:
-            texts[place] = canonical(text)
-            if texts[place] is None:
-                bad.append(place)
-    return pa.array(texts, pa.string()).cast(INSTANT), bad
-
-
-def any_instants(array: pa.Array) -> tuple[pa.Array, list[int]]:
-    """Instants of times, null where there is none, and the places of those that are no times."""
-    found = usual_instants(array)
-    return (found, []) if found is not None else instants(array.to_pylist())
-
-
-def usual_instants(array: pa.Array) -> pa.Array | None:
-    """Instants of times that are all written as nearly all are: canonical, in milliseconds; else None."""
-    data = values_of(array)
-    count = len(array) - array.null_count
-    if len(data) != count * _USUAL:
-        return None
-    if not all(data[at::_USUAL] == mark * count for at, mark in _MARKS.items()):
-        return None
-    # The year 0 is no year, though Arrow takes it.
-    if b"0" in data[0::_USUAL] and pc.min_max(array)["min"].as_py() < "0001":
-        return None
+def read(texts: pa.Array) -> tuple[pa.Array, pa.Array, list[int]]:
+    """Canonical texts of times, their instants, both null where there is none; places of what is no time."""
     try:
-        return array.cast(INSTANT)
+        if _are_usual(texts):
+            return texts, texts.cast(INSTANT), []
+        if pc.all(pc.match_substring_regex(texts, _PLAIN)).as_py() is not False:
+            found = texts.cast(INSTANT)
+            if within(found.cast(pa.int64()), _YEARS) is None:
+                return _texts_of(found), found, []
     except pa.ArrowInvalid:
-        return None
+        pass
+    read = pa.array([None if text is None else canonical(text) for text in texts.to_pylist()], pa.string())
+    return read, read.cast(INSTANT), places(pc.and_(pc.is_null(read), pc.is_valid(texts)))
+
+
+def _are_usual(texts: pa.Array) -> bool:
+    """Whether all times are written as nearly all are: canonical, in milliseconds, of a year from 1000 on.
+
+    They may be of days that there are not.
+    """
+    data = values_of(texts)
+    count = len(texts) - texts.null_count
+    marks = ((data[at::_USUAL], mark * count) for at, mark in _MARKS.items())
+    is_usual = len(data) == count * _USUAL and all(found == mark for found, mark in marks)
+    return is_usual and b"0" not in data[::_USUAL]
+
+
+def _texts_of(at: pa.Array) -> pa.Array:
+    """The canonical texts of instants."""
+    micros, millis = at.cast(pa.timestamp("us")), at.cast(pa.timestamp("ms"), safe=False)
+    is_whole = pc.equal(micros, millis.cast(micros.type))
+    texts = pc.if_else(is_whole, millis.cast(pa.string()), micros.cast(pa.string()))
+    return pc.binary_join_element_wise(pc.binary_replace_slice(texts, 10, 11, "T"), "Z", "")
 
 
 def canonical(text: str) -> str | None:

@@ -16,6 +16,8 @@ from mobexport.export_api.writer.export_file import RawFile, Selection, write_ex
 from mobexport.pipeline.process.conversion import convert_file
 from mobexport.records.limits import Limits
 
+pytestmark = pytest.mark.long
+
 REAL_DATA = ROOT.parent / "shared" / "data" / "engagement-raw"
 
 

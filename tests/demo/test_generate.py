@@ -15,6 +15,8 @@ from demo.generate import APPS, KINDS, WINDOW, generate, main
 from demo.independent_count import RULES, count_records
 from demo.raw_data import in_folder
 
+pytestmark = pytest.mark.long
+
 # Changes only when the sample is changed on purpose; the demo's transcript in the README changes with it.
 SHA256 = "27fafafb6e659649e1d7a85f9541b2f6015b341bf98a5d9efd2273d2abe7c9f5"
 STRICT_APP = APPS[1].name

@@ -10,6 +10,8 @@ from bicep_compiler import ROOT
 from mobexport.blob_paths import COMPLETE, COMPLETE_PATTERN, parse_complete_path
 from mobexport.wire import AttemptRef
 
+pytestmark = pytest.mark.long
+
 Indexed = Callable[[str], list[dict[str, Any]]]
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from bicep_compiler import ROOT
 
+pytestmark = pytest.mark.long
+
 HOOKS = sorted((ROOT / "infra" / "hooks").glob("*.sh"))
 SCRIPTS = sorted((ROOT / "infra").rglob("*.sh"))
 CLIENT = "33333333-3333-3333-3333-333333333333"

@@ -110,12 +110,14 @@ SETTINGS = settings(
 
 @SETTINGS
 @given(data=st.data())
+@pytest.mark.long
 def test_given_any_api_and_any_crash_when_run_then_a_legal_way_to_one_end(memory_app, data) -> None:
     assert check(run(memory_app, data, cancel=False)) is not State.CANCELLED
 
 
 @SETTINGS
 @given(data=st.data())
+@pytest.mark.long
 def test_given_a_cancel_at_any_interleaving_when_accepted_then_never_lost(memory_app, data) -> None:
     app = run(memory_app, data, cancel=True)
     state = check(app)
@@ -147,6 +149,7 @@ def test_given_a_script_when_run_then_its_end_and_one_event_for_each_target(
     assert [event["data"]["state"] for event in app.sent] == [state, state]
 
 
+@pytest.mark.long
 def test_given_an_accepted_cancel_at_every_single_operation_when_run_then_never_lost(memory_app) -> None:
     answers = []
     for at in range(200):

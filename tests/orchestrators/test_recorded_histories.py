@@ -17,7 +17,7 @@ from devhost.replay import Kind
 from mobexport import durable_names as names
 from mobexport.errors import Transient
 from mobexport.export_api.messages import ServeExportTask
-from mobexport.pipeline.messages import RunBatch
+from mobexport.pipeline.messages import ProcessExport, RunBatch
 from orchestrators.deliver_notification import deliver_notification
 from orchestrators.poll_export_job import poll_export_job
 from orchestrators.process_export import process_export
@@ -142,6 +142,15 @@ def scenarios(make_pipeline, memory_app, virtual_app):
         app.start(names.RUN_BATCH, "batch-b", RunBatch(batch_id="b").to_json())
         app.h.run()
 
+    def parts() -> None:
+        app = virtual_app()
+        for name in names.ACTIVITIES:
+            app.overrides[name] = lambda _: {"ok": {}}
+        app.overrides[names.BEGIN_PROCESSING] = lambda _: {"ok": {"done": False, "files": 2, "large": [1]}}
+        app.overrides[names.FIND_PARTS] = lambda _: {"ok": {"parts": 3, "lanes": 2}}
+        app.start(names.PROCESS_EXPORT, "process-e-1", ProcessExport(export_id="e", attempt=1).to_json())
+        app.h.run()
+
     def serve(slices: int):
         def play() -> None:
             app = virtual_app()
@@ -166,6 +175,7 @@ def scenarios(make_pipeline, memory_app, virtual_app):
         "batch": batch,
         "is-small": serve(0),
         "is-large": serve(3),
+        "is-converted-in-parts": parts,
     }
 
 

@@ -3,8 +3,11 @@
 import itertools
 from collections import Counter
 
+import pytest
+
 from mobexport import durable_names as names
-from mobexport.export_api.messages import RunTaskLane
+from mobexport.export_api.messages import TaskStep
+from mobexport.wire import RunLane
 
 
 def serve(pipeline) -> list:
@@ -99,10 +102,12 @@ def test_given_a_slice_whose_worker_dies_when_served_then_it_alone_is_tried_agai
     assert tried == {0: 1, 1: 1, 2: 3, 3: 1, 4: 1}
 
 
+@pytest.mark.long
 def test_given_a_lane_of_many_steps_when_it_runs_then_all_of_them_and_a_short_history(pipeline) -> None:
     done: list[int] = []
     pipeline.overrides[names.PARTITION_SLICE] = lambda given: done.append(given["number"]) or {"ok": {}}
-    lane = RunTaskLane(app="a", task_id="t", activity=names.PARTITION_SLICE, next=1, stride=3, end=200)
+    step = TaskStep(app="a", task_id="t").to_json()
+    lane = RunLane(activity=names.PARTITION_SLICE, step=step, next=1, stride=3, end=200)
     pipeline.h.start(names.RUN_TASK_LANE, lane.to_json(), "lane")
     pipeline.h.run()
     assert done == list(range(1, 200, 3))

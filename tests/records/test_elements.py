@@ -137,6 +137,7 @@ def test_given_a_large_element_with_its_group_twice_when_taken_apart_then_refuse
         list(elements([file], EVENTS))
 
 
+@pytest.mark.long
 def test_given_one_device_with_all_records_when_taken_apart_then_memory_stays_flat() -> None:
     record = json.dumps({"name": "n" * 200}).encode()
 

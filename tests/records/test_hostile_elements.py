@@ -27,6 +27,8 @@ from hostile import (
 
 from mobexport.errors import DataError, Truncated
 
+pytestmark = pytest.mark.long
+
 A, B, C = (event(f'"{name}"') for name in "abc")
 SOUND = element(event('"good"'))
 GROUP = f'"deviceId":"{DEVICE}",'

@@ -39,6 +39,8 @@ from hostile import (
 from mobexport.errors import DataError, Truncated
 from mobexport.records.formats import ExportFormat
 
+pytestmark = pytest.mark.long
+
 A, B, C = (event(f'"{name}"') for name in "abc")
 LINE = as_line(A)
 MAX_LINE = 16 << 20

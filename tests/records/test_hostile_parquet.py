@@ -17,6 +17,8 @@ from hostile import AT, BASES, DEEPEST, MARK, Written, cases, chain, raw, write
 from mobexport import export_types
 from mobexport.errors import DataError
 
+pytestmark = pytest.mark.long
+
 NAN, INF = float("nan"), float("inf")
 MIDNIGHT = int(datetime(2025, 3, 23, tzinfo=UTC).timestamp())
 

@@ -17,6 +17,8 @@ from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
 from scripts.smoke import main
 
+pytestmark = pytest.mark.long
+
 EVENT = b'{"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00Z"}\n'
 BAD = b'{"deviceId":"d1","name":"open"}\n'
 ID = "shop-event"

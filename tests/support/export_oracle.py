@@ -11,33 +11,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
-NESTED = {"Activity": "activities", "Event": "events", "Error": "errors", "Crash": "crashes"}
-HISTORICAL = {*NESTED, "Session", "Job"}
-GROUP = {
-    "Activity": ["sessionId", "deviceId"], "Session": ["sessionId"], "Job": ["jobId"],
-    "Push": ["deviceId", "campaignType", "campaignId"],
-}  # fmt: skip
-TIME = {"Session": "start", "Job": "start"}
-META = ["firstSeen", "lastSeen", "lastInfo", "lastLocation", "nativePushEnabled"]
-INFO = [
-    "phoneModel", "phoneManufacturer", "firmwareVersion", "firmwareName", "androidAPILevel", "carrierCountry",
-    "locale", "carrierName", "networkType", "networkSubtype", "applicationVersionName",
-    "applicationVersionCode", "timeZoneOffset", "serviceVersion",
-]  # fmt: skip
-LOCATION = ["countrycode", "region", "locality"]
-COLUMNS = {
-    "Activity": ["sessionId", "deviceId", "name", "timestamp", "extras"],
-    "Event": ["deviceId", "name", "timestamp", "infoId", "sessionId", "locationId", "extras"],
-    "Error": ["deviceId", "name", "timestamp", "infoId", "sessionId", "jobId", "extras"],
-    "Crash": ["deviceId", "crashId", "name", "timestamp", "infoId", "sessionId", "extras"],
-    "Session": ["sessionId", "deviceId", "start", "end", "infoId", "locationId"],
-    "Job": ["jobId", "deviceId", "name", "start", "end", "infoId", "extras"],
-    "Push": ["deviceId", "campaignType", "campaignId", "status"],
-    "Token": ["deviceId", "token", "type"],
-    "Tag": ["deviceId", "key", "value"],
-    "Device": ["deviceId", *(f"meta.{n}" for n in META), *(f"info.{n}" for n in INFO),
-               *(f"location.{n}" for n in LOCATION), "appInfo"],
-}  # fmt: skip
+from type_table import NESTED, TYPES
+
+
+def columns_of(type_: str) -> list[str]:
+    """Names of the columns of a CSV."""
+    return [column.name for column in TYPES[type_].columns]
 
 
 class RawText(str):
@@ -74,7 +53,7 @@ def expect(type_: str, lines: list[Line], only: Callable[[dict[str, Any]], bool]
     good = [line for line in lines if not line.rejected]
     own = [line for line in good if not (type_ == "Device" and line.file.startswith("tags/"))]
     counts = Counter(read=len(lines), rejected=len(lines) - len(good))
-    time = TIME.get(type_, "timestamp")
+    time = TYPES[type_].time or "timestamp"
 
     def inside(values: dict[str, Any]) -> bool:
         return window is None or window[0] <= values[time].astimezone(UTC).date() <= window[1]
@@ -109,7 +88,7 @@ def expect(type_: str, lines: list[Line], only: Callable[[dict[str, Any]], bool]
     counts["exported"] = len(records)
     groups: dict[tuple[Any, ...], list[Any]] = {}
     for values, at, place in records:
-        key = tuple(values.get(name) for name in GROUP.get(type_, ["deviceId"]))
+        key = tuple(values.get(name) for name in TYPES[type_].group)
         groups.setdefault(key, []).append((at, place, values))
     order = sorted(groups, key=lambda key: (md5(key), joined(key)))
     rows = [[values for _, _, values in sorted(groups[key], key=lambda one: one[:2])] for key in order]
@@ -119,7 +98,7 @@ def expect(type_: str, lines: list[Line], only: Callable[[dict[str, Any]], bool]
     flat = [values for group in rows for values in group]
     if csv:
         data = "".join(
-            ",".join(cells) + "\r\n" for cells in [COLUMNS[type_], *(cells_of(type_, v) for v in flat)]
+            ",".join(cells) + "\r\n" for cells in [columns_of(type_), *(cells_of(type_, v) for v in flat)]
         )
         elements = len(rows) if type_ in NESTED or type_ == "Tag" else len(flat)
     else:
@@ -223,9 +202,9 @@ MERGES: dict[str, Any] = {
 
 
 def nested(type_: str, group: list[dict[str, Any]]) -> str:
-    names = GROUP.get(type_, ["deviceId"])
+    names = TYPES[type_].group
     head = {name: group[0][name] for name in names if name in group[0]}
-    columns = [name for name in COLUMNS[type_] if name not in names]
+    columns = [name for name in columns_of(type_) if name not in names]
     records = [{name: values[name] for name in columns if name in values} for values in group]
     return written({**head, NESTED[type_]: records})
 
@@ -233,7 +212,7 @@ def nested(type_: str, group: list[dict[str, Any]]) -> str:
 def ordered(type_: str, values: dict[str, Any]) -> dict[str, Any]:
     """The values of a flat element in the order of its columns."""
     found: dict[str, Any] = {}
-    for column in COLUMNS[type_]:
+    for column in columns_of(type_):
         outer, _, inner = column.partition(".")
         if outer not in values:
             continue
@@ -268,7 +247,7 @@ def time_text(value: datetime) -> str:
 
 def cells_of(type_: str, values: dict[str, Any]) -> list[str]:
     cells = []
-    for column in COLUMNS[type_]:
+    for column in columns_of(type_):
         outer, _, inner = column.partition(".")
         value = values.get(outer, {}).get(inner) if inner else values.get(outer)
         cells.append(cell(value))

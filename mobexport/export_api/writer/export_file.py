@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -24,7 +24,7 @@ from mobexport.records.checks import Fault
 from mobexport.records.export_text import ExportText
 from mobexport.records.formats import ExportFormat
 from mobexport.records.gunzip import unpacked
-from mobexport.records.keeping import keeper
+from mobexport.records.keeping import Keeper
 from mobexport.records.limits import Limits
 from mobexport.records.lines import line_blocks
 from mobexport.records.merging import Tally
@@ -60,7 +60,7 @@ class RawLoader:
     def __init__(self, export_type: ExportType, selection: Selection, spill: SpillFile) -> None:
         self._reader = RawReader(export_type)
         self.export_type = export_type
-        self.kept = keeper(export_type, selection.bounds, selection.only, spill)
+        self.kept = Keeper(export_type, selection.bounds, selection.only, spill)
         self.spill = spill
 
     @property
@@ -79,7 +79,7 @@ class RawLoader:
         number = 0
         for block in line_blocks(chunks):
             rows = self._reader.block(block, lambda line, fault, text: reject(part, line, fault, text))
-            self.kept.add(rows, part)
+            self.kept.add(rows)
             number = block.first_line + len(block.lines) - 1
         return number
 
@@ -97,7 +97,7 @@ class RawLoader:
         """
         for block in row_blocks(source, name, self.export_type, rows, self.names):
             found = self._reader.block(block, lambda line, fault, text: reject(part, line, fault, text))
-            self.kept.add(found, part)
+            self.kept.add(found)
 
 
 def make_loaders(
@@ -109,6 +109,8 @@ def make_loaders(
 ) -> dict[str, RawLoader]:
     """What reads each kind of raw data that the type needs; its own kind is the first."""
     joined = export_type.joined
+    if joined:
+        limits = replace(limits, memory_mb=limits.memory_mb // 2)
     found = {export_type.kind: RawLoader(export_type, selection, SpillFile(workdir / "own", limits, bounds))}
     if joined:
         spill = SpillFile(workdir / "joined", limits, bounds)
@@ -166,7 +168,7 @@ def write_export(
         out.write(text.ending if begun else text.empty)
     names = Names()
     for loader in loaders.values():
-        names.merge(loader.names)
+        names.merge(loader.names.counts)
     return ExportCounts(
         sum(loader.read for loader in loaders.values()),
         kept.count,

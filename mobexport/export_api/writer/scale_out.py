@@ -22,10 +22,11 @@ from __future__ import annotations
 import json
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,19 +35,20 @@ from mobexport.export_api.tasks.counts import ExportCounts, ranked
 from mobexport.export_api.tasks.selection import Selection
 from mobexport.export_api.writer.blocks import Blocks, BlockTarget, block_name
 from mobexport.export_api.writer.export_file import RawLoader, Sink, make_loaders
+from mobexport.export_api.writer.gzip_members import lines_of_members, member_starts
 from mobexport.export_api.writer.slices import PARQUET, Piece, RawEntry, Slice, lines_of_range, plan_slices
 from mobexport.export_types.model import ExportType
 from mobexport.records.checks import Fault, Rule
 from mobexport.records.export_text import ExportText
 from mobexport.records.formats import ExportFormat
 from mobexport.records.gunzip import unpacked
-from mobexport.records.keeping import is_merged, states_of
 from mobexport.records.limits import Limits
+from mobexport.records.lines import line_blocks
 from mobexport.records.merging import Tally
-from mobexport.records.parquet_rows import Ranged, row_groups
+from mobexport.records.parquet_rows import open_range, row_groups
 from mobexport.records.raw_records import Names
 from mobexport.records.rejects import RejectsFile, reject_line
-from mobexport.records.sorting import Place, merged, read_run
+from mobexport.records.sorting import merged, read_run
 
 SLICE_BYTES = 128 * 1024 * 1024
 BUCKET_BYTES = 64 * 1024 * 1024
@@ -126,18 +128,23 @@ class Spec:
 def plan(
     spec: Spec, source: RawSource, *, slice_bytes: int = SLICE_BYTES, bucket_bytes: int = BUCKET_BYTES
 ) -> Spec:
-    """The spec with its slices and the number of its buckets. Reads the footers of large Parquet files only.
+    """The spec with its slices and the number of its buckets.
+
+    Reads the footers of large Parquet files, and of large gzip files what tells where members begin.
 
     Raises DataError for a Parquet file that has no footer.
     """
 
     def groups(file: int) -> list[tuple[int, int]]:
         entry = spec.files[file]
-        return row_groups(Ranged(partial(source.read, file), entry.size), entry.name)
+        return row_groups(open_range(partial(source.read, file), 0, entry.size), entry.name)
+
+    def members(file: int, every: int) -> list[int]:
+        return member_starts(partial(source.read, file), spec.files[file].size, every)
 
     total = sum(file.unpacked for file in spec.files)
     buckets = min(max(-(-total // bucket_bytes), 1), MAX_BUCKETS)
-    slices = plan_slices(spec.files, slice_bytes, groups)
+    slices = plan_slices(spec.files, slice_bytes, groups, members)
     return replace(spec, slices=tuple(slices), buckets=buckets)
 
 
@@ -171,7 +178,7 @@ def partition_slice(
             loader.spill.close()
         names = Names()
         for kind, loader in loaders.items():
-            names.merge(loader.names)
+            names.merge(loader.names.counts)
             if loader.spill.index:
                 store.put(f"{name}.{kind}", loader.spill.path)
     if kept.count:
@@ -196,10 +203,12 @@ def _load(loader: RawLoader, piece: Piece, entry: RawEntry, source: RawSource, r
     read = partial(source.read, piece.file)
     if entry.name.endswith(PARQUET):
         rows = None if piece.end < 0 else (piece.first, piece.end)
-        loader.parquet(piece.number, Ranged(read, entry.size), entry.name, rows, reject)
+        loader.parquet(piece.number, open_range(read, 0, entry.size), entry.name, rows, reject)
         return None
     if (piece.first, piece.end) == (0, entry.size):
         chunks = unpacked(read(0, entry.size), entry.name)
+    elif entry.is_gzip:
+        chunks = lines_of_members(read, piece.first, piece.end, entry.size, entry.name)
     else:
         chunks = lines_of_range(read, piece.first, piece.end, entry.size)
     return loader.lines(piece.number, chunks, reject)
@@ -218,12 +227,15 @@ def write_bucket(
 
     def rows(export_type: ExportType) -> Iterator[Any]:
         runs = [
-            read_run(_Reader(store, f"{token}.{export_type.kind}", (place[0], place[1])))
+            read_run(
+                open_range(
+                    partial(store.read, f"{token}.{export_type.kind}"), at, at + size, buffer=READ_BYTES
+                )
+            )
             for token, summary in zip(tokens, summaries, strict=True)
-            for place in summary["index"][export_type.kind].get(str(bucket), ())
+            for at, size in summary["index"][export_type.kind].get(str(bucket), ())
         ]
-        batches = merged(runs)
-        return states_of(export_type, batches) if is_merged(export_type) else batches
+        return merged(runs)
 
     joined = rows(declared.joined) if declared.joined else None
     with Blocks(target, bucket) as blocks:
@@ -275,40 +287,6 @@ def commit(
     )
 
 
-class _Reader:
-    """A part of a blob in the work store, as a file that is read from its start, by small ranges."""
-
-    closed = False
-
-    def __init__(self, store: WorkStore, name: str, place: Place) -> None:
-        self._store = store
-        self._name = name
-        self._at, self._end = place[0], place[0] + place[1]
-        self._rest = memoryview(b"")
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
-        parts: list[memoryview] = []
-        missing = self._end if size < 0 else size
-        while missing > 0:
-            if not self._rest:
-                end = min(self._at + READ_BYTES, self._end)
-                if end <= self._at:
-                    break
-                self._rest = memoryview(b"".join(self._store.read(self._name, self._at, end)))
-                self._at = end
-            parts.append(self._rest[:missing])
-            missing -= len(parts[-1])
-            self._rest = self._rest[len(parts[-1]) :]
-        return b"".join(parts)
-
-    def readable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        """Nothing is held open."""
-
-
 def _finish_rejects(
     spec: Spec,
     tokens: Sequence[str],
@@ -327,7 +305,8 @@ def _finish_rejects(
     for token, summary in zip(tokens, summaries, strict=True):
         if not summary["rejected"]:
             continue
-        for line in _lines(store.read(f"{token}.rejects", 0, None)):
+        blocks = line_blocks(store.read(f"{token}.rejects", 0, None))
+        for line in chain.from_iterable(block.lines for block in blocks):
             found = json.loads(line)
             number = found.pop("part")
             fault = Fault(Rule(found["rule"]), found.get("field", ""))
@@ -341,10 +320,3 @@ def _finish_rejects(
 def _summary(store: WorkStore, token: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(b"".join(store.read(f"{token}.json", 0, None)))
     return found
-
-
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    pending = b""
-    for chunk in chunks:
-        *whole, pending = (pending + chunk).split(b"\n")
-        yield from whole

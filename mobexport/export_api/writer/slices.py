@@ -1,7 +1,7 @@
 """How the raw files of a large task are cut into slices that are read side by side; no I/O but what is given.
 
-A slice is a few pieces of files: byte ranges of plain lines, row ranges of Parquet, whole gzip files. All
-pieces of a task are numbered in the order of the files by name, and within a file by place, so that
+A slice is a few pieces of files: byte ranges of plain lines, row ranges of Parquet, members of gzip files.
+All pieces of a task are numbered in the order of the files by name, and within a file by place, so that
 (piece, line in the piece) orders records as (file, line) does, wherever the cuts are.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from mobexport.records.gunzip import GZIP
@@ -84,17 +85,23 @@ def plan_slices(
     files: Sequence[RawEntry],
     slice_bytes: int,
     row_groups: Callable[[int], Sequence[tuple[int, int]]],
+    members: Callable[[int, int], Sequence[int]] = lambda _index, _every: (),
 ) -> list[Slice]:
     """The slices of files in the order of their names, of about `slice_bytes` each.
 
-    `row_groups`: of the Parquet file with that index, (rows, bytes) of each row group; called only for files
-    larger than a slice. A gzip file cannot be cut: its slice is as large as it is.
+    `row_groups`: of the Parquet file with that index, (rows, bytes) of each row group; `members`: of the gzip
+    file with that index, where members begin, at least so many bytes apart. Both are called only for files
+    larger than a slice. A member cannot be cut: its slice is as large as it is.
     """
     pieces: list[tuple[Piece, int]] = []
     for index, file in enumerate(files):
         name, size = file.name, file.size
         cut: list[tuple[int, int, int]]
-        if file.is_gzip or (size <= slice_bytes and not name.endswith(PARQUET)):
+        if file.is_gzip and file.unpacked > slice_bytes:
+            every = max(slice_bytes // GZIP_RATIO, 1)
+            places = [0, *members(index, every), size]
+            cut = [(first, end, (end - first) * GZIP_RATIO) for first, end in pairwise(places)]
+        elif file.is_gzip or (size <= slice_bytes and not name.endswith(PARQUET)):
             cut = [(0, size, file.unpacked)]
         elif name.endswith(PARQUET):
             cut = [(0, -1, size)] if size <= slice_bytes else _row_ranges(row_groups(index), slice_bytes)

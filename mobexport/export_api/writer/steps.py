@@ -216,17 +216,19 @@ class TaskWriter:
     def _cut(self, spec: scale_out.Spec, found: Plan) -> scale_out.Spec:
         from mobexport.export_api.writer import scale_out
 
-        most = self.settings.export_gzip_mb
-        for file in spec.files:
-            if file.is_gzip and file.size > most * 2**20:
-                raise DataError(
-                    f"{file.name} is larger than EXPORT_GZIP_MB ({most:g}), and gzip cannot be cut into"
-                    " slices: split it, or store it plain or as Parquet",
-                    code="TooLarge",
-                )
         slice_bytes = int(self.settings.export_slice_mb * 2**20)
         source = BlobSource(self.storage, self.settings.raw_container, found.blobs)
-        return scale_out.plan(spec, source, slice_bytes=slice_bytes, bucket_bytes=max(slice_bytes // 2, 1))
+        planned = scale_out.plan(spec, source, slice_bytes=slice_bytes, bucket_bytes=max(slice_bytes // 2, 1))
+        most = self.settings.export_gzip_mb
+        for piece in (piece for one in planned.slices for piece in one.pieces):
+            file = spec.files[piece.file]
+            if file.is_gzip and piece.end - piece.first > most * 2**20:
+                raise DataError(
+                    f"{file.name} has more than EXPORT_GZIP_MB ({most:g}) in one gzip member, which cannot be"
+                    " cut into slices: split it, or store it plain or as Parquet",
+                    code="TooLarge",
+                )
+        return planned
 
     def _planned(self, task: ExportTask) -> tuple[Plan, scale_out.Spec]:
         from mobexport.export_api.writer import scale_out

@@ -9,16 +9,18 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from pathlib import Path
 
 from mobexport.export_types.model import ExportType
 from mobexport.records.checks import Fault
 from mobexport.records.columns import Checked, FileChecks, Reject, schema_of
 from mobexport.records.csv_rows import csv_columns
+from mobexport.records.element_ranges import Part, elements_of, find_parts
 from mobexport.records.elements import BLOCK_BYTES, Elements, Layout, elements
 from mobexport.records.file_records import JsonColumns
 from mobexport.records.formats import ExportFormat
-from mobexport.records.gunzip import unpacked
+from mobexport.records.gunzip import MAGIC, unpacked
 from mobexport.records.instants import bounds_of
 from mobexport.records.limits import Limits
 from mobexport.records.parquet_days import ParquetDays, ParquetFile
@@ -58,6 +60,7 @@ def convert_file(
     workdir: Path,
     limits: Limits,
     file_format: ExportFormat = ExportFormat.JSON,
+    part: Part | None = None,
     watch: Callable[[int, int], None] = lambda _bytes, _rows: None,
 ) -> Conversion:
     """Writes `{out_dir}/date=YYYY-MM-DD/{stem}-{n}.parquet` (snapshots: `snapshot=…`), n from 0.
@@ -68,6 +71,10 @@ def convert_file(
     `{out_dir}/{stem}.rejects.ndjson`. Raises Truncated, DataError for what is no JSON array (or CSV with a
     header) or does not fit the limits, and whatever reading raises; files in `out_dir` mean nothing then.
     `watch` is told bytes read and rows so far.
+
+    `part`: of a JSON file, `chunks` being its bytes from `part.begin` on. The parts of a file give the same
+    rows in the same order and the same rejects, in files of their own; what was read and its hash is the
+    part's, and says nothing of the file.
     """
     if not export_type.historical and snapshot_day is None:
         raise ValueError(f"{export_type.name} is a snapshot: its day must be given")
@@ -96,7 +103,8 @@ def convert_file(
         def reject(element: int, record: int, fault: Fault, text: bytes) -> None:
             rejects.take({"element": element, "record": record}, fault, text)
 
-        for checked in _columns(unpacked(measured, stem), checks, reject, file_format):
+        text = measured if part else unpacked(measured, stem)
+        for checked in _columns(text, checks, reject, file_format, part):
             rows += len(checked.batch)
             days.add(checked)
             watch(measured.bytes, rows)
@@ -115,14 +123,41 @@ def convert_file(
     )
 
 
+@dataclass(frozen=True)
+class FileParts:
+    """How one export file is cut."""
+
+    parts: tuple[Part, ...]
+    """None of a packed file: it is converted in one piece."""
+    input_bytes: int
+    input_sha256: str
+
+
+def cut_file(export_type: ExportType, chunks: Iterable[bytes], part_bytes: int) -> FileParts:
+    """Cuts a JSON file. Raises Truncated or DataError, as `convert_file` does, for what is no whole array."""
+    measured = _Measured(chunks)
+    following = iter(measured)
+    start = next(following, b"")
+    parts: list[Part] = []
+    if not start.startswith(MAGIC):
+        parts = find_parts(chain((start,), following), Layout.of(export_type), part_bytes)
+    return FileParts(tuple(parts), measured.bytes, measured.sha256.hexdigest())
+
+
 def _columns(
-    chunks: Iterable[bytes], checks: FileChecks, reject: Reject, file_format: ExportFormat
+    chunks: Iterable[bytes],
+    checks: FileChecks,
+    reject: Reject,
+    file_format: ExportFormat,
+    part: Part | None,
 ) -> Iterator[Checked]:
     if file_format is ExportFormat.CSV:
         yield from csv_columns(chunks, checks, reject)
         return
     reader = JsonColumns(checks)
-    for found in _together(elements(chunks, Layout.of(checks.export_type))):
+    layout = Layout.of(checks.export_type)
+    found_elements = elements_of(chunks, part, layout) if part else elements(chunks, layout)
+    for found in _together(found_elements):
         if (checked := reader.read(found, reject)) is not None:
             yield checked
 

@@ -16,7 +16,10 @@ from mobexport.storage import DataStorage
 
 
 def make_manifest(row: ExportRow, conversions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The manifest of one attempt out of its files' conversions, as `processing` stores them."""
+    """The manifest of one attempt out of the conversions of its files, or of their parts, in their order.
+
+    Of a file's parts only the first has its `input`.
+    """
     totals = {name: sum(part[name] for part in conversions) for name in ("records", "rows", "rejected")}
     for name in ("rules", "lenient"):
         totals[name] = _added(part[name] for part in conversions)
@@ -30,7 +33,7 @@ def make_manifest(row: ExportRow, conversions: Sequence[Mapping[str, Any]]) -> d
         "requestedAt": stamp(request.requested_at),
         "committedAt": stamp(),
         "job": row.job_id,
-        "inputs": [part["input"] for part in conversions],
+        "inputs": [part["input"] for part in conversions if part["input"]],
         "outputs": [output for part in conversions for output in part["outputs"]],
         "rejects": [part["rejects"] for part in conversions if part["rejects"]],
         "counts": totals,

@@ -16,6 +16,8 @@ from mobexport.blob_paths import (
     EXPORTS_CONTAINER,
     REJECTS_CONTAINER,
     conversion_path,
+    conversion_prefix,
+    cut_path,
     export_rejects_path,
     output_stem,
 )
@@ -32,7 +34,10 @@ from mobexport.telemetry.tracing import span
 from mobexport.wire import AttemptRef, Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mobexport.pipeline.process.conversion import Conversion
+    from mobexport.records.element_ranges import Part
 
 _PARQUET = "application/vnd.apache.parquet"
 
@@ -46,14 +51,18 @@ class Processor:
     settings: Settings
 
     def begin(self, ref: AttemptRef) -> dict[str, Any]:
-        """`{"done": True}` if there is nothing left to do, else `{"files": n}`.
+        """`{"done": True}` if there is nothing left to do, else `{"files": n}`; `large`: those cut in parts.
 
         Asked first, since a blob event may come twice, late, or for an attempt that is no more.
         """
         row = self.registry.attempt(ref)
         if row.manifest is not None or row.processing_error or row.state is not State.PROCESSING:
             return {"done": True}
-        return {"done": False, "files": len(self._complete(row)["files"])}
+        sizes = [file["size"] for file in self._complete(row)["files"]]
+        # Rows of CSV are not found by their brackets: such a file is converted whole.
+        cut = _format(row) is ExportFormat.JSON
+        large = [index for index, size in enumerate(sizes) if cut and size > self._part_bytes]
+        return {"done": False, "files": len(sizes), **({"large": large} if large else {})}
 
     def convert(self, ref: AttemptRef, index: int) -> dict[str, Any]:
         """Converts one collected file; its counts, once its Parquet and rejects are in place."""
@@ -61,33 +70,86 @@ class Processor:
         result_name = conversion_path(row.folder, index)
         result = self.storage.read_json(EXPORTS_CONTAINER, result_name)
         if result is None:
-            result = self._convert(row, RawBlob(**self._complete(row)["files"][index]), index)
+            result = self._convert(row, index)
             self.storage.write_json(EXPORTS_CONTAINER, result_name, result)
+        self._count_converted(row, index)
+        return _counts(result)
+
+    def find_parts(self, ref: AttemptRef, index: int) -> dict[str, Any]:
+        """Cuts one large collected file, once and for all: `{parts, lanes}`.
+
+        Raises Truncated or DataError if it is no whole JSON array, before anything is converted.
+        """
+        row = self.registry.attempt(ref)
+        name = cut_path(row.folder, index)
+        if self.storage.read_json(EXPORTS_CONTAINER, name) is None:
+            self.storage.write_json(EXPORTS_CONTAINER, name, self._cut(row, index))
+        found = self.storage.read_json(EXPORTS_CONTAINER, name)["parts"]
+        return {"parts": max(len(found), 1), "lanes": self.settings.export_lanes}
+
+    def convert_part(self, ref: AttemptRef, index: int, number: int) -> dict[str, Any]:
+        """Converts one part of a large file; its counts, once its Parquet and rejects are in place."""
+        row = self.registry.attempt(ref)
+        result_name = conversion_path(row.folder, index, number)
+        parts = self.storage.read_json(EXPORTS_CONTAINER, cut_path(row.folder, index))["parts"]
+        result = self.storage.read_json(EXPORTS_CONTAINER, result_name)
+        if result is None:
+            from mobexport.records.element_ranges import Part
+
+            result = self._convert(row, index, number, Part(*parts[number]))
+            self.storage.write_json(EXPORTS_CONTAINER, result_name, result)
+        done = self.storage.list_blobs(EXPORTS_CONTAINER, conversion_prefix(row.folder, index))
+        if sum(1 for _ in done) == len(parts):
+            self._count_converted(row, index)
+        return _counts(result)
+
+    def _count_converted(self, row: ExportRow, index: int) -> None:
         self.registry.change(
-            ref,
+            row.ref,
             lambda now: replace(now, progress={**now.progress, "converted": index + 1}),
         )
-        return {name: result[name] for name in ("records", "rows", "rejected")}
 
-    def _convert(self, row: ExportRow, blob: RawBlob, index: int) -> dict[str, Any]:
+    def _cut(self, row: ExportRow, index: int) -> dict[str, Any]:
+        from mobexport.pipeline.process.conversion import cut_file
+
+        blob = self._file(row, index)
+        # Of one size, so that they take as long as each other.
+        part_bytes = -(-blob.size // -(-blob.size // self._part_bytes))
+        with exclusive_step(), span("find parts", attributes={"mobexport.file": index}) as opened:
+            found = cut_file(
+                export_types.get(row.request.export_type),
+                self.storage.read_chunks(EXPORTS_CONTAINER, blob),
+                part_bytes,
+            )
+            opened.set_attributes({"mobexport.bytes": found.input_bytes, "mobexport.parts": len(found.parts)})
+        return {
+            "version": 1,
+            "input": _input(blob, found.input_bytes, found.input_sha256),
+            "parts": [part.to_json() for part in found.parts],
+        }
+
+    def _convert(
+        self, row: ExportRow, index: int, number: int | None = None, part: Part | None = None
+    ) -> dict[str, Any]:
         from mobexport.pipeline.process.conversion import convert_file
 
-        request = row.request
+        request, blob = row.request, self._file(row, index)
         with exclusive_step() as folder, span("convert", attributes={"mobexport.file": index}) as opened:
             out_dir, workdir = folder / "out", folder / "work"
             workdir.mkdir()
             conversion = convert_file(
                 export_types.get(request.export_type),
-                self.storage.read_chunks(EXPORTS_CONTAINER, blob),
+                self.storage.read_chunks(EXPORTS_CONTAINER, blob, part.begin if part else 0),
                 app=request.app,
                 window=request.window,
                 snapshot_day=request.snapshot_day,
                 strict=request.strict,
-                stem=output_stem(row.ref, index),
+                stem=output_stem(row.ref, index, number),
                 out_dir=out_dir,
                 workdir=workdir,
-                file_format=ExportFormat(row.file_format or ExportFormat.JSON),
                 limits=self.settings.work_limits,
+                file_format=_format(row),
+                part=part,
             )
             opened.set_attributes(
                 {
@@ -97,9 +159,13 @@ class Processor:
                     "mobexport.rejected": conversion.rejected,
                 }
             )
-            return self._store(row, blob, index, conversion)
+            read = None if part else _input(blob, conversion.input_bytes, conversion.input_sha256)
+            return {
+                "input": read,
+                **self._store(row, export_rejects_path(row.request.app, row.ref, index, number), conversion),
+            }
 
-    def _store(self, row: ExportRow, blob: RawBlob, index: int, conversion: Conversion) -> dict[str, Any]:
+    def _store(self, row: ExportRow, rejects_path: str, conversion: Conversion) -> dict[str, Any]:
         outputs = []
         for output in conversion.outputs:
             path = row.day_folder(output.date) + output.path.name
@@ -115,15 +181,9 @@ class Processor:
             )
         rejects = None
         if conversion.rejected and conversion.rejects is not None:
-            rejects = export_rejects_path(row.request.app, row.ref, index)
+            rejects = rejects_path
             self.storage.upload_file(REJECTS_CONTAINER, rejects, conversion.rejects, NDJSON)
         return {
-            "input": {
-                "path": blob.name,
-                "etag": blob.etag,
-                "bytes": conversion.input_bytes,
-                "sha256": conversion.input_sha256,
-            },
             "outputs": outputs,
             "rejects": rejects,
             "records": conversion.records,
@@ -140,10 +200,8 @@ class Processor:
         nothing ends it otherwise, and whoever finds it so completes the commit.
         """
         row = self.registry.attempt(ref)
-        conversions = [
-            self.storage.read_json(EXPORTS_CONTAINER, conversion_path(row.folder, index))
-            for index in range(len(self._complete(row)["files"]))
-        ]
+        files = range(len(self._complete(row)["files"]))
+        conversions = [done for index in files for done in self._conversions(row, index)]
         path = row.manifest_path
         self.storage.write_json(CURATED_CONTAINER, path, make_manifest(row, conversions))
         manifest = self.storage.read_json(CURATED_CONTAINER, path)
@@ -163,7 +221,21 @@ class Processor:
             raise DataError(f"export {row.id!r} ended as {row.state} before its commit", code="Ended")
         swap_pointers(self.storage, row, manifest)
         self.registry.change(ref, lambda now: replace(now, manifest=path, counts=counts))
-        return {name: counts[name] for name in ("records", "rows", "rejected")}
+        return _counts(counts)
+
+    def _conversions(self, row: ExportRow, index: int) -> list[Any]:
+        """What became of one file: whole, or by its parts in their order."""
+        whole = self.storage.read_json(EXPORTS_CONTAINER, conversion_path(row.folder, index))
+        if whole is not None:
+            return [whole]
+        cut = self.storage.read_json(EXPORTS_CONTAINER, cut_path(row.folder, index))
+        names = (
+            [conversion_path(row.folder, index, number) for number in range(len(cut["parts"]))] if cut else []
+        )
+        found = [self.storage.read_json(EXPORTS_CONTAINER, name) for name in names]
+        if not found or None in found:
+            raise DataError(f"file {index} of export {row.id!r} is not converted: were its results deleted?")
+        return [{**found[0], "input": cut["input"]}, *found[1:]]
 
     def done(self, ref: AttemptRef) -> bool:
         """Whether the attempt is processed. Raises the error that processing gave up with."""
@@ -175,11 +247,10 @@ class Processor:
 
     def give_up(self, ref: AttemptRef, failure: Failure) -> None:
         """Keeps why processing failed, for the run to end the attempt with."""
+        error = failure.to_json()
         self.registry.change(
             ref,
-            lambda now: (
-                None if now.manifest or now.committing else replace(now, processing_error=failure.to_json())
-            ),
+            lambda now: None if now.manifest or now.committing else replace(now, processing_error=error),
         )
 
     def _complete(self, row: ExportRow) -> Any:
@@ -188,3 +259,22 @@ class Processor:
         if complete is None:
             raise DataError(f"{EXPORTS_CONTAINER}/{name} is missing: the files were not collected")
         return complete
+
+    def _file(self, row: ExportRow, index: int) -> RawBlob:
+        return RawBlob(**self._complete(row)["files"][index])
+
+    @property
+    def _part_bytes(self) -> int:
+        return max(int(self.settings.convert_part_mb * 2**20), 1)
+
+
+def _format(row: ExportRow) -> ExportFormat:
+    return ExportFormat(row.file_format or ExportFormat.JSON)
+
+
+def _input(blob: RawBlob, size: int, sha256: str) -> dict[str, Any]:
+    return {"path": blob.name, "etag": blob.etag, "bytes": size, "sha256": sha256}
+
+
+def _counts(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: result[name] for name in ("records", "rows", "rejected")}

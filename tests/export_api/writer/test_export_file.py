@@ -16,6 +16,8 @@ from mobexport.errors import DataError
 from mobexport.export_api.writer.export_file import ExportCounts, RawFile, write_export
 from mobexport.records.limits import Limits
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[3]
 RAW = ROOT.parent / "shared" / "data" / "engagement-raw"
 SCHEMA = json.loads((ROOT / "tests/data/export-files.schema.json").read_text("utf-8"))
@@ -175,6 +177,7 @@ def test_given_all_hostile_lines_at_once_when_written_then_each_has_its_line_and
     assert written.data.count(b"tap") == 1
 
 
+@pytest.mark.long
 def test_given_a_line_over_16_mib_when_written_then_rejected_with_its_beginning(write) -> None:
     long = with_extras('{"a":"' + "x" * (16 << 20) + '"}')
     most = with_extras('{"a":"' + "x" * ((16 << 20) - len(with_extras('{"a":""}')) + 1) + '"}')
@@ -370,6 +373,7 @@ def test_given_unknown_fields_when_written_then_left_out_and_counted(write) -> N
     assert many.counts.unknown_fields["*"] == 10
 
 
+@pytest.mark.long
 def test_given_many_blocks_when_files_are_listed_and_cut_otherwise_then_the_same_bytes(
     write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -433,6 +437,7 @@ def test_given_little_memory_when_much_is_written_then_it_is_right(write) -> Non
 @pytest.mark.skipif(not RAW.is_dir(), reason="no ../shared/data/engagement-raw beside the project")
 @pytest.mark.parametrize("export_type", ["Event", "Activity", "Tag"])
 @pytest.mark.parametrize("app", ["org.wikimedia.wikipedia", "org.wikipedia.dev", "sh.measure.sample"])
+@pytest.mark.long
 def test_given_real_data_when_written_then_all_of_it_in_the_contracts_shape(write, app, export_type) -> None:
     kind = export_types.get(export_type).kind
     paths = sorted((RAW / app / kind).rglob("*.ndjson"))

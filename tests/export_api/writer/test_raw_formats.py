@@ -19,6 +19,8 @@ from mobexport.export_api.writer.export_file import ExportCounts, RawFile, write
 from mobexport.records.gunzip import gunzip
 from mobexport.records.limits import Limits
 
+pytestmark = pytest.mark.long
+
 DAY = date(2025, 3, 23)
 Write = Callable[..., tuple[bytes, ExportCounts, list[dict[str, Any]]]]
 
@@ -99,6 +101,7 @@ def test_given_no_intact_gzip_when_unpacked_then_a_data_error_by_name(data) -> N
         list(gunzip([data], "f.gz"))
 
 
+@pytest.mark.long
 def test_given_a_small_file_that_unpacks_to_much_when_read_then_in_small_chunks() -> None:
     data = gzip.compress(b"a" * 300_000_000, 1)
     sizes = [len(chunk) for chunk in gunzip([data], "f.gz")]

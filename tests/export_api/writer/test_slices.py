@@ -1,5 +1,6 @@
 """Slices: every line of a file in exactly one of them, wherever it is cut; large tasks as small inputs."""
 
+import gzip
 import io
 import json
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from mobexport.export_api.writer import scale_out
 from mobexport.export_api.writer.export_file import ExportFormat, RawFile, Selection, write_export
 from mobexport.export_api.writer.slices import PIECES, RawEntry, Slice, lines_of_range, plan_slices
 from mobexport.records.limits import Limits
+
+pytestmark = pytest.mark.long
 
 DAY = date(2025, 3, 23)
 
@@ -190,6 +193,22 @@ def test_given_a_device_over_many_slices_when_scaled_out_then_merged_with_its_ta
     assert found == large.small()
     assert found[1]["outsideWindow"] > 0
     assert json.loads(found[0])[0]["meta"]["firstSeen"] < 820
+
+
+@pytest.mark.parametrize("member", [300, 2111, 1 << 20])
+def test_given_a_gzip_file_of_members_when_scaled_out_then_the_bytes_of_the_small_path(
+    tmp_path: Path, member: int
+) -> None:
+    lines = b"".join(b"{oops\n" if n % 50 == 7 else event(n) for n in range(900))
+    packed = b"".join(gzip.compress(lines[at : at + member]) for at in range(0, len(lines), member))
+    contents = {"events/2025-03-23/a.ndjson.gz": packed, "events/2025-03-23/b.ndjson": event(901)}
+    large = Large(tmp_path, contents)
+    spec = large.plan(12_000, 4000)
+    pieces = [piece for one in spec.slices for piece in one.pieces if piece.file == 0]
+    assert len(pieces) == 1 if member > len(lines) else len(pieces) > 5
+    found, expected = large.run(spec), large.small()
+    assert found == expected
+    assert [json.loads(line)["line"] for line in found[2].splitlines()] == list(range(8, 901, 50))
 
 
 def test_given_blocks_of_few_bytes_when_scaled_out_then_the_same_file(

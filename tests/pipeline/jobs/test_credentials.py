@@ -106,6 +106,7 @@ def test_given_an_identity_that_gets_no_token_when_called_then_the_setting_is_na
     assert servers.seen == []
 
 
+@pytest.mark.long
 def test_given_an_oauth_server_that_is_not_trusted_when_called_then_no_secret_is_sent_to_it(
     servers, client, make_request, monkeypatch
 ) -> None:
@@ -115,6 +116,7 @@ def test_given_an_oauth_server_that_is_not_trusted_when_called_then_no_secret_is
     assert servers.tokens == []
 
 
+@pytest.mark.long
 def test_given_an_oauth_server_that_is_down_when_called_then_tried_again_since_it_may_come_back(
     servers, client, make_request
 ) -> None:

@@ -215,6 +215,7 @@ def test_given_no_window_when_converted_then_the_days_of_the_file(convert) -> No
         assert output.sha256 == hashlib.sha256(output.path.read_bytes()).hexdigest()
 
 
+@pytest.mark.long
 def test_given_one_file_when_cut_and_formatted_otherwise_then_the_same_bytes(convert) -> None:
     records = [record(f"{n}", f'{{"a":{n}}}').replace("10:00:00Z", f"10:00:00.{n:06}Z") for n in range(500)]
     value = json.loads(b"[" + b",".join(element(*records, device=f'"{d}"') for d in range(20)) + b"]")
@@ -230,6 +231,7 @@ def test_given_one_file_when_cut_and_formatted_otherwise_then_the_same_bytes(con
 
 @pytest.mark.parametrize(("limit", "value"), [("GROUP_ROWS", 500), ("GROUP_BYTES", 50_000)])
 @pytest.mark.parametrize("memory_mb", [0, 96])
+@pytest.mark.long
 def test_given_rows_in_many_groups_when_converted_then_a_file_a_day_in_the_files_order(
     convert, monkeypatch, tmp_path, limit, value, memory_mb
 ) -> None:
@@ -261,6 +263,7 @@ def test_given_more_rows_than_the_disk_may_hold_when_converted_then_it_says_what
 
 
 @pytest.mark.parametrize("order", ["key first", "key last"])
+@pytest.mark.long
 def test_given_a_large_element_with_a_long_text_when_converted_then_all_of_it(convert, order) -> None:
     records = [record(str(n), f'{{"t":"{"x" * (8_000_000 if n == 5000 else 200)}"}}') for n in range(8000)]
     listed = f'"events":[{",".join(records)}]'
@@ -280,6 +283,7 @@ def test_given_a_cut_file_when_converted_then_nothing_is_taken_for_whole(convert
             convert(file[:end])
 
 
+@pytest.mark.long
 def test_given_every_cut_of_a_file_when_converted_then_never_a_row_less_in_silence(convert) -> None:
     file = b"[\n" + element(record(), record("2", '{"a":"]}"}')) + b",\n" + element(record()) + b"\n]"
     for end in range(len(file)):

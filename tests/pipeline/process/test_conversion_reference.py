@@ -15,16 +15,19 @@ import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from type_table import TYPES
 
 from mobexport import export_types
 from mobexport.pipeline.process.conversion import Conversion, convert_file
 from mobexport.records.limits import Limits
 
+pytestmark = pytest.mark.long
+
 WINDOW = (date(2025, 3, 22), date(2025, 3, 24))
 GUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MUST = {"!": "required", "?": "strict", "": ""}
+MUST = {"!": "required", "?": "strict", ".": ""}
 CAMPAIGNS = ["Announcement", "DataPush", "NativePush", "Poll"]
 STATES = ["None", "Queued", "Dropped"]
 STATES += [
@@ -32,47 +35,6 @@ STATES += [
     for where in ("InAppNotification", "SystemNotification", "Content")
     for what in ("Displayed", "Actioned", "Exited")
 ]
-DEVICE = """id deviceId!, int meta.firstSeen, int meta.lastSeen, int meta.lastInfo, int meta.lastLocation,
-bool meta.nativePushEnabled, text info.phoneModel, text info.phoneManufacturer, text info.firmwareVersion,
-text info.firmwareName, int info.androidAPILevel, text info.carrierCountry, text info.locale,
-text info.carrierName, text info.networkType, text info.networkSubtype, text info.applicationVersionName,
-int info.applicationVersionCode, int info.timeZoneOffset, text info.serviceVersion, text location.countrycode,
-text location.region, text location.locality, object appInfo"""
-SHAPES: dict[str, tuple[str, list[str], str]] = {
-    # inner list or map, fields of the element, columns: kind, name, and ! required or ? asked for when strict
-    "Event": (
-        "events",
-        ["deviceId"],
-        "id deviceId!, text name!, time timestamp!, id infoId?, id sessionId?, id locationId?, object extras",
-    ),
-    "Activity": (
-        "activities",
-        ["sessionId", "deviceId"],
-        "id sessionId?, id deviceId, text name!, time timestamp!, object extras",
-    ),
-    "Error": (
-        "errors",
-        ["deviceId"],
-        "id deviceId!, text name!, time timestamp!, id infoId, id sessionId, id jobId, object extras",
-    ),
-    "Crash": (
-        "crashes",
-        ["deviceId"],
-        "id deviceId!, id crashId!, text name!, time timestamp!, id infoId, id sessionId, object extras",
-    ),
-    "Session": ("", [], "id sessionId!, id deviceId!, time start!, time end, id infoId, id locationId"),
-    "Job": (
-        "",
-        [],
-        "id jobId!, id deviceId!, text name!, time start!, time end, id infoId?, object extras",
-    ),
-    "Push": ("", [], "id deviceId!, campaign campaignType!, int campaignId!, states status!"),
-    "Token": ("", [], "id deviceId!, text token!, text type!"),
-    "Device": ("", [], DEVICE),
-    "Tag": ("appInfo", ["deviceId"], "id deviceId!, text key!, json value"),
-}
-SNAPSHOTS = {"Tag", "Token", "Device", "Push"}
-AT = {"Session": "start", "Job": "start"}
 WRITINGS = ["one line", "pretty", "escaped"]
 PARQUET = {"time": "TIMESTAMP WITH TIME ZONE", "int": "BIGINT", "bool": "BOOLEAN"}
 
@@ -87,13 +49,17 @@ class Expected:
 
 
 def columns(type_: str) -> list[tuple[str, str, str]]:
-    found = re.findall(r"(\w+) ([\w.]+)([!?]?)", SHAPES[type_][2])
-    return [(kind, name, MUST[flag]) for kind, name, flag in found]
+    return [(column.kind, column.name, MUST[column.file]) for column in TYPES[type_].columns]
+
+
+def shared(type_: str) -> tuple[str, ...]:
+    """Fields of an element that its records share."""
+    return TYPES[type_].group if TYPES[type_].inner else ()
 
 
 def records(type_: str, element: Any) -> Iterator[tuple[Any, str | None]]:
     """(record, None), or (element, its fault)."""
-    inner, _group, _ = SHAPES[type_]
+    inner = TYPES[type_].inner
     if not isinstance(element, dict):
         yield element, "not-an-object"
     elif not inner:
@@ -156,8 +122,7 @@ def fault_of(type_: str, values: dict[str, Any]) -> str | None:
             return f"bad-time:{name}"
         if kind == "campaign" and value not in CAMPAIGNS:
             return f"unknown-value:{name}"
-    if type_ not in SNAPSHOTS:
-        name = AT.get(type_, "timestamp")
+    if name := TYPES[type_].time:
         at = instant(values[name])
         assert at
         if not WINDOW[0] <= at.date() <= WINDOW[1]:
@@ -200,7 +165,7 @@ def row_of(type_: str, values: dict[str, Any], *, escaped: bool) -> tuple[Any, .
 
 def reference(type_: str, file: list[Any], *, strict: bool, escaped: bool) -> Expected:
     expected = Expected()
-    group = SHAPES[type_][1]
+    group = shared(type_)
     for number, element in enumerate(file, start=1):
         for place, (record, fault_given) in enumerate(records(type_, element), start=1):
             fault, values = fault_given, {}
@@ -287,7 +252,7 @@ class Dice:
 
     def record(self, type_: str) -> Any:
         """What is innermost: all columns that are not the element's."""
-        group = SHAPES[type_][1] if SHAPES[type_][0] else []
+        group = shared(type_)
         kept: dict[str, Any] = {"colour": self.one("unknown", ["to", "us"])}
         for kind, name, _ in columns(type_):
             if name in group or self.random.random() > 0.97:
@@ -300,7 +265,7 @@ class Dice:
         for outer in ("meta", "info", "location"):
             if outer in kept and self.random.random() < 0.02:
                 kept[outer] = self.one(None, {}, [], "text", 0)
-        if not SHAPES[type_][0]:
+        if not TYPES[type_].inner:
             return kept
         return self.one(kept, odd=(None, 1, "text", [kept], {}))
 
@@ -312,7 +277,7 @@ class Dice:
         return {key: self.one(self.value(), None, 1, 2**70, "text", [True]) for key in keys}
 
     def element(self, type_: str) -> Any:
-        inner, group, _ = SHAPES[type_]
+        inner, group = TYPES[type_].inner, shared(type_)
         if not inner:
             given = self.record(type_)
             return self.one(given, odd=(None, 5, "text", [given], {}))
@@ -322,7 +287,7 @@ class Dice:
 
 
 def convert(tmp_path: Path, type_: str, raw: bytes, *, strict: bool) -> Conversion:
-    snapshot = type_ in SNAPSHOTS
+    snapshot = TYPES[type_].time is None
     return convert_file(
         export_types.get(type_),
         (raw[at : at + 4099] for at in range(0, len(raw), 4099)),
@@ -368,7 +333,7 @@ def judge(tmp_path: Path, type_: str, file: list[Any], writing: str, *, strict: 
     done = convert(tmp_path, type_, raw, strict=strict)
     expected = reference(type_, file, strict=strict, escaped=escaped)
     names = ["app", *(name for _, name, _ in columns(type_))]
-    at = 0 if type_ in SNAPSHOTS else names.index(AT.get(type_, "timestamp"))
+    at = names.index(time) if (time := TYPES[type_].time) else 0
     by_day = sorted(expected.rows, key=lambda row: row[at] // 86_400_000_000 if at else 0)
     assert written(type_, done) == by_day
     found = (
@@ -391,12 +356,12 @@ def judge(tmp_path: Path, type_: str, file: list[Any], writing: str, *, strict: 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["lenient", "strict"])
 @pytest.mark.parametrize("writing", WRITINGS)
-@pytest.mark.parametrize("type_", SHAPES)
+@pytest.mark.parametrize("type_", TYPES)
 def test_given_something_of_everything_when_converted_then_as_plain_python_says(
     tmp_path, type_, writing, strict
 ) -> None:
     dice = Dice(random.Random(20180331))
-    file = [dice.element(type_) for _ in range(400 if SHAPES[type_][0] else 900)]
+    file = [dice.element(type_) for _ in range(400 if TYPES[type_].inner else 900)]
     expected = judge(tmp_path, type_, file, writing, strict=strict)
     assert len(expected.rows) > 100
     assert len(expected.rejects) > 50
@@ -404,12 +369,13 @@ def test_given_something_of_everything_when_converted_then_as_plain_python_says(
 
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(
-    type_=st.sampled_from(sorted(SHAPES)),
+    type_=st.sampled_from(sorted(TYPES)),
     writing=st.sampled_from(WRITINGS),
     strict=st.booleans(),
     chance=st.randoms(use_true_random=False),
     size=st.integers(0, 12),
 )
+@pytest.mark.long
 def test_given_any_file_when_converted_then_as_plain_python_says(
     type_, writing, strict, chance, size
 ) -> None:

@@ -1,13 +1,20 @@
 """From collected files to committed Parquet, pointers and notifications, over a real account."""
 
+import gzip
+import hashlib
+import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from types import SimpleNamespace
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from localdev.webhook_receiver import Receiver, new_secret
+from mobexport import durable_names as names
 from mobexport.blob_paths import (
     COMPLETE,
     CURATED_CONTAINER,
@@ -18,10 +25,12 @@ from mobexport.blob_paths import (
 from mobexport.errors import ConfigError, DataError, NotFound, Rejected, Transient, Truncated
 from mobexport.pipeline import notify
 from mobexport.pipeline.finishing import Finisher
+from mobexport.pipeline.messages import ProcessExport
 from mobexport.pipeline.process import processor as processing
 from mobexport.pipeline.process.processor import Processor
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
+from mobexport.records import elements
 from mobexport.settings import read_settings
 from mobexport.standard_webhooks import sign
 from mobexport.targets import WebhookTarget
@@ -116,6 +125,149 @@ def test_given_a_newer_export_when_an_older_one_commits_late_then_the_pointer_st
     # The day that only the older one covers is its own, also without a row.
     other = storage.read_json(CURATED_CONTAINER, older.day_folder(wide[1]) + pointer_name(None))
     assert (other["exportId"], other["files"]) == (older.id, [])
+
+
+LARGE = json.dumps(
+    [
+        {
+            "deviceId": f"d{n}",
+            "events": [
+                {"name": f"n{n}", "timestamp": "2025-03-23T10:00:00Z" if n % 3 else "soon"},
+                {"name": f"m{n}", "timestamp": "2025-03-23T10:00:01Z", "extras": {"t": '"},{['}},
+            ],
+        }
+        for n in range(40)
+    ]
+).encode()
+
+
+@pytest.fixture
+def parts(processor, monkeypatch) -> Processor:
+    """A processor that converts in parts what is larger than a seventh of LARGE."""
+    monkeypatch.setattr(elements, "BLOCK_BYTES", 200)
+    settings = processor.settings.model_copy(update={"convert_part_mb": (len(LARGE) // 7 + 1) / 2**20})
+    return replace(processor, settings=settings)
+
+
+def read_back(storage, manifest) -> tuple[list, list]:
+    """All rows and all rejects in the order of the manifest."""
+    rows, rejects = [], []
+    for output in manifest["outputs"]:
+        data = storage.container(CURATED_CONTAINER).download_blob(output["path"]).readall()
+        rows += pq.ParquetFile(io.BytesIO(data)).read().to_pylist()
+        assert output["sha256"] == hashlib.sha256(data).hexdigest()
+    for path in manifest["rejects"]:
+        data = storage.container(REJECTS_CONTAINER).download_blob(path).readall()
+        rejects += [json.loads(line) for line in data.splitlines()]
+    return rows, rejects
+
+
+def test_given_a_large_file_when_processed_in_parts_then_the_manifest_accounts_for_it_as_if_it_were_whole(
+    processor, parts, registry, storage, source, collected
+) -> None:
+    whole = collected(FILE, LARGE, b"[]")
+    process(processor, whole)
+    Finisher(registry, storage, processor, lambda _: source).finish(whole.ref, Outcome())
+    row = collected(FILE, LARGE, b"[]", requested_at=datetime(2026, 11, 25, tzinfo=UTC))
+    assert (row.id, row.attempt) == (whole.id, 2)
+    assert parts.begin(row.ref) == {"done": False, "files": 3, "large": [1]}
+    parts.convert(row.ref, 0)
+    found = parts.find_parts(row.ref, 1)
+    assert found == {"parts": 7, "lanes": 4}
+    # Cut once and for all, whatever the setting says when the step is repeated.
+    assert processor.find_parts(row.ref, 1) == found
+    with pytest.raises(DataError, match=r"file 1 .* is not converted"):
+        parts.commit(row.ref)
+    # In any order, and repeated, also at the same time.
+    with ThreadPoolExecutor(3) as pool:
+        for number in (*range(7), 3, 3, 0):
+            pool.submit(parts.convert_part, row.ref, 1, 6 - number).result()
+        list(pool.map(lambda _: parts.convert_part(row.ref, 1, 0), range(3)))
+    assert registry.get(row.id).progress["converted"] == 2
+    parts.convert(row.ref, 2)
+    parts.commit(row.ref)
+
+    expected, manifest = (
+        storage.read_json(CURATED_CONTAINER, replace(row, attempt=attempt).manifest_path)
+        for attempt in (1, 2)
+    )
+    assert manifest["counts"] == expected["counts"]
+    assert manifest["counts"]["records"] == 82
+    assert [(one["bytes"], one["sha256"]) for one in manifest["inputs"]] == [
+        (len(data), hashlib.sha256(data).hexdigest()) for data in (FILE, LARGE, b"[]")
+    ]
+    assert [one["path"] for one in manifest["inputs"]] == [
+        one["path"].replace("/1/", "/2/") for one in expected["inputs"]
+    ]
+    assert read_back(storage, manifest) == read_back(storage, expected)
+    files = [output["path"] for output in manifest["outputs"]]
+    assert files == sorted(files)
+    assert len(files) == 8
+    assert pointer(storage, row)["files"] == files
+
+
+def test_given_workers_that_die_after_every_step_when_a_large_file_is_processed_then_all_of_it_once(
+    processor, parts, registry, storage, collected, virtual_app
+) -> None:
+    row = collected(LARGE)
+    app = virtual_app()
+    app.services = SimpleNamespace(processor=parts)
+    died: set[str] = set()
+
+    def crashed(name: str) -> bool:
+        """Done, and its answer lost: once for each step and each part."""
+        _, _, step = app.h.activity_calls[-1]
+        call = f"{name} {step.get('number')}"
+        return call not in died and not died.add(call)
+
+    app.crashed = crashed
+    given = ProcessExport(export_id=row.id, attempt=row.attempt).to_json()
+    app.start(names.PROCESS_EXPORT, names.process_instance(row.ref), given)
+    app.h.run()
+    outcome = {"records": 80, "rows": 66, "rejected": 14}
+    assert app.h.status(names.process_instance(row.ref)).output == {"ok": outcome}
+    assert sorted(step["number"] for step in app.called(names.CONVERT_PART)) == sorted([*range(7)] * 2)
+    assert len(died) == 4 + 7
+    rows, rejects = read_back(storage, storage.read_json(CURATED_CONTAINER, registry.get(row.id).manifest))
+    events = [(f"d{n}", f"{kind}{n}") for n in range(40) for kind in "nm" if n % 3 or kind == "m"]
+    assert [(one["deviceId"], one["name"]) for one in rows] == events
+    assert [(one["element"], one["record"]) for one in rejects] == [(n + 1, 1) for n in range(0, 40, 3)]
+
+
+def test_given_a_large_file_that_is_cut_off_when_cut_then_nothing_is_committed(
+    parts, storage, collected
+) -> None:
+    row = collected(LARGE[:-1])
+    for _ in range(2):
+        with pytest.raises(Truncated):
+            parts.find_parts(row.ref, 0)
+    assert pointer(storage, row) is None
+
+
+def test_given_a_large_file_that_is_packed_or_one_element_when_cut_then_whole(
+    parts, storage, collected
+) -> None:
+    one = json.dumps([{"deviceId": "d", "events": json.loads(LARGE)[0]["events"] * 80}]).encode()
+    packed = gzip.compress(LARGE, 0)
+    row = collected(one, packed)
+    assert parts.begin(row.ref)["large"] == [0, 1]
+    for index in (0, 1):
+        assert parts.find_parts(row.ref, index)["parts"] == 1
+        parts.convert(row.ref, index)
+    assert parts.commit(row.ref)["records"] == 160 + 80
+    (first, second) = storage.read_json(CURATED_CONTAINER, row.manifest_path)["inputs"]
+    assert (first["bytes"], second["bytes"]) == (len(one), len(packed))
+
+
+def test_given_a_file_that_was_converted_whole_before_when_cut_afterwards_then_it_counts_once(
+    processor, parts, storage, collected
+) -> None:
+    row = collected(LARGE)
+    processor.convert(row.ref, 0)
+    for number in range(parts.find_parts(row.ref, 0)["parts"]):
+        parts.convert_part(row.ref, 0, number)
+    assert parts.commit(row.ref)["records"] == 80
+    assert len(pointer(storage, row)["files"]) == 1
 
 
 def test_given_no_such_attempt_when_begun_then_refused(processor) -> None:
