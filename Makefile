@@ -49,7 +49,7 @@ test: setup ## everything that needs no network, storage emulator included; unde
 test-all: setup ## the slow tests as well
 	@$(BIN)/pytest -q -n $(WORKERS)
 
-bench-cold-start: setup ## what importing the app costs, beside the SDKs alone
+bench-cold-start: setup ## cost of importing the app, beside the SDKs alone
 	@$(BIN)/python benchmarks/cold_start.py
 
 bench-devhost: setup ## devhost's speed: start, orchestrations a second, idle timers, memory; 5 minutes
@@ -71,10 +71,10 @@ bench-cliffs: setup ## odd input beside ordinary input of the same size; MB=15
 fuzz: setup ## readers of lines, elements, CSV, gzip and Parquet against any bytes; EXAMPLES=3000
 	@FUZZ_EXAMPLES=$(or $(EXAMPLES),3000) $(BIN)/pytest -q -n $(WORKERS) tests/records/test_fuzz.py tests/records/test_neighbours.py
 
-bench-paging: setup ## how long a page of 10,000 export tasks takes
+bench-paging: setup ## time of a page of 10,000 export tasks
 	@$(BIN)/python -m benchmarks.paging
 
-soak: setup ## 6 types by 20 days and the snapshots, killed and lied to all the time; SEED= DAYS=20 KILLS=25
+soak: setup ## 6 types by 20 days and the snapshots, with random kills and injected faults; SEED= DAYS=20 KILLS=25
 	@$(BIN)/python -m benchmarks.soak --days $(or $(DAYS),20) --kills $(KILLS) \
 		$(if $(SEED),--seed $(SEED))
 
@@ -86,7 +86,7 @@ infra: setup ## the Azure templates and hooks: compiler, linter, policies, snaps
 		|| { echo "The Bicep compiler is needed: az bicep install, or BICEP=path" >&2; exit 1; }
 	@BICEP="$(BICEP)" $(BIN)/pytest -q -n $(WORKERS) tests/infra
 
-package: setup ## dist/app.zip: what gets deployed
+package: setup ## dist/app.zip, for deployment
 	@$(BIN)/python -m scripts.package
 
 lock: setup ## requirements.txt from requirements.in; ARGS=--upgrade for the newest of everything
@@ -97,14 +97,14 @@ lock: setup ## requirements.txt from requirements.in; ARGS=--upgrade for the new
 smoke: setup ## one export against a running app: URL=https://… APP=… [DAY=2025-03-23]; key in SMOKE_FUNCTION_KEY
 	@$(BIN)/python -m scripts.smoke "$(URL)" $(if $(APP),--app "$(APP)") $(if $(DAY),--day "$(DAY)")
 
-bench-package: setup ## what the deployed package weighs and costs at start, wheel by wheel
+bench-package: setup ## size and start-up cost of the deployed package, wheel by wheel
 	@$(BIN)/python -m benchmarks.package
 
-format: setup ## format the code and fix what can be fixed
+format: setup ## format the code and apply safe fixes
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-clean: ## remove what demo, start and the tools left; not .venv and node_modules
+clean: ## remove the leftovers of demo, start and the tools; not .venv and node_modules
 	rm -rf .run .devhost .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -not -path './.venv/*' -not -path './node_modules/*' -prune -exec rm -rf {} +
 

@@ -1,1 +1,1 @@
-"""Activities: thin steps, settings → one domain call → a tagged outcome."""
+"""Activities: thin steps, each one domain call with a typed outcome."""

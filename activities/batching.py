@@ -1,4 +1,4 @@
-"""The activity that carries a batch on."""
+"""Advance batches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ blueprint = Blueprint()
 
 @blueprint.client_activity(AdvanceBatch)
 async def advance_batch(services: Services, step: AdvanceBatch, client: Client) -> dict[str, Any]:
-    """`{ended, moved, counts}`: notes what ended, begins as many exports as may run."""
+    """`{ended, moved, counts}`: notes ended exports, and begins as many as may run."""
     before = await asyncio.to_thread(services.batches.get, step.batch_id)
     batch, starting = await asyncio.to_thread(services.batches.advance, step.batch_id)
     for row in starting:

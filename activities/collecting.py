@@ -1,4 +1,4 @@
-"""Activities that collect a job's files, see to it that they are processed, and end the attempt."""
+"""Collect a job's files, ensure that they are processed, end the attempt."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = get_logger(__name__)
 
 # A processing instance that crashed this often is a bug, not bad luck.
 _MAX_ROUNDS = 5
-# What the alert of infra/modules/alerts.bicep looks for at the beginning of a log line; a test compares them.
+# Start of the log line that the alert of infra/modules/alerts.bicep looks for; a test compares them.
 FAILED_EXPORT: Final = "export failed:"
 
 
@@ -38,9 +38,9 @@ def collect_files(services: Services, step: CollectFiles) -> dict[str, Any]:
 async def ensure_processing_started(
     services: Services, step: EnsureProcessing, client: Client
 ) -> dict[str, Any]:
-    """`{done}`; starts the processing if nobody did, or it crashed."""
+    """`{done}`; starts the processing if it was not started, or crashed."""
     instance = names.process_instance(step.ref)
-    # Asked in this order: an instance that ended before the second question has said in the registry how.
+    # In this order: an instance that ends between the two calls has written its outcome to the registry.
     going = await is_going(client, instance)
     if await asyncio.to_thread(services.processor.done, step.ref):
         return {"done": True}

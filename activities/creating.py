@@ -1,4 +1,4 @@
-"""Activities that create an export job and ask how it is."""
+"""Create export jobs and check on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The activity that sends one notification to one target."""
+"""Send one notification to one target."""
 
 from __future__ import annotations
 

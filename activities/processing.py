@@ -49,7 +49,7 @@ def commit_export(services: Services, step: CommitExport) -> dict[str, Any]:
 
 @blueprint.client_activity(EndStep)
 async def announce_processed(services: Services, step: EndStep, client: Client) -> dict[str, Any]:
-    """`{}`: keeps a failure (a commit keeps itself), and tells the run."""
+    """`{}`: keeps a failure (a commit has kept its own result), and wakes the run."""
     if failure := step.outcome.failure:
         await asyncio.to_thread(services.processor.give_up, step.ref, failure)
     await wake(client, names.run_instance(step.ref), names.PROCESSED)

@@ -1,4 +1,4 @@
-"""Odd input beside ordinary input of the same size: no kind of it should take more than twice the time.
+"""Cliffs: odd input beside ordinary input of the same size; none should take more than twice the time.
 
 `python -m benchmarks.cliffs` makes every kind of input in memory, writes or converts it in this one process,
 three times, and prints CPU seconds per MB beside those of an ordinary file, and one line of JSON.
@@ -74,7 +74,7 @@ LINES: dict[str, Line] = {
 
 
 def odd(n: int, every: int) -> bytes:
-    """One line of so many is no JSON."""
+    """One line of so many is not JSON."""
     return compact(event(n, n % 5000)).replace(b"true", b"true" if n % every else b"NaN")
 
 
@@ -133,7 +133,7 @@ FILES: dict[str, Callable[[int], bytes]] = {
     "spaces between tokens": lambda size: json.dumps(list(grouped(size, 50))).encode(),
     "group last": lambda size: array(dict(reversed(list(one.items()))) for one in grouped(size, 50)),
     "times without fraction": lambda size: array(grouped(size, 50, LINES["times without fraction"])),
-    "ids that are no GUIDs": lambda size: array(grouped(size, 50)).replace(b'"0000', b'"id-'),
+    "ids that are not GUIDs": lambda size: array(grouped(size, 50)).replace(b'"0000', b'"id-'),
     "NaN in every 1,000th event": lambda size: spoiled(size, 1000),
     "NaN in every 50th event": lambda size: spoiled(size, 50),
     "trailing commas": lambda size: array(grouped(size, 50)).replace(b"}]}", b"}],}"),

@@ -1,4 +1,4 @@
-"""What importing the app costs at cold start, beside the SDKs alone and beside what it leaves for later.
+"""Cost of importing the app at cold start, beside the SDKs alone and beside later imports.
 
 Each row is the median of several new processes; run by `make bench-cold-start`.
 """

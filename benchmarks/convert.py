@@ -1,4 +1,4 @@
-"""How fast export files become Parquet, beside pandas, DuckDB, Polars and pyarrow, which check nothing.
+"""Speed of the conversion to Parquet, beside pandas, DuckDB, Polars and pyarrow, which check nothing.
 
 `python -m benchmarks.convert` makes export files with the app's own writer, runs every row in a process of
 its own, baselines in between, and prints a table and one line of JSON. `--events` and `--large-mb` make it

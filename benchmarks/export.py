@@ -1,4 +1,4 @@
-"""How fast the Export API's writer is, beside plain Python and a floor, and how much memory it takes.
+"""Speed and memory of the Export API's writer, beside plain Python and a floor.
 
 `python -m benchmarks.export` makes raw data, runs every row in a process of its own, baselines in between,
 and prints a table and one line of JSON. `--events` and `--large-mb` make it smaller; `--no-azurite` leaves
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 DAY = date(2025, 3, 23)
 ROWS = {"NDJSON": (5, 3), "gzip": (5, 3), "Device join": (2.5, 2.5)}
-"""How many times as fast as plain Python, and how many times as slow as the floor: CPU seconds."""
+"""Goals in CPU seconds: times as fast as plain Python, times as slow as the floor."""
 NAMES = ("memory_usage", "cpu_usage", "session_start", "lifecycle_app", "add_to_cart", "checkout")
 
 

@@ -1,4 +1,4 @@
-"""What the benches of the record engine share: a process for each measurement, medians, goals, the report.
+"""Shared parts of the record engine's benches: a process for each measurement, medians, goals, the report.
 
 A bench names its ways to do the work: each is a function that imports and opens what it needs and gives back
 the work itself. Only that is measured: seconds, CPU seconds of all threads, and the memory at its peak above
@@ -41,7 +41,7 @@ LIBRARIES = ("msgspec", "arro3-core", "pyarrow", "duckdb", "pandas", "polars")
 ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 Task = dict[str, Any]
-"""What one process is to do, as JSON: `way` and whatever that way reads."""
+"""Task of one process, as JSON: `way` and the arguments of that way."""
 Result = dict[str, Any]
 Way = Callable[[Task, Path], Callable[[], Result]]
 """Gets ready in an empty folder and gives the work, which leaves its output in `target` there, if any."""

@@ -1,4 +1,4 @@
-"""What the deployed package weighs and costs at start: which wheel takes what, on disk and in time.
+"""Size and start-up cost of the deployed package, wheel by wheel.
 
 The package is built and its lock file installed into an empty environment, as the remote build does; start-up
 figures are medians of new processes. Run by `make bench-package`; it needs a package index.

@@ -1,4 +1,4 @@
-"""How long a page of the list of export tasks takes, over HTTP, with many tasks; run by `make bench-paging`.
+"""Time of a page of the list of export tasks, over HTTP, with many tasks; run by `make bench-paging`.
 
 Each row is one page, asked for several times, of an app with many tasks on Azurite behind devhost; as
 baselines, in the same run, the same call on an app with one task, and one row of the table read with the SDK.

@@ -1,4 +1,4 @@
-"""What waiting for a long export job costs: our polling beside a fixed loop; storage calls of one export.
+"""Cost of waiting for a long export job: our polling beside a fixed loop; storage calls of one export.
 
 Both orchestrators poll the same simulated job through the real SDK, in virtual time, on the local host's
 engine. `replay CPU` is the time the SDK takes for all episodes, `shipped` the history handed to it for them.
@@ -101,7 +101,7 @@ def our_input(now: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Calls:
-    """What one small export, both halves, did to the data account."""
+    """Calls of one small export, both halves, to the data account."""
 
     by_service: Counter[str]
     polls: int

@@ -1,4 +1,4 @@
-"""The whole app under everything at once; in the end every record counts exactly once.
+"""Soak test: the whole app under kills and faults at once; in the end every record counts exactly once.
 
 Six historical types over some days, and the snapshots, go as one batch through the app in harsh mode. The app
 is killed (-9) every few seconds, a third of all calls to the Export API and to the webhook go wrong. What

@@ -1,4 +1,4 @@
-"""Lines that are no usable records, put among the good ones: each way in which a line can be wrong."""
+"""Bad lines among the good ones of the sample data: one for each way in which a line can be wrong."""
 
 import random
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from demo.raw_files import Files, Json, dump
 
 GUID = "7d0cb9a4-40b4-4b0c-8f3b-0a1d2c3e4f50"
 NOT_REQUIRED = {"value", "end", "extras", "meta"}
-# What a field of a good record must not be.
+# Values that make a good record bad.
 WRONG: dict[str, tuple[object, ...]] = {
     "name": (" ", 7),
     "key": ("", ["plan"]),
@@ -62,4 +62,4 @@ def _bad(dice: random.Random, good: Json, day: date) -> Iterator[bytes]:
         yield dump(good | {name: dice.choice(WRONG[name])})
     yield dump(good).replace(f'"{time}"'.encode(), f'"note":"caf\xe9","{time}"'.encode("latin-1"))
     yield dump(good).replace(b'"deviceId"', b'"note":"\\ud83d","deviceId"')  # half of an emoji
-    yield b""  # a blank line is no record
+    yield b""  # a blank line is not a record

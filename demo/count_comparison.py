@@ -1,4 +1,4 @@
-"""The numbers of an export: what the app says at every step, beside the independent count.
+"""The numbers of an export: the app's at every step, beside the independent count.
 
 Server: read = rejected + outside + superseded + removed + exported. Pipeline: exported = rows + rejects.
 """
@@ -22,7 +22,7 @@ TASKS = "exporttasks"
 
 @dataclass
 class Account:
-    """What the data account holds, read with nothing of the app."""
+    """The content of the data account, read without any code of the app."""
 
     blobs: BlobServiceClient
     tables: TableServiceClient
@@ -52,7 +52,7 @@ class Account:
         return list(self.blobs.get_container_client(container).list_blob_names(name_starts_with=prefix))
 
     def task_counts(self, app: str, task_id: str) -> dict[str, Any]:
-        """What the Export API counted for a task."""
+        """The Export API's counts of a task."""
         entity = self.tables.get_table_client(TASKS).get_entity(app, task_id)
         counts = json.loads(str(entity["counts"]))
         assert isinstance(counts, dict)
@@ -141,7 +141,7 @@ def _download(account: Account, export: Export, export_id: str, folder: Path) ->
 
 
 def problems(result: Result) -> list[str]:
-    """Everything that does not add up, or is not what the independent count says."""
+    """All numbers that do not add up, or differ from the independent count."""
     server, counts = result.server, result.manifest["counts"]
     found = []
     terms = [server[name] for name in ("rejected", "outsideWindow", "superseded", "removed", "exported")]
@@ -177,7 +177,7 @@ def compared(result: Result) -> list[tuple[str, object, object]]:
 
 
 def _differing(said: Counter[tuple[object, ...]], counted: Counter[tuple[object, ...]]) -> int:
-    """How many rows only one of both has."""
+    """Number of rows that only one of both has."""
     return (said - counted).total() + (counted - said).total()
 
 

@@ -1,6 +1,6 @@
-"""What is known of made-up devices at some time: tags, push tokens, reactions to campaigns, technical facts.
+"""Facts about made-up devices over time: tags, push tokens, reactions to campaigns, technical data.
 
-The newest counts for each, so there are older ones, several of one instant, and some that take back.
+Only the newest counts, so there are older ones, several of one instant, and some that remove a fact.
 """
 
 import random
@@ -15,7 +15,7 @@ Moment = int
 Told = tuple[str, Moment, Json]
 """Kind, when, and the record without its time."""
 PUSHED = {"Announcement": 3, "DataPush": 1, "Poll": 2}
-"""How many campaigns there are of a type."""
+"""Campaigns of each type."""
 REACTIONS = (
     ("Queued", "SystemNotificationDisplayed", "SystemNotificationActioned", "ContentDisplayed"),
     ("Queued", "InAppNotificationDisplayed", "InAppNotificationExited"),
@@ -26,7 +26,7 @@ REACTIONS = (
 
 @dataclass(frozen=True)
 class Period:
-    """From when to when the devices are used."""
+    """First and last instant at which the devices are used."""
 
     first: Moment
     last: Moment

@@ -1,4 +1,4 @@
-"""What the demo shows besides the numbers: rejects, a query, the notifications."""
+"""Evidence besides the numbers: rejects, a query, the notifications."""
 
 import base64
 import json

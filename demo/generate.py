@@ -1,4 +1,4 @@
-"""The made-up raw data of two apps: the same bytes every time, and something of everything that can be wrong.
+"""Made-up raw data of two apps: the same bytes every time, with every sort of error.
 
 `python -m demo.generate --out DIR` writes `{app}/{kind}/{YYYY-MM-DD}/part-N` in three formats, as the
 collectors of a team drop them into the container `raw`: all ten kinds, and every term of the counts that the

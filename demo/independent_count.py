@@ -1,7 +1,7 @@
-"""The independent count of an export: plain Python over the raw files, nothing of the app, so it can judge.
+"""The independent count of an export: plain Python over the raw files, without any code of the app.
 
-It groups, merges and counts with the documented rules alone. What the app says about an export has to agree
-with it, number by number, and the rows of its Parquet with the values here.
+It groups, merges and counts by the documented rules alone. The app's numbers for an export must agree with it
+one by one, and the rows of its Parquet with the values here.
 """
 
 import json
@@ -21,7 +21,7 @@ LONG_BEFORE = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Rules:
-    """What counts for one export type."""
+    """The rules of one export type."""
 
     kind: str
     group: tuple[str, ...]
@@ -33,7 +33,7 @@ class Rules:
     shown: tuple[str, ...] = ("deviceId", "name", "timestamp")
     """Columns whose values are compared, row by row."""
     time: str | None = "timestamp"
-    """What the days of the window are about; None for a snapshot."""
+    """The time field that the window selects by; None for a snapshot."""
 
 
 RULES = {
@@ -91,7 +91,7 @@ RULES = {
 
 @dataclass(frozen=True)
 class Feedback:
-    """Which pushes are asked for: those of some campaigns, or of a time (both instants included)."""
+    """Selection of pushes: those of some campaigns, or of a time (both instants included)."""
 
     campaign_type: str
     campaign_ids: tuple[int, ...] = ()
@@ -119,7 +119,7 @@ class Count:
     conversion_rejects: int = 0
     elements: int = 0
     values: Counter[tuple[object, ...]] = field(default_factory=Counter)
-    """How many rows have those values in the columns `shown`; instants as microseconds since 1970."""
+    """Number of rows by their values in the columns `shown`; instants as microseconds since 1970."""
     reasons: Counter[str] = field(default_factory=Counter)
 
     @property

@@ -1,4 +1,4 @@
-"""Raw data as the demo and `make start` find it: which apps, kinds and days, and into the container."""
+"""Raw data for the demo and `make start`: find apps, kinds and days in a folder, and upload it."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -17,14 +17,14 @@ from demo.raw_reading import BadLineError, records
 CONTAINER = "raw"
 ENDINGS = (".ndjson", ".ndjson.gz", ".parquet")
 MAX_DAYS = 366
-# Event first: it is what the demo asks questions about.
+# Event first: the demo's query is about it.
 TYPES = ("Event", "Activity", "Crash", "Error", "Job", "Session", "Device", "Push", "Tag", "Token")
 
 Window = tuple[date, date]
 
 
 class DataError(ValueError):
-    """The data cannot be used; the text says why and what would do."""
+    """The data cannot be used; the text says why, and what can be."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Export:
         return f"{self.app} {self.export_type}{asked}"
 
     def body(self) -> dict[str, object]:
-        """What is sent to `POST /api/exports`."""
+        """The body for `POST /api/exports`."""
         body: dict[str, object] = {"exportType": self.export_type, "app": self.app}
         if self.window:
             body |= {"startDate": self.window[0].isoformat(), "endDate": self.window[1].isoformat()}
@@ -132,7 +132,7 @@ class Apps:
 
 
 def in_folder(folder: Path) -> Apps:
-    """What is there; the app with the most bytes of events counts as the first."""
+    """Content of a folder; the app with the most bytes of events counts as the first."""
     apps = Apps()
     for file in _files(folder):
         path = file.relative_to(folder).as_posix()
@@ -175,7 +175,7 @@ def raw_container(connection: str) -> ContainerClient:
 
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise DataError(f"DATA={folder} is no folder")
+        raise DataError(f"DATA={folder} is not a folder")
     found = sorted(file for file in folder.glob("*/*/*/*") if file.name.endswith(ENDINGS))
     if not found:
         raise DataError(f"DATA={folder}: there is no {{app}}/{{kind}}/{{YYYY-MM-DD}}/*.ndjson in it")

@@ -1,4 +1,4 @@
-"""How the made-up records become raw files: folders by day, parts, and the three formats mixed."""
+"""Raw files from made-up records: folders by day, parts, and the three formats mixed."""
 
 import gzip
 import json
@@ -41,7 +41,7 @@ class Files:
 
     def _write_part(self, folder: Path, name: str, written_as: str, lines: list[bytes | Json]) -> None:
         if written_as == "parquet":
-            # What is no record cannot be a row: it stays a line.
+            # A bad line cannot be a row: it stays a line.
             rows = [line for line in lines if isinstance(line, dict)]
             lines = [line for line in lines if isinstance(line, bytes)]
             if rows:

@@ -1,4 +1,4 @@
-"""Raw files read as a person would: line by line, with the documented rules alone. Nothing of the app.
+"""Read raw files as a person would: line by line, by the documented rules, without any code of the app.
 
 DuckDB only opens Parquet files here; what a row means is decided in plain Python, as for a line.
 """
@@ -53,12 +53,12 @@ Record = dict[str, Any]
 
 
 class BadLineError(ValueError):
-    """A line that is no usable record; the text says why."""
+    """A line that is not a usable record; the text says why."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What one field has to be."""
+    """Rule of one field."""
 
     kind: str
     name: str
@@ -137,7 +137,7 @@ def _parsed(raw: bytes) -> Record:
 
 
 def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON")
+    raise ValueError(f"{text} is not JSON")
 
 
 def _checked(record: Record, rules: list[Rule]) -> Record:

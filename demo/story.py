@@ -1,4 +1,4 @@
-"""What the demo prints: plain lines that can be kept, and one live line where there is a terminal."""
+"""Output of the demo: plain lines that can be kept, and one live line if there is a terminal."""
 
 import re
 import sys
@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-# A line that begins so tells what was seen on the way; it differs from run to run.
+# A line with this beginning shows progress; it differs from run to run.
 SEEN = "   · "
 BEGIN, END = "<!-- demo transcript -->", "<!-- /demo transcript -->"
 _SAME = (
@@ -54,7 +54,7 @@ class Story:
         self._put(line)
 
     def seen(self, line: str) -> None:
-        """One line of what happened meanwhile."""
+        """One line of progress."""
         self.say(f"{SEEN}{line}")
 
     def live(self, line: str) -> None:

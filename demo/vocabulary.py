@@ -1,4 +1,4 @@
-"""The words of the made-up data: screens, events, goods and tags."""
+"""Vocabulary of the made-up data: screens, events, goods and tags."""
 
 SCREENS = (
     "Home",

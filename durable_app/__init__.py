@@ -1,1 +1,1 @@
-"""The Durable Functions SDK and the HTTP routes, typed: register, start, call, answer."""
+"""Typed layer over the Durable Functions SDK and HTTP: register, start, call, answer."""

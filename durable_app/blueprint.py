@@ -1,7 +1,7 @@
-"""Register functions: each gets the app's services, its span, and answers for its errors.
+"""Register functions: decorators that pass services, open a span and map errors.
 
-What a decorator returns takes `services` as its first argument, so a test calls a function as the host does,
-with services of its own. The host's call goes the same way, with those of the process.
+A decorated function takes `services` as its first argument, so a test calls it as the host does, with its own
+services. The host's call goes the same way, with those of the process.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _Message = TypeVar("_Message", bound=Message)
 _Step = TypeVar("_Step", bound=Step)
 _Resolve = Callable[[], "Services"]
 Answer = dict[str, Any]
-"""An Outcome in JSON: what an activity returns to the host."""
+"""An Outcome in JSON, as an activity returns it to the host."""
 
 registered: set[str] = set()
 """Names of all orchestrators and activities that this process has registered."""
 
 
 class Blueprint:
-    """A Blueprint with typed decorators for what this app registers."""
+    """A Blueprint with a typed decorator for each sort of function of this app."""
 
     def __init__(self) -> None:
         self.sdk: Any = df.Blueprint()
@@ -146,9 +146,9 @@ class Blueprint:
         [Callable[[Services, str, Client], Awaitable[None]]],
         Callable[[Services, str, Client], Awaitable[None]],
     ]:
-        """Registers `async (services, name, client)` for a blob's name, told by Event Grid or by polling.
+        """Registers `async (services, name, client)` for new blobs, found by Event Grid or by polling.
 
-        Only its name is handed on: its length is missing for an empty blob, its address is encoded twice.
+        Only the blob's name is passed on: the length is missing for an empty blob, the URL is encoded twice.
         """
         source = func.BlobSource.EVENT_GRID if event_grid else func.BlobSource.LOGS_AND_CONTAINER_SCAN
 
@@ -171,8 +171,8 @@ class Blueprint:
     ]:
         """Registers `async (services, client)` for a schedule of six fields.
 
-        What the host says of the schedule is not handed on: it is missing, of the year 1, or late by a
-        minute; the registry knows what was done.
+        The host's schedule status is not passed on: it may be missing, of the year 1, or a minute late; the
+        registry knows what was done.
         """
 
         def register(
@@ -246,7 +246,7 @@ class Blueprint:
         [Callable[[Services, _Step, Client], Awaitable[dict[str, Any]]]],
         Callable[[Services, dict[str, Any], Client], Awaitable[Answer]],
     ]:
-        """Registers an activity `async (services, step, client) -> value` that carries a durable client."""
+        """Registers an activity `async (services, step, client) -> value` with a durable client."""
 
         def register(
             function: Callable[[Services, _Step, Client], Awaitable[dict[str, Any]]],
@@ -278,7 +278,7 @@ class Blueprint:
 
 
 def failed_step(name: str, error: Exception) -> Outcome:
-    """An expected failure as an outcome; anything else raised again, without what may be secret in it."""
+    """An expected failure as an outcome; anything else is raised again, without secrets."""
     from mobexport.storage import known_error
 
     known = known_error(error)
@@ -292,7 +292,7 @@ def failed_step(name: str, error: Exception) -> Outcome:
 
 
 def _services() -> Services:
-    # Heavy, so not at cold start: with the first call that needs them.
+    # Heavy, so imported with the first call that needs them, not at cold start.
     from mobexport.services import get_services
 
     return get_services()

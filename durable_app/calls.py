@@ -1,6 +1,6 @@
 """Call activities and wait, in orchestrators: retries written out, one timer at a time.
 
-The SDK's own retries know no growth and break determinism next to other work, so they are not used.
+The SDK's own retries have no back-off and break determinism next to other work, so they are not used.
 """
 
 from __future__ import annotations
@@ -91,5 +91,5 @@ def step_failed(error: Exception) -> Outcome:
 
 
 def reason(error: Exception) -> str:
-    """What a task that failed says: its first line, since behind it stand the host's details."""
+    """The error of a failed task: its first line only, since the host's details follow."""
     return next(iter(str(error).splitlines()), "")[:500] or "no reason given"

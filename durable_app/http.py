@@ -30,18 +30,18 @@ _RETRY_AFTER = 5
 
 @dataclass(frozen=True)
 class Api:
-    """What all routes of one API have in common."""
+    """Rules that all routes of one API share."""
 
     check: Callable[[Services, func.HttpRequest], None]
-    """Raises a MobexportError unless this app serves that caller; may wait."""
+    """Raises a MobexportError unless this app serves that caller; may block."""
     error: Callable[[MobexportError], func.HttpResponse]
     """The answer to a call that failed."""
     anonymous: bool = False
-    """Whether the host asks for no function key."""
+    """Whether the host lets calls without a function key pass."""
 
 
 def read_json(req: func.HttpRequest) -> Any:
-    """The request's JSON body. Raises RequestError if it is too large or no JSON."""
+    """The request's JSON body. Raises RequestError if it is too large or not JSON."""
     body = req.get_body()
     if len(body) > MAX_BODY:
         raise RequestError("the body is larger than 1 MiB")
@@ -61,7 +61,7 @@ def respond(status: int, body: Any, headers: dict[str, str] | None = None) -> fu
 
 
 def status_of(error: MobexportError) -> int:
-    """HTTP status that an error stands for."""
+    """HTTP status of an error."""
     if isinstance(error, RequestError):
         return error.status
     if isinstance(error, Unavailable | RemoteError) or error.retryable:
@@ -102,7 +102,7 @@ def problem(error: MobexportError) -> func.HttpResponse:
 
 
 def as_known(error: Exception) -> MobexportError:
-    """Any failure of a request as an error that may be shown; the unexpected is logged, redacted."""
+    """Any failure of a request as an error for the caller; an unexpected one is logged, redacted."""
     from mobexport.storage import known_error
 
     known = known_error(error)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 
 class Task(Protocol):
-    """Something an orchestrator can wait for."""
+    """A task: an orchestrator can wait for it."""
 
     @property
     def is_completed(self) -> bool: ...
@@ -24,7 +24,7 @@ class TimerTask(Task, Protocol):
 
 
 class Context(Protocol):
-    """What an orchestrator may use of its context."""
+    """The part of the context that orchestrators may use."""
 
     @property
     def instance_id(self) -> str: ...
@@ -43,7 +43,7 @@ class Context(Protocol):
 
 
 class Client(Protocol):
-    """What triggers and activities may use of the durable client."""
+    """The part of the durable client that triggers and activities may use."""
 
     async def start_new(
         self, orchestration_function_name: str, instance_id: str | None = None, client_input: Any = None

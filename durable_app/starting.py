@@ -1,7 +1,7 @@
-"""Start orchestrations under fixed ids, by a client; wake them, and ask whether they are going.
+"""Start orchestrations under fixed ids, wake them, and ask whether they are running.
 
-Each may be started by several, at any time and again: the id says what it is about, one that is going is left
-alone, and one that has ended looks into the registry first.
+Several callers may start the same orchestration, at any time and again: its id names its subject, a running
+one is left alone, and one that has ended looks into the registry first.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ async def start_run(client: Client, services: Services, row: ExportRow) -> None:
 async def start_processing(
     client: Client, ref: AttemptRef, started_by: str, trace: str | None = None
 ) -> None:
-    """Starts `process_export`; `started_by` is for people, and says whether the blob trigger works."""
+    """Starts `process_export`; `started_by` shows people whether the blob trigger works."""
     message = ProcessExport(export_id=ref.export_id, attempt=ref.attempt, started_by=started_by, trace=trace)
     await start_once(client, names.PROCESS_EXPORT, names.process_instance(ref), message)
 
 
 async def start_deliveries(client: Client, row: ExportRow) -> None:
-    """Starts `deliver_notification` for every notification that is still to be made."""
+    """Starts `deliver_notification` for every pending delivery."""
     for attempt, target in row.pending_deliveries:
         ref = AttemptRef(row.id, attempt)
         message = DeliverNotification(export_id=row.id, attempt=attempt, target=target, trace=row.trace)
@@ -69,7 +69,7 @@ async def start_once(client: Client, name: str, instance_id: str, message: Messa
         with tracing.within(trace):
             await client.start_new(name, instance_id, given)
     except Exception as error:
-        # The host answers 409 for an id that is still going; the SDK makes it a text.
+        # The host answers 409 for a running id; the SDK turns that into a text.
         if "already exists" not in str(error):
             raise
 
@@ -82,9 +82,9 @@ async def is_going(client: Client, instance_id: str) -> bool:
 
 
 async def wake(client: Client, instance_id: str, event: str) -> None:
-    """Raises an event as a hint: an instance that is not there, or has ended, needs none.
+    """Raises an event as a hint: an instance that is missing, or has ended, needs none.
 
-    It carries nothing: data would arrive as text from this client, and as an object from Durable's HTTP API.
+    It has no data: that would arrive as text from this client, and as an object from Durable's HTTP API.
     """
     try:
         await client.raise_event(instance_id, event, None)

@@ -1,4 +1,4 @@
-// The outputs of main.bicep, as azd and infra/hooks/eventgrid.sh hand them over.
+// The outputs of main.bicep, as azd and infra/hooks/eventgrid.sh pass them on.
 using 'eventgrid.bicep'
 
 param functionAppName = readEnvironmentVariable('FUNCTION_APP_NAME')

@@ -19,10 +19,10 @@ param secretSettings string[]
 @description('Container with the raw data.')
 param rawContainer string
 
-@description('Where alerts are mailed to; empty: nowhere.')
+@description('Recipient of alert mails; empty: none.')
 param alertEmail string
 
-@description('Principal of whoever deploys, who may then write secrets into the vault; empty: nobody gets that right.')
+@description('Principal that deploys and may write secrets into the vault; empty: nobody gets that right.')
 param deployerPrincipalId string
 
 @allowed(['User', 'Group', 'ServicePrincipal'])
@@ -34,7 +34,7 @@ param pythonVersion string
 @description('OpenTelemetry exporter of the app\'s own spans and metrics; empty: the host\'s telemetry alone.')
 param telemetryExporter string
 
-@description('What differs between development and production; main.bicepparam has both.')
+@description('Differences between development and production; main.bicepparam has both.')
 param tier {
   storageSku: 'Standard_LRS' | 'Standard_ZRS'
   @minValue(1)
@@ -59,7 +59,7 @@ var tags = {
 var packageContainer = 'app-package'
 var deadLetterContainer = 'deadletter'
 
-// Names are known before anything exists, so that what-if can say what a change would do.
+// Names are known before anything exists, so that what-if can show the effect of a change.
 var names = {
   identity: 'id-mobexport-${token}'
   workspace: 'log-mobexport-${token}'

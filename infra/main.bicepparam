@@ -1,4 +1,4 @@
-// Values come from the environment: azd hands its own over, others `export` them (docs/deploy.md lists all).
+// Values come from the environment: azd passes its own on, others `export` them (docs/deploy.md lists all).
 // The empty defaults are for azd, which reads this file before its hooks have set everything.
 using 'main.bicep'
 

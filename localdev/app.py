@@ -1,4 +1,4 @@
-"""The app as the demo and `make start` run it: on the local host, or on `func` where that is installed."""
+"""The running app for the demo and `make start`: on the local host, or on `func` if installed."""
 
 import os
 import shutil

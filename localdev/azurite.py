@@ -91,7 +91,7 @@ class Azurite:
 
     @property
     def connection_string(self) -> str:
-        """What the storage SDKs and the app's settings want."""
+        """Connection string for the storage SDKs and the app's settings."""
         return self._running.connection_string
 
     @property

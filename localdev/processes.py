@@ -1,4 +1,4 @@
-"""Processes this package starts: how they are started apart from ours, and how they end with it."""
+"""Child processes: each in its own process group, ended with this one."""
 
 import ctypes
 import os
@@ -74,7 +74,7 @@ class Process:
         return self._child.poll() is not None
 
     def exit_code(self) -> int | None:
-        """How the child ended, or None while it runs."""
+        """The child's exit code, or None while it runs."""
         return self._child.poll()
 
     def kill(self) -> None:

@@ -1,4 +1,4 @@
-"""A webhook receiver that trusts nobody: it verifies Standard Webhooks signatures itself and keeps what came.
+"""A webhook receiver that verifies Standard Webhooks signatures by itself and keeps all deliveries.
 
 In a test or the demo: `with Receiver(secret) as receiver: receiver.url, receiver.received`. By itself:
 `WEBHOOK_SECRET=whsec_… python -m localdev.webhook_receiver --port 9000`, and point a target at it. Nothing
@@ -89,7 +89,7 @@ class Receiver:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
-            """Answers 204 to what can be trusted and 401 to what cannot."""
+            """Answers 204 to a delivery that can be trusted, else 401."""
 
             def do_POST(self) -> None:
                 """One delivery."""
@@ -117,7 +117,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Where to send."""
+        """URL of the receiver."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/hook"
 
     def wait_for(self, wanted: Callable[[Delivery], bool], seconds: float) -> Delivery | None:

@@ -1,10 +1,10 @@
-"""Paths of blobs in the data account: the one place that knows where things lie; pure, and light to import.
+"""Paths of blobs in the data account, all in one place; pure, and light to import.
 
 exports   {app}/{type}/{export id}/{attempt}/…, _complete.json, _converted/{n}[-{part}].json
 curated   {app}/{type}/date=…|snapshot=…/{export id}-{attempt}-{n}.parquet, _current.json
           _manifests/{app}/{type}/{export id}-{attempt}.json
 rejects   raw/{app}/{task id}.ndjson, export/{app}/{export id}-{attempt}-{n}.ndjson
-landing-… what a job writes        work-{task id} what goes from step to step of a large task
+landing-… files of a job           work-{task id} intermediate data of a large task
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LANDING_PREFIX: Final = "landing-"
 WORK_PREFIX: Final = "work-"
 COMPLETE: Final = "_complete.json"
 COMPLETE_PATTERN: Final = f"{EXPORTS_CONTAINER}/{{app}}/{{type}}/{{exportId}}/{{attempt}}/{COMPLETE}"
-"""What the blob trigger matches: nothing but the list of collected files, which comes last."""
+"""Pattern of the blob trigger. It matches only the list of collected files, which is written last."""
 POINTER: Final = "_current"
 
 _LANDING: Final = re.compile(rf"{LANDING_PREFIX}[0-9a-f]{{20}}")
@@ -30,7 +30,7 @@ _SLUG: Final = re.compile(r"[^a-z0-9]+")
 
 
 def slug(text: str) -> str:
-    """At most 40 characters `a-z0-9-` that remind of the text, for the readable part of an id."""
+    """At most 40 characters `a-z0-9-` of the text, for the readable part of an id."""
     return _SLUG.sub("-", text.lower()).strip("-")[:40]
 
 
@@ -48,22 +48,22 @@ def parse_complete_path(name: str) -> AttemptRef | None:
 
 
 def conversion_path(folder: str, index: int, part: int | None = None) -> str:
-    """What became of the collected file of that number, or of one part of it, in the export's folder."""
+    """Result of converting the collected file of that number, or one part of it, in the export's folder."""
     return f"{folder}_converted/{_label(index, part)}.json"
 
 
 def conversion_prefix(folder: str, index: int) -> str:
-    """How the paths of what became of the parts of a file begin."""
+    """Common prefix of the results of a file's parts."""
     return f"{folder}_converted/{index}-"
 
 
 def cut_path(folder: str, index: int) -> str:
-    """How the collected file of that number is cut into parts."""
+    """Plan that cuts the collected file of that number into parts."""
     return f"{folder}_converted/{index}.parts.json"
 
 
 def output_stem(ref: AttemptRef, index: int, part: int | None = None) -> str:
-    """How the names of the Parquet files and rejects of a collected file, or of a part of it, begin."""
+    """Common prefix of the Parquet files and rejects of a collected file, or of a part of it."""
     return f"{ref}-{_label(index, part)}"
 
 
@@ -78,7 +78,7 @@ def manifest_path(app: str, export_type: str, ref: AttemptRef) -> str:
 
 
 def manifest_prefix(app: str, export_type: str, export_id: str) -> str:
-    """How the manifests of all attempts begin; `{attempt}.json` follows."""
+    """Common prefix of the manifests of an export; `{attempt}.json` follows."""
     return f"_manifests/{app}/{export_type}/{export_id}-"
 
 
@@ -93,20 +93,20 @@ def pointer_name(campaign_type: str | None) -> str:
 
 
 def export_rejects_path(app: str, ref: AttemptRef, index: int, part: int | None = None) -> str:
-    """Records of a collected file, or of a part of it, that could not be used, in `rejects`."""
+    """Rejects of a collected file, or of a part of it, in `rejects`."""
     return f"export/{app}/{output_stem(ref, index, part)}.ndjson"
 
 
 def raw_rejects_path(ref: TaskRef) -> str:
-    """Raw records of a task that could not be used, in `rejects`."""
+    """Rejects of a task's raw data, in `rejects`."""
     return f"raw/{ref.app}/{ref.task_id}.ndjson"
 
 
 def is_landing(container: str) -> bool:
-    """Whether the name is one of ours for a container that a job writes to."""
+    """Whether the container is a landing container, by its name."""
     return _LANDING.fullmatch(container) is not None
 
 
 def work_container(task_id: str) -> str:
-    """The container with what goes from step to step of a task; deleted with its end."""
+    """Container for a task's intermediate data; deleted when the task ends."""
     return f"{WORK_PREFIX}{task_id}"

@@ -33,7 +33,7 @@ _EVERY_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand: its words, its arguments, and what it does (giving the exit code)."""
+    """A subcommand: help text, arguments, and a function that returns the exit code."""
 
     name: str
     help: str
@@ -42,7 +42,7 @@ class Command:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; the exit code. Prints what it found to stdout, what is wrong to stderr."""
+    """Runs one command and returns its exit code. Results go to stdout, errors to stderr."""
     parser = argparse.ArgumentParser(
         prog="mobexport", description="Look at Mobile Engagement export files, and at one export."
     )
@@ -69,7 +69,7 @@ def _file_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--type", metavar="TYPE", help=f"{names}; default: by the file's name or its first element"
     )
-    parser.add_argument("--strict", action="store_true", help="reject ids that are missing or no GUIDs")
+    parser.add_argument("--strict", action="store_true", help="reject missing ids and ids that are not GUIDs")
     parser.add_argument(
         "--window",
         nargs=2,
@@ -112,7 +112,7 @@ def _trace_arguments(parser: argparse.ArgumentParser) -> None:
         "--url",
         default="http://127.0.0.1:7071",
         metavar="URL",
-        help="where the app runs (default: http://127.0.0.1:7071)",
+        help="base URL of the app (default: http://127.0.0.1:7071)",
     )
     parser.add_argument("--code", metavar="KEY", help="function key, where the app asks for one")
 
@@ -179,7 +179,7 @@ class Input:
 
     @property
     def size(self) -> int:
-        """Bytes; 0 if nobody knows."""
+        """Bytes; 0 if unknown."""
         return self._path.stat().st_size if self._path and self._path.is_file() else 0
 
     @property
@@ -214,7 +214,7 @@ class Input:
 
 
 class Progress:
-    """A line on the terminal that says how far a file was read; nothing where stderr is none."""
+    """A progress line on the terminal; nothing if stderr is not a terminal."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -229,7 +229,7 @@ class Progress:
             self._out.write("\r\033[K")
 
     def show(self, size: int, rows: int) -> None:
-        """Tells bytes and rows so far, a few times a second."""
+        """Shows bytes and rows so far, a few times a second."""
         now = time.monotonic()
         if self._out is None or now - self._shown < _EVERY_SECONDS:
             return
@@ -268,7 +268,7 @@ def _recognise(file: Input, named: str | None) -> ExportType:
 
 
 def _explained(declared: ExportType, keys: Collection[str]) -> int:
-    """How many of an element's keys are that type's; 0 if it cannot be one."""
+    """Number of an element's keys that belong to that type; 0 if it cannot be one."""
     fields = {column.name.partition(".")[0]: column for column in declared.columns}
     if declared.inner:
         fields = {name: fields[name] for name in declared.group}
@@ -314,7 +314,7 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no date such as 2025-03-01") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2025-03-01") from None
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from mobexport.settings import Duration, Settings, check_total_deadline, is_loop
 from mobexport.targets import AnyTarget, Target
 
 APP_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
-"""Names of apps are folder names, table keys and URL segments at once."""
+"""An app's name is a folder name, a table key and a URL segment at once."""
 
 
 ClientId = Annotated[
@@ -41,7 +41,7 @@ ClientId = Annotated[
 
 
 TargetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$")]
-"""Names of targets are part of instance ids: Durable's client cuts one off at `#`, and loses one with `/`."""
+"""Part of instance ids: Durable's client cuts an id off at `#`, and loses one with `/`."""
 
 
 class _Table(BaseModel):
@@ -78,9 +78,9 @@ class App(_Table):
     checks: Literal["lenient", "strict"] = "lenient"
     """`strict` rejects records without the ids that the published schema asks for."""
     notify: tuple[str, ...] = ()
-    """Names of the targets that hear of this app's exports when a request names none."""
+    """Targets of this app's notifications when a request names none."""
     parallel: int = Field(4, ge=1, le=32)
-    """How many exports of a batch, or of the schedule, run at once."""
+    """Exports of a batch, or of the schedule, that run at once."""
     queue_deadline: Duration | None = None
     run_deadline: Duration | None = None
     total_deadline: Duration | None = None
@@ -88,7 +88,7 @@ class App(_Table):
     source: Source | None = None
     """An Export API of this app's own; none: `[source]`."""
     schedule: Schedule | None = None
-    """What is exported every day; none: nothing."""
+    """Daily exports; none: nothing."""
 
     @model_validator(mode="after")
     def _sas(self) -> App:
@@ -110,7 +110,7 @@ class ExportsConfig(_Table):
     source: Source = Source()
     containers: Containers = Containers()
     callers: dict[ClientId, Literal["*"] | tuple[str, ...]] = {}
-    """Who may call the Export API: client id of an Entra application → the apps it may export, or all."""
+    """Callers of the Export API: client id of an Entra application → the apps it may export, or all."""
     apps: dict[str, App] = {}
     targets: dict[TargetName, AnyTarget] = {}
 
@@ -201,10 +201,10 @@ class Endpoint:
     scope: str
     """Token scope; empty: no token."""
     scope_setting: str
-    """Where the scope stands, for messages."""
+    """Setting or key of the scope, for messages."""
     source: Source
     url_setting: str = "EXPORT_API_URL"
-    """Where the URL stands, for messages."""
+    """Setting or key of the URL, for messages."""
 
     def tasks_url(self, app: str) -> str:
         """URL of the app's export tasks."""

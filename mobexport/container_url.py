@@ -1,4 +1,4 @@
-"""What a container URL must look like before this app writes to it or hands it on.
+"""Rules for container URLs, checked before this app writes to one or hands it on.
 
 A container URL is user input and a secret at once: messages name what is wrong and never repeat it.
 Rules: design section 3; SAS fields: the storage REST reference, "Create a service SAS".
@@ -20,7 +20,7 @@ _CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9]+(?:-[a-z0-9]+)*")
 _HOST = re.compile(r"[a-z0-9.-]+")
 # A day, or a UTC time to the minute, the second or a part of it: what the storage service itself reads.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,7})?)?Z)?")
-# They choose an operation or another resource, and are no part of a SAS.
+# They choose an operation or another resource, and are not part of a SAS.
 _OPERATIONS = frozenset({"comp", "restype", "snapshot", "versionid", "sharesnapshot", "blockid", "timeout"})
 
 

@@ -1,4 +1,4 @@
-"""The wire of the Export API: bodies, query options and states, as both halves read and write them.
+"""Wire format of the Export API: bodies, query options and states, for both halves.
 
 Source: the public specification `Microsoft.MobileEngagement` 2014-12-01 (docs/export-api.md). Names are
 written in camelCase and read in any case, since an early revision of the specification wrote PascalCase.
@@ -50,7 +50,7 @@ CampaignType = Literal["Announcement", "DataPush", "NativePush", "Poll"]
 
 
 def _whole_number(value: Any) -> Any:
-    # JSON has one kind of number: 7.0 is 7. Text and truth values are none.
+    # JSON has one kind of number: 7.0 is 7. Text and booleans are not numbers.
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):

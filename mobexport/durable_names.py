@@ -1,4 +1,4 @@
-"""Names on Durable's wire: orchestrators, activities, events, instance ids; the only place that knows them.
+"""Names on Durable's wire, all in one place: orchestrators, activities, events, instance ids.
 
 A misspelt activity hangs for ever on the real host, so every caller imports its name from here and a
 test checks that each one is indexed.

@@ -1,4 +1,4 @@
-"""The one tree of errors; changes when a new way to fail needs a name of its own.
+"""The one tree of errors.
 
     MobexportError                 code, kind, retryable, message for the user
     ├── ConfigError                a setting or exports.toml is wrong: nothing to retry
@@ -116,7 +116,7 @@ class Unavailable(MobexportError):
 
 
 class RemoteError(MobexportError):
-    """Another service answered with something that is no success; `status` is its HTTP status, if any."""
+    """Another service failed or refused; `status` is its HTTP status, if any."""
 
     code = "Remote"
     kind = "remote"
@@ -166,7 +166,7 @@ class SourceChanged(DataError):
 
 
 class Cancelled(MobexportError):
-    """The run ends the attempt as Cancelled."""
+    """The cancel flag is set: the run ends the attempt as Cancelled."""
 
     code = "Cancelled"
     kind = "cancelled"

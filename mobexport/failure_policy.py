@@ -1,7 +1,6 @@
-"""What an HTTP status or an exception of another service means for the step that met it: one table.
+"""Failure policy: one table from HTTP statuses and exceptions of other services to a decision.
 
-The states of an export job are the third column of that question; they stand in `pipeline/states.py`.
-How often and after how long a step is tried again is `retry_policy.py`.
+States of an export job are in `pipeline/registry/states.py`, delays between tries in `retry_policy.py`.
 """
 
 from __future__ import annotations
@@ -14,22 +13,22 @@ from mobexport.errors import ConfigError, MobexportError, Rejected, Throttled, T
 
 
 class Decision(StrEnum):
-    """What to do after a call that was no success."""
+    """Reaction to a failed call."""
 
     RETRY = "retry"
-    """Again, by the policy's back-off."""
+    """Try again, by the policy's back-off."""
     WAIT = "wait"
-    """Again, not before what `Retry-After` says."""
+    """Try again, not before `Retry-After`."""
     REFRESH_TOKEN = "refresh token"  # noqa: S105 - the name of a decision
-    """Once more at once with a new token; refused again, it is a matter of configuration."""
+    """Try once more at once with a new token; refused again, the configuration is wrong."""
     CONFIGURE = "configure"
-    """Never again until somebody changed a setting, which the message names."""
+    """Give up until somebody changes a setting, which the message names."""
     FAIL = "fail"
-    """Never again: the same call would be refused again."""
+    """Give up: the same call would be refused again."""
 
 
 class Peer(StrEnum):
-    """Who answered: the same status means different things from different services."""
+    """The service that answered: the same status means different things from different services."""
 
     EXPORT_API = "Export API"
     STORAGE = "storage"
@@ -58,7 +57,7 @@ _STATUSES: Final[tuple[_Row, ...]] = (
     (501, 501, _F, _F, _F),
     (505, 505, _F, _F, _F),
     (500, 599, _R, _R, _R),
-    # A redirect would carry a secret to a host that nobody configured; what else is no success is refused.
+    # A redirect would carry a secret to a host that nobody configured; other failures are refusals.
     (100, 499, _F, _F, _F),
 )
 _COLUMN: Final = {Peer.EXPORT_API: 0, Peer.STORAGE: 1, Peer.WEBHOOK: 2}
@@ -80,15 +79,15 @@ _EXCEPTIONS: Final[Mapping[str, Decision]] = {
 
 
 def on_status(status: int, speaker: Peer) -> Decision:
-    """The decision for an HTTP status that is no success. Raises ValueError for what is no status."""
+    """The decision for the HTTP status of a failed call. Raises ValueError for any other number."""
     for first, last, *decisions in _STATUSES:
         if first <= status <= last:
             return decisions[_COLUMN[speaker]]
-    raise ValueError(f"{status} is no HTTP status")
+    raise ValueError(f"{status} is not an HTTP status")
 
 
 def on_exception(error: BaseException) -> Decision | None:
-    """The decision for an exception of a client library; None for one that the table does not know: a bug."""
+    """The decision for an exception of a client library; None for an unknown one, which is a bug."""
     for base in type(error).__mro__:
         decision = _EXCEPTIONS.get(f"{base.__module__}.{base.__qualname__}")
         if decision is not None:

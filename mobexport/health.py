@@ -1,7 +1,7 @@
-"""Whether this app can do its work: configuration, storage, and each half of the system.
+"""Health of this app: configuration, storage, and each half of the system.
 
-Cached for a few seconds, so that the endpoint cannot be used as a hammer; answers within a bounded time,
-whatever the other sides do.
+Results are cached for a few seconds, so that calls of the endpoint cannot flood the services behind it, and
+come within a bounded time, whatever those services do.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Check = Callable[[], Any]
 
 
 class Health:
-    """The checks of one process; each raises what is wrong."""
+    """The checks of one process; each raises an error if something is wrong."""
 
     def __init__(self, checks: Mapping[str, Check], *, seconds: float = 10.0, cached: float = 10.0) -> None:
         self._checks = checks
@@ -58,7 +58,7 @@ class Health:
 
 
 def app_checks() -> dict[str, Check]:
-    """What this app's work needs, each for itself: one that is wrong does not hide another."""
+    """One check for each thing this app needs, so that one failure does not hide another."""
     return {
         "settings": services.get_settings,
         "configuration": services.get_config,
@@ -69,7 +69,7 @@ def app_checks() -> dict[str, Check]:
 
 
 def check_export_api(settings: Settings, exports_config: ExportsConfig) -> None:
-    """The half that serves, and the Export APIs that the pipeline calls. Raises what is wrong."""
+    """Checks the half that serves, and the Export APIs that the pipeline calls. Raises if one fails."""
     if settings.role != "pipeline":
         check_serving(settings, exports_config)
     if settings.role == "export-api":
@@ -96,7 +96,7 @@ def _ask(settings: Settings, endpoint: Endpoint, app: str) -> None:
 def side_by_side(
     checks: Mapping[str, Check], seconds: float, going: dict[str, threading.Thread]
 ) -> dict[str, str]:
-    """The outcome of each check after at most so many seconds; one still `going` is not begun again."""
+    """The outcome of each check after at most `seconds`; a check still `going` is not begun again."""
     results: dict[str, str] = {}
 
     def run(name: str, check: Check) -> None:

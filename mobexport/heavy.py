@@ -1,7 +1,6 @@
 """One step that writes or converts a file at a time, in a temporary folder that is always removed.
 
-An instance has one core and about 0.8 GB of temporary disk; the limits of
-a step are its own.
+An instance has one core and about 0.8 GB of temporary disk; so a step can use its limits alone.
 """
 
 from __future__ import annotations

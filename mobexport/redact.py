@@ -1,7 +1,7 @@
-"""Takes secrets out of text before it is logged, stored or answered.
+"""Remove secrets from text before it is logged, stored or returned.
 
-Covers what this app handles: SAS signatures, bearer tokens, account keys, webhook secrets, in plain
-and URL-encoded form. Log and error paths call `redact` on anything that came from outside.
+Covers the secrets that this app handles: SAS signatures, bearer tokens, account keys and webhook secrets,
+plain or URL-encoded. Log and error paths call `redact` on all text that came from outside.
 """
 
 from __future__ import annotations

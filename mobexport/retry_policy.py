@@ -1,4 +1,4 @@
-"""How often and after how long a step is tried again; pure, so orchestrators may use it."""
+"""Retry policy: tries of a step and the delays between them; pure, so orchestrators may use it."""
 
 from __future__ import annotations
 

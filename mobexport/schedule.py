@@ -1,4 +1,4 @@
-"""When an app's exports are due: `[apps."name".schedule]`, and which days that makes due; pure."""
+"""Schedules: `[apps."name".schedule]`, and the days that are due; pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Schedule(BaseModel):
     types: tuple[str, ...] = ()
     """Export types; none: all of them. Push: one export for each kind of campaign."""
     late_days: Annotated[int, Field(ge=1, le=31)] | None = None
-    """How many days up to yesterday are exported each time, since data comes late; none: LATE_DAYS."""
+    """Days up to yesterday that are exported each time, since data comes late; none: LATE_DAYS."""
 
     @field_validator("time_zone")
     @classmethod
@@ -46,7 +46,7 @@ class Schedule(BaseModel):
         return value
 
     def due_at(self, day: date) -> datetime:
-        """When the export of that day is due: at the local time of the day after it, in UTC.
+        """Due time of that day's export: at the local time of the day after it, in UTC.
 
         A local time that a clock change skips counts from before the change (02:30 is then 03:30), one that
         comes twice counts the first time.

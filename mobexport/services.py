@@ -1,7 +1,7 @@
-"""Services: settings, configuration, storage and what is made of them, in one object.
+"""Services: settings, configuration, storage and everything made of them, in one object.
 
-Made once a process and handed to every function by its decorator; tests make their own. Imported inside
-functions only: it brings the storage SDK, pydantic and requests with it.
+Made once per process and passed to every function by its decorator; tests make their own. Import it inside
+functions only: it loads the storage SDK, pydantic and requests.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def open_source(endpoint: Endpoint) -> JobSource:
 
 @dataclass(frozen=True)
 class Services:
-    """What functions work with. Nothing in it changes, so all of a process share it."""
+    """Dependencies of the functions. Immutable, so all functions of a process share it."""
 
     settings: Settings
     config: ExportsConfig
@@ -87,7 +87,7 @@ class Services:
         return Batches(self.storage, self.registry)
 
     def source(self, app: str) -> JobSource:
-        """Where the app's export jobs run."""
+        """Job source of the app."""
         return self.open_source(find_endpoint(self.config, self.settings, app))
 
     @cached_property
@@ -124,14 +124,14 @@ class Services:
 
     @cached_property
     def reconciler(self) -> Reconciler:
-        """Finds what was left undone."""
+        """Finds stalled exports and pending notifications."""
         return Reconciler(
             self.registry, self.storage, self.finisher, self.source, self.settings.late_file_hours
         )
 
     @cached_property
     def purger(self) -> Purger:
-        """Deletes what is past its time."""
+        """Deletes old data."""
         return Purger(self.registry, self.storage, self.settings)
 
     def request_export(self, body: Any) -> tuple[ExportRow, bool]:
@@ -173,7 +173,7 @@ class Services:
         return self.settings.role != "pipeline"
 
     def admit_caller(self, authorization: str | None, app: str) -> None:
-        """Returns if that caller of the Export API may export that app. Raises what says why not."""
+        """Raises Unavailable, Unauthorized or Forbidden unless that caller may export that app."""
         check_caller(self.settings, self.config, authorization, app)
 
     @cached_property

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     )
 
     role: Literal["both", "pipeline", "export-api"] = "both"
-    """Which half of the system this app runs."""
+    """Half of the system that this app runs."""
 
     data_storage: SecretStr | None = None
     """Connection string of the data account (locally: Azurite's)."""
@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     raw_container: str = "raw"
     """Container with the team's raw data; read only."""
     raw_slack_days: int = Field(1, ge=0, le=7)
-    """How many days a raw record may lie beside the folder of its day."""
+    """Days by which a raw record may lie beside the folder of its day."""
 
     exports_config: str = "exports.toml"
     """Path of the file with apps and notification targets, from the app's folder."""
@@ -75,45 +75,45 @@ class Settings(BaseSettings):
     export_api_scope: str = ""
     """Token scope for the Export API; empty: no token, for a loopback URL only."""
     export_api_auth: Literal["entra", "none"] = "entra"
-    """How the Export API checks its callers; `none` counts only in local development."""
+    """Check of the Export API's callers; `none` counts only in local development."""
     export_api_tenant_id: str = Field("", pattern=rf"^(?:{GUID})?$")
     """Tenant (directory) of Entra ID that the callers' tokens must be of."""
     export_api_audience: str = ""
-    """What the tokens must be for: `aud`, several separated by commas."""
+    """Required audience of the tokens (`aud`), several separated by commas."""
     export_api_authority: str = "https://login.microsoftonline.com"
-    """Where Entra ID is, without the tenant; another one in sovereign clouds."""
+    """URL of Entra ID, without the tenant; another one in sovereign clouds."""
 
     export_api_max_tasks: int = Field(200, ge=1, le=10_000)
-    """How many tasks of one app may be unfinished; beyond, a new one is answered 429."""
+    """Unfinished tasks that one app may have; beyond, a new one is answered 429."""
 
     poll_first_seconds: float = Field(5.0, gt=0, le=3600)
     """Wait before the second poll of an export job; doubles from there."""
     poll_max_seconds: float = Field(300.0, gt=0, le=86400)
     """Longest wait between two polls."""
     queue_deadline: Duration = timedelta(hours=6)
-    """How long an export job may stay Queued."""
+    """Longest time in which an export job may stay Queued."""
     run_deadline: Duration = timedelta(hours=12)
-    """How long an export job may stay Started."""
+    """Longest time in which an export job may stay Started."""
     total_deadline: Duration = timedelta(hours=24)
-    """How long an attempt may take until its files are collected."""
+    """Longest time from an attempt's begin until its files are collected."""
     trigger_grace_seconds: float = Field(60.0, gt=0, le=3600)
-    """How long the pipeline waits for the blob trigger before it starts processing itself."""
+    """Wait for the blob trigger, before the pipeline starts processing itself."""
 
     late_days: int = Field(3, ge=1, le=31)
-    """How many days up to yesterday a schedule exports each time, since data comes late."""
+    """Days up to yesterday that a schedule exports each time, since data comes late."""
     request_signing_secret: SecretStr | None = None
     """`whsec_…`: calls that request, cancel or batch exports must be signed with it (Standard Webhooks)."""
 
     history_days: int = Field(14, ge=1, le=365)
-    """How long Durable keeps the history of what has ended."""
+    """Days for which Durable keeps the history of ended instances."""
     landing_days: int = Field(8, ge=7, le=90)
     """After how many days containers of jobs that nobody reads are deleted."""
     late_file_hours: float = Field(1.0, gt=0, le=168)
-    """How long a collected landing container is kept, to find files that came late."""
+    """Time for which a collected landing container is kept, to find late files."""
     superseded_hours: float = Field(48.0, ge=24, le=2160)
-    """How long files in `curated` that no pointer names are kept; longer than an export may take."""
+    """Time for which files in `curated` that no pointer names are kept; longer than an export may take."""
     registry_days: int = Field(365, ge=31, le=3650)
-    """How long ended exports and batches stay in the registry."""
+    """Days for which ended exports and batches stay in the registry."""
 
     work_memory_mb: int = Field(132, ge=16, le=4096)
     """Records that a step which writes or converts a file holds in memory before it uses temporary files."""
@@ -123,11 +123,11 @@ class Settings(BaseSettings):
     export_small_mb: float = Field(128, ge=0)
     """Raw data up to this size is exported in one step; more of it by many instances side by side."""
     export_slice_mb: float = Field(128, gt=0, le=256)
-    """How much raw data of a large export one step reads."""
+    """Raw data of a large export that one step reads."""
     export_gzip_mb: float = Field(256, gt=0)
     """The largest gzip file of a large export, or member of one: slices begin at members."""
     export_lanes: int = Field(4, ge=1, le=64)
-    """How many steps of one large export, or of one large file to convert, run side by side at most."""
+    """Steps of one large export, or of one large file to convert, that run side by side at most."""
     convert_part_mb: float = Field(128, gt=0)
     """A larger export file is converted in parts of about this size, by many instances side by side."""
 
@@ -186,7 +186,7 @@ class Settings(BaseSettings):
 
     @property
     def work_limits(self) -> Limits:
-        """What a step that writes or converts a file may use."""
+        """Limits of a step that writes or converts a file."""
         return Limits(self.work_memory_mb, self.work_disk_mb)
 
     @property

@@ -12,7 +12,7 @@ from typing import Final
 from mobexport.errors import ConfigError, Unauthorized
 
 TOLERANCE_SECONDS: Final = 300
-"""How far the time of a message may be from ours: older ones may be repetitions by somebody else."""
+"""Largest difference between a message's time and ours: older ones may be replayed by somebody else."""
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:

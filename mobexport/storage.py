@@ -52,7 +52,7 @@ AZURITE: Final = (
     "QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1;"
     "TableEndpoint=http://127.0.0.1:10002/devstoreaccount1;"
 )
-"""What `UseDevelopmentStorage=true` stands for; the key is the emulator's published one."""
+"""Meaning of `UseDevelopmentStorage=true`; the key is the emulator's published one."""
 
 CHUNK: Final = 4 * 1024 * 1024
 NDJSON: Final = "application/x-ndjson"

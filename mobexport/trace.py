@@ -73,7 +73,7 @@ class _Client:
 
 
 def _instances(export: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(label, instance id) of everything that worked on the newest attempt."""
+    """(label, instance id) of all instances of the newest attempt."""
     ref = AttemptRef(export["id"], export["attempt"])
     yield "run", names.run_instance(ref)
     yield "poll", names.poll_instance(ref)

@@ -1,7 +1,7 @@
-"""Messages on Durable's wire: their one JSON form, the outcome of a step, the key of an attempt; pure.
+"""Messages on Durable's wire: their JSON form, the outcome of a step, the key of an attempt; pure.
 
-What is on the wire outlives a deployment: a step that was scheduled by one version of the app may be run by
-the next. So every message has a version, and one of another version is refused, never guessed at.
+Messages outlive a deployment: a step that one version of the app scheduled may be run by the next. So every
+message has a version, and one of another version is refused, never guessed at.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 MAX_TEXT: Final = 1000
 """Characters of a failure's text: the host repeats it up to four times in the history."""
 VERSION: Final = 1
-"""Raised when a message changes its meaning; docs/change-an-orchestrator.md says what else that takes."""
+"""To be raised when a message changes its meaning; docs/change-an-orchestrator.md has the other steps."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Failure:
     code: str
     """Stable, for programs."""
     kind: str
-    """Whose turn it is: `config`, `request`, `remote`, `data`, `deadline`, `cancelled`, `ended`, `bug`."""
+    """Cause: `config`, `request`, `remote`, `data`, `deadline`, `cancelled`, `ended`, `bug`."""
     message: str
     """For the person who must act; without secrets."""
     retryable: bool = False
@@ -59,7 +59,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: MobexportError) -> Failure:
-        """What an error says, without what may be secret, and no more than a history should hold."""
+        """An error without secrets, cut to a size that suits a history."""
         return cls(
             error.own_code,
             error.kind,
@@ -79,14 +79,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step came to: a value, or a failure that can be expected."""
+    """Result of a step: a value, or an expected failure."""
 
     value: Mapping[str, Any] = field(default_factory=dict)
     failure: Failure | None = None
 
     @classmethod
     def failed(cls, code: str, message: str, *, kind: str, retryable: bool = False) -> Outcome:
-        """An outcome that is no step's own."""
+        """An outcome made without a step."""
         return cls(failure=Failure(code, kind, message, retryable))
 
     def to_json(self) -> dict[str, Any]:
@@ -106,13 +106,13 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """An input. In JSON its members are in camelCase, after its version; those that are None are left out.
+    """An input. In JSON: its version, then its members in camelCase; None is left out.
 
     A member whose type has `to_json` and `from_json` goes through them.
     """
 
     trace: str | None = None
-    """Trace of the request that it all began with, as a W3C traceparent."""
+    """Trace of the first request, as a W3C traceparent."""
 
     def to_json(self) -> dict[str, Any]:
         return {"version": VERSION, **_to_json(self)}
@@ -130,7 +130,7 @@ class Step(Message):
     """Input of an activity."""
 
     tried: int = 0
-    """How often the step was tried before."""
+    """Earlier tries of the step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,7 @@ class RunLane(Message):
 
     activity: str
     step: Mapping[str, Any]
-    """What the steps have in common, in JSON; `number` is what differs."""
+    """Common members of the steps, in JSON; they differ in `number`."""
     next: int
     stride: int
     end: int
@@ -169,7 +169,7 @@ def _from_json(cls: type[_T], value: Mapping[str, Any]) -> _T:
 
 @cache
 def _members(cls: type[Any]) -> Mapping[str, tuple[str, Callable[[Any], Any] | None, bool]]:
-    """By name in JSON: the attribute, what reads it, and whether it must be there."""
+    """By name in JSON: the attribute, its reader, and whether it is required."""
     found = {}
     types = get_type_hints(cls)
     for one in fields(cls):

@@ -19,7 +19,7 @@ DELIVERY: Final = RetryPolicy(first=5, most=3600, attempts=15)
 
 @blueprint.orchestrator(DeliverNotification)
 def deliver_notification(context: Context, given: DeliverNotification) -> Steps:
-    """Returns the last Outcome; the registry keeps what became of the notification."""
+    """Returns the last Outcome; the registry keeps the state of the delivery."""
     step = SendNotification(
         export_id=given.export_id, attempt=given.attempt, target=given.target, attempts=DELIVERY.attempts
     )

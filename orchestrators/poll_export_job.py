@@ -1,4 +1,4 @@
-"""`poll_export_job`: asks an export job how it is, ever more rarely, until it ends or a deadline does."""
+"""`poll_export_job`: polls an export job, ever more rarely, until it ends or a deadline passes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ blueprint = Blueprint()
 
 @blueprint.orchestrator(PollExportJob)
 def poll_export_job(context: Context, given: PollExportJob) -> Steps:
-    """Returns an Outcome. Each poll decides in its activity; here is only the waiting.
+    """Returns an Outcome. The activity polls and decides; this orchestrator only waits.
 
     Continues as new after `polls_per_generation` polls, which keeps the history small.
     """
     policy, progress = given.policy, given.progress
-    # For a poll that raised, as it does when its worker dies; other errors are counted by the poll itself.
+    # For a poll that raised, as when its worker dies; the poll itself counts other errors.
     retries = RetryPolicy(policy.first, policy.most, policy.max_errors)
     cancel = context.wait_for_external_event(names.CANCEL)
     for _ in range(policy.polls_per_generation):

@@ -19,7 +19,7 @@ blueprint = Blueprint()
 def process_export(context: Context, given: ProcessExport) -> Steps:
     """Returns the last Outcome.
 
-    Three may start it, also again after it finished: its first step leaves when the work is done.
+    Three starters share its id, also after it finished: its first step returns when the work is done.
     """
     export_id, attempt = given.export_id, given.attempt
     step = AttemptStep(export_id=export_id, attempt=attempt)

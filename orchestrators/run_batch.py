@@ -1,4 +1,4 @@
-"""`run_batch`: carries a batch on until each of its exports has ended."""
+"""`run_batch`: advances a batch until each of its exports has ended."""
 
 from __future__ import annotations
 

@@ -95,10 +95,10 @@ def _collect(context: Context, run: RunExport, cancel: Task) -> Steps:
 
 
 def _wait_for_processing(context: Context, run: RunExport, processed: Task) -> Steps:
-    """Waits until the files are processed, whoever starts that.
+    """Waits until the files are processed.
 
-    The blob trigger usually does; the event is its hint and the registry the truth. When no hint comes
-    the run starts the same instance itself, and looks again ever more rarely.
+    Usually the blob trigger starts the processing. The event is a hint, the registry the truth. Without a
+    hint the run starts the same instance itself, and looks into the registry ever more rarely.
     """
     began = context.current_utc_datetime
     for number in range(10**6):

@@ -1,1 +1,1 @@
-"""Programs of those who deploy: the package, and the smoke test. Never deployed themselves."""
+"""Programs for deploying: the package, and the smoke test. Never deployed themselves."""

@@ -1,4 +1,4 @@
-"""Builds the zip that is deployed: what `.funcignore` leaves of this folder, the same bytes every time.
+"""Build the zip that is deployed: this folder without the files in `.funcignore`, reproducible.
 
 `azd` and `func` read the same `.funcignore` themselves; this is for `az functionapp deployment` and for
 looking at what they send. Run by `make package`.

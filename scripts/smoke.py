@@ -1,4 +1,4 @@
-"""Runs one export against a running app over HTTP, shows each step, and ends with the reason if one fails.
+"""Smoke test: run one export against a running app over HTTP, show each step, and the reason if one fails.
 
     SMOKE_FUNCTION_KEY=… python -m scripts.smoke https://app.azurewebsites.net --app com.example.shop
 

@@ -118,6 +118,10 @@ class PagerTarget(Target):
 ITEMS = {"buyerId": {}, "refunds": {"type": "array", "items": {"properties": {"sku": {}, "paidAt": {}}}}}
 SCHEMA = f'"refundExport": {{"items": {json.dumps({"properties": ITEMS})}}}'
 
+REFUND_FIELDS = """\
+        _type("Refund", "refunds", "buyerId", "paidAt", "buyerId id ! !\\nsku text ! !\\npaidAt time ! !"),
+"""
+
 EDITS: dict[str, dict[str, Edit]] = {
     TYPE: {
         "mobexport/export_types/{type}.py": ("", REFUND),
@@ -137,9 +141,9 @@ EDITS: dict[str, dict[str, Edit]] = {
         ),
         "tests/test_contract.py": ('"jobs", "sessions")', '"jobs", "sessions", "refunds")'),
         "tests/app/test_conformance.py": ("len(paths) == 13", "len(paths) == 14"),
-        "tests/support/export_oracle.py": (
-            "COLUMNS = {",
-            'COLUMNS = {\n    "Refund": ["buyerId", "sku", "paidAt"],',
+        "tests/support/type_table.py": (
+            '        _type("Session"',
+            REFUND_FIELDS + '        _type("Session"',
         ),
     },
     COLUMN: {
@@ -149,9 +153,9 @@ EDITS: dict[str, dict[str, Edit]] = {
         ),
         "docs/data-layout.md": ("sessionId, locationId, extras |", "sessionId, locationId, screen, extras |"),
         "tests/data/export-files.schema.json": ('"events": {', '"screen": {"type": "string"}, "events": {'),
-        "tests/support/export_oracle.py": (
-            '"locationId", "extras"],',
-            '"locationId", "screen", "extras"],',
+        "tests/support/type_table.py": (
+            "locationId  id      .  ?\n            extras",
+            "locationId  id      .  ?\n            screen text . .\n            extras",
         ),
     },
     TARGET: {

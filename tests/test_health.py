@@ -133,7 +133,7 @@ SECRET_BODY = b'{"error": {"code": "No", "message": "https://a/c?sig=TOPSECRET B
         (lambda: _faulty(Fault(403, SECRET_BODY)), 'HTTP 403: No: .*; check apps."bad".source.scope'),
         (lambda: _faulty(Fault(500, SECRET_BODY)), "HTTP 500"),
         (lambda: _faulty(Fault(302, b"", {"Location": "http://127.0.0.1:1/"})), "HTTP 302"),
-        (lambda: _faulty(GARBAGE), "no JSON object"),
+        (lambda: _faulty(GARBAGE), "other than a JSON object"),
     ],
     ids=["refused", "silent", "no TLS", "401", "403", "500", "302", "garbage"],
 )

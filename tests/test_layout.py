@@ -113,6 +113,27 @@ def test_given_an_orchestrator_when_it_imports_then_only_what_is_pure(path: Path
             assert node.attr not in {"now", "utcnow", "today", "environ", "uuid4", "monotonic"}, path
 
 
+# Left from before this rule.
+_UNCHANGED = {
+    "mobexport/records/keeping.py",
+    "mobexport/records/limits.py",
+    "mobexport/records/merging.py",
+    "mobexport/export_api/writer/raw_store.py",
+    "mobexport/export_api/writer/slices.py",
+    "mobexport/pipeline/process/manifests.py",
+}
+_PACKAGES = ("mobexport", "durable_app", "activities", "orchestrators", "triggers")
+_TOOLS = ("demo", "localdev", "benchmarks", "scripts")
+
+
+@pytest.mark.parametrize("path", _modules(*_PACKAGES, *_TOOLS), ids=lambda path: str(path.relative_to(ROOT)))
+def test_given_a_module_when_read_then_its_first_line_is_a_noun_phrase_or_an_imperative(path: Path) -> None:
+    header = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    assert header, "a module says in its first line what it is"
+    asks = header.split()[0] in {"What", "How", "Which", "Where", "Who", "Whom", "When", "Whether", "Why"}
+    assert not asks or str(path.relative_to(ROOT)) in _UNCHANGED, header.splitlines()[0]
+
+
 # Decorators run when the app is indexed, and types not at all.
 REPLAYED = sorted(name for name in PURE - {"durable_app.blueprint", "durable_app.sdk"} if name.count("."))
 PURE_MODULES = [ROOT / f"{name.replace('.', '/')}.py" for name in REPLAYED]

@@ -1,4 +1,4 @@
-"""The two APIs of this app: whom each serves, and how it words its errors."""
+"""The two APIs of this app: their callers and the form of their errors."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def _contract_error(error: MobexportError) -> func.HttpResponse:
 
 
 READ_PIPELINE = Api(_check_role, problem)
-"""The pipeline's HTTP API, for those who look."""
+"""The pipeline's HTTP API, for calls that only read."""
 CHANGE_PIPELINE = Api(_check_signed, problem)
-"""The pipeline's HTTP API, for those who request and cancel."""
+"""The pipeline's HTTP API, for calls that request and cancel."""
 EXPORT_API = Api(_check_caller, _contract_error, anonymous=True)
 """The Export API; ANONYMOUS to the host, since official clients send no function key."""

@@ -1,4 +1,4 @@
-"""The pipeline's HTTP API for batches: many exports in one request, each with an outcome of its own."""
+"""The pipeline's HTTP API for batches: many exports in one request, each with its own outcome."""
 
 from __future__ import annotations
 

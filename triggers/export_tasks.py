@@ -73,13 +73,13 @@ async def create_export_task(services: Services, req: func.HttpRequest, client: 
 
 
 async def start_left_tasks(services: Services, client: Client) -> None:
-    """Starts every task again whose instance was never started, or is gone without having ended it."""
+    """Starts every task again whose instance was never started, or died before the task ended."""
     from mobexport.clock import now
 
     left = await asyncio.to_thread(lambda: list(services.tasks.unended(now() - _STALE)))
     for task in left:
         if not await is_going(client, names.task_instance(task.id)):
-            _log.warning("export task %s was left in state %s; it goes on", task.id, task.state)
+            _log.warning("export task %s was stalled in state %s; it goes on", task.id, task.state)
             await start_task(client, task.ref)
 
 

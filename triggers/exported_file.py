@@ -1,7 +1,7 @@
 """The blob trigger: an export's files are complete, so process them.
 
-It matches `_complete.json` only, since a blob trigger hands the whole blob to the worker, and it is a
-hint: it may come twice, late, or never.
+It matches `_complete.json` only, since a blob trigger passes the whole blob to the worker. It is a hint:
+it may come twice, late, or never.
 """
 
 from __future__ import annotations

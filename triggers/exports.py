@@ -66,7 +66,7 @@ def get_export(services: Services, req: func.HttpRequest) -> func.HttpResponse:
 
 @blueprint.client_route(CHANGE_PIPELINE, "exports/{exportId}/cancel", "POST")
 async def cancel_export(services: Services, req: func.HttpRequest, client: Client) -> func.HttpResponse:
-    """202 once the flag is set; 409 when it is too late. The events only wake the wait up."""
+    """202 once the flag is set, 409 when it is too late. The events only end a wait early."""
     from mobexport.pipeline.requests.views import show_export
 
     row = await asyncio.to_thread(services.registry.request_cancel, req.route_params["exportId"])

@@ -1,4 +1,4 @@
-"""The health endpoint: whether this app can do its work."""
+"""The health endpoint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ blueprint = Blueprint()
 
 @blueprint.open_route("health", "GET")
 def health() -> func.HttpResponse:
-    """200 when all is well, 503 with what is not."""
+    """200 when all checks pass, 503 with the errors of the others."""
     found = _health().check()
     return respond(200 if found["status"] == "ok" else 503, found)
 

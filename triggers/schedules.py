@@ -33,7 +33,7 @@ _LONG_AGO: Final = datetime(2020, 1, 1, tzinfo=UTC)
 
 @blueprint.timer("0 */5 * * * *")
 async def request_due_exports(services: Services, client: Client) -> None:
-    """Asks for what the schedules of exports.toml make due; looks every five minutes."""
+    """Requests the exports that are due by the schedules of exports.toml, every five minutes."""
     from mobexport.clock import now
 
     if services.runs_pipeline:
@@ -45,7 +45,7 @@ async def request_due_exports(services: Services, client: Client) -> None:
 
 @blueprint.timer("30 */10 * * * *")
 async def reconcile(services: Services, client: Client) -> None:
-    """Goes on with what hints, instances and crashes left undone."""
+    """Restarts stalled exports, and sends pending notifications."""
     from mobexport.clock import now
 
     if services.serves_export_api:
@@ -56,7 +56,7 @@ async def reconcile(services: Services, client: Client) -> None:
     for row in stalled:
         if not await is_going(client, names.run_instance(row.ref)):
             with log_context({"exportId": row.id, "attempt": row.attempt}):
-                _log.warning("export %s was left in state %s; it goes on", row.id, row.state)
+                _log.warning("export %s was stalled in state %s; it goes on", row.id, row.state)
             await start_run(client, services, row)
     for row in undelivered:
         await start_deliveries(client, row)
@@ -66,7 +66,7 @@ async def reconcile(services: Services, client: Client) -> None:
 
 @blueprint.timer("0 20 2 * * *")
 async def purge(services: Services, client: Client) -> None:
-    """Deletes what is past its time, once a day."""
+    """Deletes old data, once a day."""
     from mobexport.clock import now
 
     if services.runs_pipeline:
@@ -75,8 +75,8 @@ async def purge(services: Services, client: Client) -> None:
 
 
 async def purge_history(client: Client, before: datetime) -> None:
-    """Purges Durable's history of what began before that time and has ended, a day at a time: one large purge
-    would run for longer than its request may. What is older still, after a long downtime, goes last."""
+    """Purges Durable's history of instances that began before that time and have ended, a day at a time: one
+    large purge would exceed the time limit of its request. After a long downtime the oldest go last."""
     for number in range(_SLICES):
         end = before - timedelta(days=number)
         await client.purge_instance_history_by(end - timedelta(days=1), end, _ENDED)

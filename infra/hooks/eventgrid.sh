@@ -1,6 +1,6 @@
 #!/bin/sh
 # After the code is deployed: the Event Grid subscription that tells the app of finished collections.
-# Reads AZURE_RESOURCE_GROUP, FUNCTION_APP_NAME, FUNCTION_APP_URL and what eventgrid.bicepparam reads.
+# Reads AZURE_RESOURCE_GROUP, FUNCTION_APP_NAME, FUNCTION_APP_URL and the variables of eventgrid.bicepparam.
 set -eu
 
 : "${AZURE_RESOURCE_GROUP:?}" "${FUNCTION_APP_NAME:?}" "${FUNCTION_APP_URL:?}"

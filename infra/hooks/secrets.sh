@@ -9,7 +9,7 @@ pause=${HOOK_PAUSE_SECONDS:-10}
 tries=${HOOK_TRIES:-60}
 settle=${ROLE_SETTLE_SECONDS:-90}
 
-# The right to look into the vault is new, too: it can take minutes until it counts.
+# The right to read the vault is new, too: it can take minutes to take effect.
 left=$tries
 until there=$(az keyvault secret list --vault-name "$KEY_VAULT_NAME" --query '[].name' --output tsv 2> /dev/null); do
   left=$((left - 1))
@@ -41,7 +41,7 @@ for setting in $(echo "${SECRET_SETTINGS:-}" | tr ',' ' '); do
 done
 
 if [ "$made" -eq 1 ]; then
-  # First time: the app's own roles are as new as ours were, and deploying without them is refused with 403.
+  # First time: the app's own roles are new as well, and a deployment before they take effect is refused with 403.
   echo "Waiting $settle s for the app's roles to count"
   sleep "$settle"
 fi

@@ -6,11 +6,11 @@ param tags object
 param workspaceId string
 param topicId string
 
-@description('Who gets the alerts; empty: they are shown in the portal only.')
+@description('Recipient of the alerts; empty: they are shown in the portal only.')
 param alertEmail string
 
-// `export failed:` is what the activity finish_export logs; a test compares them. The second half sees
-// orchestrations that died without getting that far.
+// The activity finish_export logs `export failed:`; a test compares them. The second half finds orchestrations
+// that died earlier.
 var failedExports = '''
 AppTraces
 | where Message startswith "export failed:"

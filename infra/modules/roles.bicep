@@ -6,13 +6,13 @@ param deadLetterContainer string
 param componentName string
 param vaultName string
 
-@description('The identity the app acts as.')
+@description('The identity of the app.')
 param identityName string
 
 @description('The Event Grid topic, which writes dead letters as itself.')
 param topicName string
 
-@description('Who deploys, and fills the vault; empty: somebody else does.')
+@description('Principal that deploys and fills the vault; empty: no role for it.')
 param deployerPrincipalId string
 param deployerPrincipalType string
 

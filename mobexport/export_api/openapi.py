@@ -1,7 +1,7 @@
 """The Export API's description as OpenAPI 3.1, made from the declarations and the contract's models.
 
-Source of the form: the OpenAPI Specification 3.1.0. What it says of bodies and options is read from where
-they are checked, so that neither can change without the other.
+Source: the OpenAPI Specification 3.1.0. Bodies and options come from the models that check them, so that
+neither can change without the other.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ERRORS: Final[Mapping[str, str]] = {
     "429": "Too many tasks of this app have not ended; see Retry-After",
     "503": "The service cannot answer now, or is not set up; see Retry-After",
 }
-# Which of them an operation can answer with.
+# Statuses of each operation.
 _LIST, _GET, _CREATE = ("400 401 403 404 503", "400 401 403 404 503", "400 401 403 404 429 503")
 
 

@@ -82,7 +82,7 @@ def by_route(name: str) -> ExportType:
 
 @contextmanager
 def registered(declared: ExportType) -> Iterator[ExportType]:
-    """Adds a type for the time of a `with` block: what a new declaration needs to work everywhere."""
+    """Adds a type for the time of a `with` block; a new declaration needs nothing else to work."""
     if declared.name.lower() in _types:
         raise ValueError(f"{declared.name} is registered already")
     _types[declared.name.lower()] = declared

@@ -1,4 +1,4 @@
-"""Device: the newest that is known of each device, with its tags.
+"""Device: the newest facts about each device, with its tags.
 
 An element is one exported record. The other records of a device are merged into it and count as superseded,
 its newest tags too; tags of a device that has no record of its own are outside of the export.

@@ -1,4 +1,4 @@
-"""Job: what the app was busy with, one object a job."""
+"""Job: tasks that the app performed, one object a job."""
 
 from __future__ import annotations
 

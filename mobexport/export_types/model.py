@@ -1,4 +1,4 @@
-"""What a declaration of an export type says; changes when a type needs to say something new.
+"""Declarations of export types: routes, shape, fields, merging.
 
 Imported at cold start: nothing here may import more than the standard library.
 """
@@ -16,7 +16,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 
 
 class FieldKind(StrEnum):
-    """What a field's value must be, in raw lines and in export files."""
+    """Kind of a field's value, in raw lines and in export files."""
 
     ID = "id"
     """A string, by the published schema a GUID."""
@@ -52,7 +52,7 @@ class Field:
     choices: tuple[str, ...] = ()
     """The values it may have; empty: any of its kind."""
     members: tuple[Field, ...] = ()
-    """What is read of an OBJECT, each a column `name.member`; other members are unknown fields."""
+    """Declared members of an OBJECT, each a column `name.member`; other members are unknown fields."""
     help: str = ""
 
     @property
@@ -69,7 +69,7 @@ class Field:
 
 
 class Parameters(StrEnum):
-    """What the body of a POST says besides the target; the published names of the specification's models."""
+    """Parameters of a POST besides the target, by the names of the specification's models."""
 
     SNAPSHOT = "exportTaskParameter"
     DATES = "dateRangeExportTaskParameter"
@@ -127,7 +127,7 @@ class Latest:
 
 @dataclass(frozen=True)
 class Merge:
-    """How the records of one identity become one; all others of them are superseded.
+    """Merging of the records that share an identity: one is kept, the others are superseded.
 
     Records are in the order of `by` (absent before any time), then of their place.
     """
@@ -137,7 +137,7 @@ class Merge:
     by: str
     """The time that orders them."""
     keep: Literal["first", "last"] = "last"
-    """Whose fields are taken."""
+    """The record whose fields are taken."""
     greatest: tuple[str, ...] = ()
     """Fields of which the greatest value of all counts instead."""
     least: tuple[str, ...] = ()
@@ -196,7 +196,7 @@ class ExportType:
         names = [field.name for field in self.leaves]
         parts = [part for name in names for part in name.split(".")]
         yield from (
-            f"{name!r} is no field name"
+            f"{name!r} is not a field name"
             for name in (*parts, *filter(None, [self.inner]))
             if not _NAME.fullmatch(name)
         )
@@ -205,7 +205,7 @@ class ExportType:
         if tuple(names[: len(self.group)]) != self.group or not self.group:
             yield "the group's fields come first, in the group's order"
         if not any(field.name == self.time and _is_instant(field) for field in self.fields):
-            yield f"{self.time!r} is no required time"
+            yield f"{self.time!r} is not a required time"
         if isinstance(self.shape, Latest) and not {self.shape.key, self.shape.value} <= set(names):
             yield "key and value must be fields"
         if isinstance(self.shape, Collected) and self.shape.field not in names:

@@ -1,4 +1,4 @@
-"""Push: what became of each campaign on each device, as the list of its distinct status flags.
+"""Push: reactions to each campaign on each device, as a list of distinct status flags.
 
 A raw record is one flag. An element is one exported record; the flags beyond the first of a device and
 campaign are merged into it and count as superseded.

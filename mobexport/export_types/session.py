@@ -1,4 +1,4 @@
-"""Session: from when to when users were in the app, one object a session."""
+"""Session: times that users spent in the app, one object a session."""
 
 from __future__ import annotations
 

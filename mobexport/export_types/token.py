@@ -1,4 +1,4 @@
-"""Token: where push messages for a device are sent, the newest of each type, if it is valid."""
+"""Token: addresses for push messages to a device, the newest of each type, if valid."""
 
 from __future__ import annotations
 

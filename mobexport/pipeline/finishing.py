@@ -24,11 +24,11 @@ from mobexport.wire import AttemptRef, Failure, Outcome
 
 _log = get_logger(__name__)
 
-# How the line begins from which docs/operations.md makes metrics without any exporter; a test compares them.
+# Start of the log line that the queries of docs/operations.md look for; a test compares them.
 ENDED_EXPORT: Final = "export ended:"
 
 
-# Ends of an attempt whose job may still be going.
+# States of an ended attempt whose job may still be running.
 _LEAVES_A_JOB: Final = (State.CANCELLED, State.TIMED_OUT)
 
 
@@ -40,7 +40,7 @@ class Finisher:
     storage: DataStorage
     processor: Processor
     source: Callable[[str], JobSource]
-    """Where the jobs of an app run, by its name."""
+    """Job source of an app, by its name."""
 
     def finish(self, ref: AttemptRef, outcome: Outcome) -> ExportRow:
         """Ends the attempt by the outcome of its last step; the row as it is then.
@@ -75,7 +75,7 @@ class Finisher:
         try:
             self.source(row.request.app).abort(row.request, job_id)
         except MobexportError as error:
-            # It is recorded as left behind; that it goes on costs its owner, not the export.
+            # It is recorded as left behind; the export does not depend on it.
             _log.warning("export %s: job %s goes on: %s", row.id, job_id, redact(error.message))
 
     def drop_landing(self, row: ExportRow) -> None:

@@ -26,7 +26,7 @@ class RunExport(_OfAttempt):
 
     policy: PollPolicy
     grace_seconds: float
-    """How long the run waits for the blob trigger before it starts processing itself."""
+    """Seconds that the run waits for the blob trigger before it starts processing itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ class EnsureProcessing(AttemptStep):
 
 @dataclass(frozen=True, kw_only=True)
 class EndStep(AttemptStep):
-    """Input of `announce_processed` and `finish_export`: what the work came to."""
+    """Input of `announce_processed` and `finish_export`: the outcome of the work."""
 
     outcome: Outcome
 
@@ -135,7 +135,7 @@ class SendNotification(AttemptStep):
 
     target: str
     attempts: int
-    """After so many tries nobody tries again."""
+    """Maximal number of tries."""
 
 
 @dataclass(frozen=True, kw_only=True)

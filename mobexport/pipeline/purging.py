@@ -1,4 +1,4 @@
-"""What may go after its time: containers nobody reads, superseded files, old rows of the registry."""
+"""Purge by age: containers nobody reads, superseded files, old rows of the registry."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Purger:
     settings: Settings
 
     def purge(self, now: datetime) -> dict[str, int]:
-        """`{containers, superseded, rows}`: how many of each were deleted."""
+        """`{containers, superseded, rows}`: numbers of deletions."""
         return {
             "containers": sum(1 for _ in self._containers(now)),
             "superseded": sum(1 for _ in self._superseded(now)),
@@ -36,7 +36,7 @@ class Purger:
 
     def _containers(self, now: datetime) -> Iterator[str]:
         before = now - timedelta(days=self.settings.landing_days)
-        # What an export that has not ended collects from stays, whatever its age.
+        # Containers of exports that have not ended stay, whatever their age.
         kept = {row.landing for row in self.registry.open_rows()}
         for prefix in (LANDING_PREFIX, WORK_PREFIX):
             for name, modified in list(self.storage.list_containers(prefix)):
@@ -45,7 +45,7 @@ class Purger:
                     yield name
 
     def _superseded(self, now: datetime) -> Iterator[str]:
-        """Parquet files that no pointer of their day names, unless their export is not through yet."""
+        """Parquet files that no pointer of their day names, unless their export is still running."""
         before = now - timedelta(hours=self.settings.superseded_hours)
         blobs = self.storage.list_stored(CURATED_CONTAINER)
         for folder, inside in groupby(blobs, lambda blob: blob.name.rpartition("/")[0]):

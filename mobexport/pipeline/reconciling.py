@@ -26,7 +26,7 @@ STALLED: Final = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class Reconciler:
-    """Looks at every export with anything left to do; what must be started is left to the caller."""
+    """Looks at every export with work left; the caller starts what is missing."""
 
     registry: Registry
     storage: DataStorage
@@ -36,9 +36,9 @@ class Reconciler:
     late_file_hours: float
 
     def look(self, now: datetime) -> tuple[list[ExportRow], list[ExportRow]]:
-        """Exports whose run has stalled, and exports with pending notifications; both may be going.
+        """Exports whose run has stalled, and exports with pending notifications; both may still be running.
 
-        Landing containers of exports that ended are looked at and, after a while, deleted.
+        Landing containers of ended exports are searched for late files and, after a while, deleted.
         """
         stalled, undelivered = [], []
         for row in self.registry.open_rows():
@@ -62,7 +62,7 @@ class Reconciler:
             return
         self._record_left_behind(row)
         if late:
-            # Somebody has to look: the container stays until the purge, and the export says where.
+            # Somebody has to look: the container stays until the purge, and the export names it.
             self.registry.amend(row.id, lambda found: replace(found, landing=None))
         else:
             self.finisher.drop_landing(row)

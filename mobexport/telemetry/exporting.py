@@ -1,7 +1,7 @@
-"""Sets up what sends spans and metrics away, once, at the first function that runs; off unless asked for.
+"""Set up the exporter of spans and metrics, once, at the first function that runs; off by default.
 
-TELEMETRY_EXPORTER names an exporter as OpenTelemetry's own settings do: by its entry point. So any exporter
-that is installed can be used, and none is known here.
+TELEMETRY_EXPORTER names an exporter by its entry point, as OpenTelemetry's own settings do. So any installed
+exporter can be used, and none is known here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _problem: ConfigError | None = None
 def set_up() -> None:
     """Installs the exporter at the first call.
 
-    What is wrong with it is logged, and shown by `check`: that it cannot be sent is no reason not to work.
+    Its errors are logged, and shown by `check`: a broken exporter must not stop the app.
     """
     global _done, _problem
     if _done:
@@ -50,7 +50,7 @@ def set_up() -> None:
 
 
 def check() -> None:
-    """Raises ConfigError if the exporter that is asked for cannot be had."""
+    """Raises ConfigError if the configured exporter is not installed or cannot start."""
     set_up()
     if _problem is not None:
         raise _problem
@@ -77,10 +77,10 @@ def _install(spans: EntryPoint, measures: EntryPoint) -> None:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
     from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
-    # What the host calls itself in its own telemetry; where it is not set, OTEL_SERVICE_NAME counts.
+    # The host's own name in telemetry; if it is not set, OTEL_SERVICE_NAME counts.
     name = os.environ.get("WEBSITE_SITE_NAME", "").lower()
     resource = Resource.create({"service.name": name} if name else {})
-    # Where the host does not sample, a child would follow; but an export has few spans.
+    # A child would not be recorded if the host does not sample; but an export has few spans.
     sampler: Any = None if os.environ.get("OTEL_TRACES_SAMPLER") else ALWAYS_ON
     tracers = TracerProvider(sampler=sampler, resource=resource)
     tracers.add_span_processor(BatchSpanProcessor(spans.load()()))

@@ -1,7 +1,7 @@
-"""Logs that name what they are about: the app's loggers add the ids of the export at work to each record.
+"""Logging: the app's loggers add the ids of the present export to each record.
 
-They stand at the end of the message as a JSON object, since the Functions host takes nothing else of a record
-over, and as attributes of the record for other handlers.
+The ids are at the end of the message as a JSON object, since the Functions host keeps nothing but the message
+of a record, and are attributes of the record for other handlers.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class AppLogger(logging.LoggerAdapter[logging.Logger]):
 
 
 def get_logger(name: str) -> AppLogger:
-    """What every module of the app logs with, instead of `logging.getLogger`; messages are formats."""
+    """A module's logger, instead of `logging.getLogger`; messages are formats."""
     return AppLogger(logging.getLogger(name), {})
 
 
 @contextmanager
 def log_context(ids: Mapping[str, str | int]) -> Iterator[None]:
-    """What is logged in here, also by threads and tasks that are begun here, is about these ids."""
+    """Adds these ids to all records logged within, also by threads and tasks begun within."""
     token = _about.set({**about(), **ids})
     try:
         yield
@@ -43,17 +43,17 @@ def log_context(ids: Mapping[str, str | int]) -> Iterator[None]:
 
 
 def note(**ids: str | int) -> None:
-    """Adds ids that are known only now to those of the surrounding `log_context`."""
+    """Adds ids that became known only now to those of the surrounding `log_context`."""
     known = _about.get()
     if known is not None:
         known.update(ids)
 
 
 def about() -> dict[str, str | int]:
-    """The ids that hold here."""
+    """The ids of the present context."""
     return dict(_about.get() or {})
 
 
 def quiet_sdks() -> None:
-    """The Azure SDK says a dozen lines about each request it makes, which are paid for by the gigabyte."""
+    """Silences the Azure SDK, which logs a dozen lines a request; logs are paid for by the gigabyte."""
     logging.getLogger("azure").setLevel(logging.WARNING)

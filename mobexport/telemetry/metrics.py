@@ -1,7 +1,7 @@
 """The metrics, all in one place; docs/operations.md lists them.
 
-Each is recorded by whoever made the write that decided, so an activity that runs twice counts once. A process
-that dies between that write and its next report loses the count: at most once, never twice.
+Each is recorded after the write that made it true, so an activity that runs twice counts once. A process that
+dies between that write and its next report loses the count: at most once, never twice.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Spans, and the trace as it is carried from step to step: text, `traceparent` of W3C Trace Context.
+"""Spans, and the trace that steps hand on: text, `traceparent` of W3C Trace Context.
 
-Source: https://www.w3.org/TR/trace-context/. Orchestrators never make spans, they only hand the text on: what
-is replayed must not depend on a clock or chance.
+Source: https://www.w3.org/TR/trace-context/. Orchestrators never make spans, they only pass the text on:
+replayed code must not depend on a clock or chance.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def current() -> str | None:
 
 
 def headers() -> dict[str, str]:
-    """What an outgoing call carries, so that its receiver's spans are below the present one."""
+    """Headers of an outgoing call, so that its receiver's spans are below the present one."""
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
     carrier.pop("tracestate", None)
@@ -84,7 +84,7 @@ def within(parent: str | None) -> Iterator[None]:
 
 
 def choose_parent(invocation: str | None, carried: str | None) -> str | None:
-    """Which of the two a step belongs below: the host's own span of it, if that is of the carried trace."""
+    """The parent of a step's span: the host's span of the step, if it belongs to the carried trace."""
     if invocation and (not carried or invocation.split("-")[1:2] == carried.split("-")[1:2]):
         return invocation
     return carried

@@ -171,7 +171,7 @@ def test_given_what_crashes_left_undone_when_reconciled_then_it_goes_on_to_its_e
         task = until(app, lambda: (one := TaskRegistry(storage).get("left", left)).date_completed and one)
         assert task.state is TaskState.SUCCEEDED
         log = app.log.read_text()
-        assert f"export {export} was left in state Processing; it goes on" in log
+        assert f"export {export} was stalled in state Processing; it goes on" in log
 
 
 def test_given_what_is_past_its_time_when_purged_then_it_is_gone_and_what_runs_stays(

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import export_oracle as oracle
 import pytest
+from type_table import TYPES
 
 from mobexport import export_types
 from mobexport.export_types import Collected, Field, FieldKind, Flat, Latest, Merge, Parameters, Route
@@ -66,9 +66,9 @@ def _leaves(schema: dict[str, Any], prefix: str, nested: str) -> list[str]:
     return found
 
 
-def test_given_the_oracle_when_compared_then_it_knows_every_type_and_column() -> None:
+def test_given_the_table_of_the_judges_when_compared_then_it_knows_every_type_and_column() -> None:
     declared = {one.name: [column.name for column in one.columns] for one in export_types.all_types()}
-    assert declared == oracle.COLUMNS
+    assert declared == {name: [field.name for field in one.columns] for name, one in TYPES.items()}
 
 
 def test_given_push_when_compared_with_the_schema_then_its_choices_are_the_schemas() -> None:
@@ -81,7 +81,7 @@ def test_given_push_when_compared_with_the_schema_then_its_choices_are_the_schem
 @pytest.mark.parametrize(
     ("name", "changes", "says"),
     [
-        ("Event", {"time": "name"}, "'name' is no required time"),
+        ("Event", {"time": "name"}, "'name' is not a required time"),
         ("Event", {"group": ("name",)}, "the group's fields come first"),
         ("Tag", {"shape": Latest("key", "worth", "appInfo")}, "key and value must be fields"),
         ("Push", {"shape": Collected("flags")}, "the list must be of a field"),
@@ -89,7 +89,7 @@ def test_given_push_when_compared_with_the_schema_then_its_choices_are_the_schem
         ("Push", {"routes": (Route("other", Parameters.SNAPSHOT),)}, "first of the routes"),
         ("Token", {"joined": export_types.get("Event")}, "only the map"),
         ("Session", {"joined": export_types.get("Tag")}, "only the map"),
-        ("Token", {"shape": Flat(), "fields": (Field("a-b", FieldKind.ID),)}, "'a-b' is no field name"),
+        ("Token", {"shape": Flat(), "fields": (Field("a-b", FieldKind.ID),)}, "'a-b' is not a field name"),
     ],
 )
 def test_given_a_declaration_that_contradicts_itself_when_made_then_refused(name, changes, says) -> None:

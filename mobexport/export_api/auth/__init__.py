@@ -1,1 +1,1 @@
-"""Who may call the Export API: bearer tokens of Microsoft Entra ID."""
+"""Authentication of the Export API's callers: bearer tokens of Microsoft Entra ID."""

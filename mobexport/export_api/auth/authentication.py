@@ -1,7 +1,7 @@
-"""Who may call the Export API: tokens of Microsoft Entra ID, and the callers that exports.toml names.
+"""Admission to the Export API: tokens of Microsoft Entra ID, and the callers listed in exports.toml.
 
-`EXPORT_API_AUTH=none` admits everybody, and counts only on a developer's machine. Where the settings do not
-add up these routes answer 503 and health names the setting: closed is the only safe default.
+`EXPORT_API_AUTH=none` admits everybody, and counts only on a developer's machine. If settings are
+inconsistent these routes answer 503 and health names the setting: closed is the only safe default.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _BEARER = re.compile(r"(?i)bearer +([A-Za-z0-9._~+/=-]+) *")
 
 
 def check_serving(settings: Settings, exports_config: ExportsConfig) -> None:
-    """Returns if this app can serve the Export API. Raises Unavailable: the setting and the remedy."""
+    """Raises Unavailable, with setting and remedy, if this app cannot serve the Export API."""
     if settings.role == "pipeline":
         raise Unavailable("ROLE is 'pipeline': this app does not serve the Export API")
     if settings.export_api_auth == "none":

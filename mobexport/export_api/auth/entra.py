@@ -1,4 +1,4 @@
-"""Bearer tokens of Microsoft Entra ID: which one is good, and whose it is.
+"""Bearer tokens of Microsoft Entra ID: their checks, and the client id of a good one.
 
 Source: "Access tokens in the Microsoft identity platform" (claims of version 1.0 and 2.0), RFC 7519 and
 RFC 8725. A token is never logged, kept or repeated in a message.
@@ -26,7 +26,7 @@ _REQUIRED: Final = ["exp", "nbf", "iat", "iss", "aud", "tid"]
 
 @dataclass(frozen=True)
 class Version:
-    """What differs between the versions of access tokens."""
+    """Differences between the versions of access tokens."""
 
     metadata: str
     """Path of the OpenID metadata below `{authority}/{tenant}`."""
@@ -99,14 +99,14 @@ def _announced(token: str) -> tuple[str, str]:
         header = jwt.get_unverified_header(token)
         claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
     except (failures.PyJWTError, ValueError, RecursionError):
-        raise Unauthorized("the token is no JSON Web Token") from None
+        raise Unauthorized("the token is not a JSON Web Token") from None
     if header.get("alg") not in _ALGORITHMS:
         raise Unauthorized(_OTHER_ALGORITHM)
     name, kid = claims.get("ver"), header.get("kid")
     if not isinstance(kid, str) or not kid:
         raise Unauthorized("the token does not name its key")
     if not isinstance(name, str) or name not in VERSIONS:
-        raise Unauthorized("the token is no access token of Entra ID (claim `ver`)")
+        raise Unauthorized("the token is not an access token of Entra ID (claim `ver`)")
     return name, kid
 
 

@@ -1,8 +1,8 @@
-"""The keys a tenant of Microsoft Entra ID signs its tokens with, through its OpenID metadata.
+"""Signing keys of a Microsoft Entra ID tenant, found through its OpenID metadata.
 
 Source: OpenID Connect Discovery 1.0 (`/.well-known/openid-configuration`, `issuer`, `jwks_uri`) and RFC 7517
-(key sets). Keys are kept for a day and asked for again when a token names one that is not known, as happens
-after a rotation; never more than once a minute, so that made-up tokens cannot make us a hammer.
+(key sets). Keys are cached for a day and fetched again when a token names an unknown one, as after a
+rotation; at most once a minute, so that forged tokens cannot make this app flood the key server.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _MAX_ANSWER: Final = 1024 * 1024
 
 @dataclass(frozen=True)
 class Issuer:
-    """Who signs, and with which keys, by their `kid`."""
+    """An issuer and its keys, by their `kid`."""
 
     name: str
-    """What a token's `iss` must be."""
+    """Required value of a token's `iss`."""
     keys: Mapping[str, PyJWK]
 
 
@@ -86,7 +86,7 @@ class SigningKeys:
 
 
 def fetch_issuer(metadata_url: str) -> Issuer:
-    """Metadata, then keys. Raises Transient for whatever is no usable answer."""
+    """Metadata, then keys. Raises Transient for every unusable answer."""
     metadata = _get_object(metadata_url)
     name, keys_url = metadata.get("issuer"), metadata.get("jwks_uri")
     if not isinstance(name, str) or not isinstance(keys_url, str):

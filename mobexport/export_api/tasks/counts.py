@@ -1,4 +1,4 @@
-"""Where every raw record went; changes when another fate is told apart."""
+"""Counts of raw records: read, rejected, outside, superseded, removed, exported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAMES_KEPT = 50
 
 @dataclass(frozen=True)
 class ExportCounts:
-    """`read = rejected + outside_window + superseded + removed + exported`; blank lines are no records."""
+    """`read = rejected + outside_window + superseded + removed + exported`; blank lines are not records."""
 
     read: int
     rejected: int
@@ -22,7 +22,7 @@ class ExportCounts:
     superseded: int
     """Records that another one of their identity replaces, or that are merged into it."""
     removed: int
-    """Latest records that remove what they are about: a tag without a value, a token that is not valid."""
+    """Latest records that remove something: a tag without a value, a token that is not valid."""
     exported: int
     """Innermost records in the file, which are the rows of a CSV."""
     elements: int

@@ -1,4 +1,4 @@
-"""What a request selects of the records of its type; changes when a request can ask for something new."""
+"""Selection of records by a request: days, instants, values of fields."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Selection:
 
     @classmethod
     def of(cls, body: ExportTaskParameter) -> Selection:
-        """What a checked request body selects; campaign ids ascending, each once."""
+        """Selection of a checked request body; campaign ids ascending, each once."""
         # Here, since a step that writes a file has no use for the models of requests.
         from mobexport.contract import (
             DateRangeExportTaskParameter,
@@ -53,7 +53,7 @@ class Selection:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Selection:
-        """What `to_json` made."""
+        """The reverse of `to_json`."""
         window: Window | None = None
         if value["window"]:
             first, last = value["window"]

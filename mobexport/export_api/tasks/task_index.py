@@ -1,4 +1,4 @@
-"""The place of each task among its app's tasks, so that any page is two rows and one range of rows.
+"""Index of an app's tasks by number, so that any page takes two rows and one range of rows.
 
 Azure Tables give rows by ascending key only, and know neither a count nor a row by its number. So beside
 each task `(app, task id)` stands a row `(app, ~number)` with its id, numbered from 1 by creation without
@@ -26,7 +26,7 @@ END_OF_TASKS: Final = "~"
 
 @dataclass(frozen=True)
 class Head:
-    """What the index of an app ends with."""
+    """End of an app's index."""
 
     app: str
     count: int = 0
@@ -40,7 +40,7 @@ class TaskIndex:
         self._table = table
 
     def head(self, app: str) -> Head:
-        """How many tasks the app has."""
+        """Number of tasks of the app."""
         try:
             row = self._table.get_entity(app, _HEAD)
         except ResourceNotFoundError:
@@ -50,7 +50,7 @@ class TaskIndex:
     def append(self, head: Head, task: Mapping[str, Any]) -> bool:
         """Keeps a task's row as the one behind `head`; its id must be greater than the last one.
 
-        False if somebody else appended first: read the head again.
+        Returns False if another call appended first: read the head again.
         """
         number = head.count + 1
         place = {"PartitionKey": head.app, "RowKey": _key(number), "taskId": task["RowKey"]}

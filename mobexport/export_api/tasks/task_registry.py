@@ -159,7 +159,7 @@ class TaskRegistry:
         return [self.get(app, task_id) for _, task_id in chosen], more
 
     def unfinished(self, app: str, limit: int) -> int:
-        """How many tasks of the app have not ended, counted up to `limit`.
+        """Number of the app's tasks that have not ended, counted up to `limit`.
 
         Also removes container URLs whose task was never kept.
         """

@@ -1,1 +1,1 @@
-"""Export jobs at an Export API: create, ask, give up waiting."""
+"""Export jobs: create, poll, stop waiting."""

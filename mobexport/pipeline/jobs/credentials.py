@@ -1,4 +1,4 @@
-"""Tokens of Entra ID for calls to an Export API, from azure-identity, kept until they are refused."""
+"""Entra ID tokens for calls to an Export API, from azure-identity, cached until refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _credentials: list[Any] = []
 
 
 def get_token(scope: str, setting: str) -> str:
-    """A bearer token for that scope; `setting` is where the scope stands, for the message.
+    """A bearer token for that scope; `setting` holds the scope, for the message.
 
     Raises ConfigError when this app's identity gets none, Transient when nobody could be asked.
     """
@@ -36,7 +36,7 @@ def get_token(scope: str, setting: str) -> str:
 
 
 def forget_tokens() -> None:
-    """Drops what was kept: the next token is a new one. For a token that was refused before it expired."""
+    """Drops the cached tokens, for one that was refused before it expired; the next token is a new one."""
     with _lock:
         _credentials.clear()
 

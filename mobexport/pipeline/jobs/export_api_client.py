@@ -1,4 +1,4 @@
-"""Drives any server that speaks the Export API's contract, over HTTP.
+"""HTTP client of any server that speaks the Export API's contract.
 
 Messages name the call and the answer, never the body or the token: the body holds a SAS.
 """
@@ -29,7 +29,7 @@ from mobexport.settings import is_loopback
 from mobexport.telemetry import metrics, tracing
 
 _TIMEOUT: Final = (5, 30)
-# A crash between create and registry is found again among the newest tasks; more pages only cost.
+# A job lost in a crash between create and registry is among the newest tasks; more pages only cost.
 _PAGES: Final = 3
 _MAX_ANSWER: Final = 4 * 1024 * 1024
 
@@ -79,10 +79,10 @@ class ExportApiClient:
         return sorted(found, key=lambda job: job.id)
 
     def abort(self, request: ExportRequest, job_id: str) -> None:
-        """Nothing: the contract has no call for it. The job ends for want of its container."""
+        """Does nothing: the contract has no such call. The job fails when its container is gone."""
 
     def ping(self, app: str) -> None:
-        """Raises what is wrong if the API cannot be reached or refuses this caller; any app will do."""
+        """Raises if the API cannot be reached or refuses this caller; any app will do."""
         try:
             self._call("GET", app, "", query={"$top": "1"})
         except Rejected as error:
@@ -120,7 +120,7 @@ class ExportApiClient:
         except requests.JSONDecodeError:
             answer = None
         if not isinstance(answer, dict):
-            raise Transient(f"the Export API answered {what} with something that is no JSON object")
+            raise Transient(f"the Export API answered {what} with something other than a JSON object")
         return answer, retry_after
 
     def _send(
@@ -163,7 +163,7 @@ class ExportApiClient:
 def classify(
     status: int, what: str, detail: str, retry_after: float | None, scope_setting: str
 ) -> MobexportError:
-    """The error that an HTTP status of the Export API stands for; `scope_setting` is the one to look at."""
+    """The error for an HTTP status of the Export API; `scope_setting` is the setting to check."""
     message = f"the Export API answered {what} with HTTP {status}{': ' if detail else ''}{detail}"
     decision = on_status(status, Peer.EXPORT_API)
     if decision in (Decision.CONFIGURE, Decision.REFRESH_TOKEN):
@@ -191,7 +191,7 @@ def _seconds(value: str | None) -> float | None:
             seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
         except (ValueError, OverflowError):
             return None
-    # What is no number (`nan`) is no JSON either.
+    # `nan` is not valid JSON, so it must not reach an answer.
     return None if math.isnan(seconds) else min(max(seconds, 0.0), 86400.0)
 
 

@@ -32,7 +32,7 @@ class ExportJobs:
 
     registry: Registry
     source: Callable[[str], JobSource]
-    """Where the jobs of an app run, by its name."""
+    """Job source of an app, by its name."""
     storage: DataStorage
 
     def create(self, ref: AttemptRef, total_deadline: float) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class ExportJobs:
                 row.id, lambda now: replace(now, orphans=tuple(dict.fromkeys((*now.orphans, *ids))))
             )
         for job in lost:
-            # What nobody will read is not to be written either: that job ends for want of its container.
+            # Nobody will read this job's files: without its container the job fails.
             if landing := landing_of(job):
                 self.storage.delete_container(landing)
         return check_live(row)
@@ -113,9 +113,8 @@ class ExportJobs:
     ) -> dict[str, Any]:
         """Asks for the job's state and decides what follows: `{"progress", "end"?, "wait"}`.
 
-        `now` is the clock that the deadlines go by: the orchestrator's, as in its timers.
-        The row shows how far the polling is, and when it goes on. A failure that can be expected is part of
-        the decision, which counts it.
+        `now` is the orchestrator's clock, as in its timers; deadlines go by it. The row shows the progress of
+        the polling, and when it goes on. An expected failure is part of the decision, which counts it.
         """
         row: ExportRow | None = None
         job: Job | None = None
@@ -181,14 +180,14 @@ def check_live(row: ExportRow) -> ExportRow:
 
 
 def job_marker(row: ExportRow) -> str:
-    """How the description of each of the attempt's jobs begins; the name of its container follows."""
+    """Beginning of the description of each of the attempt's jobs; the name of its container follows."""
     return f"mobexport/{row.id}/{row.attempt}/"
 
 
 def landing_of(job: Job) -> str | None:
     """The landing container of a job of ours; None if it writes elsewhere.
 
-    The description comes back from the server: nothing but a landing container is ever made of it.
+    The description comes back from the server, so only the name of a landing container is accepted.
     """
     name = job.description.rsplit("/", 1)[-1]
     return name if is_landing(name) else None

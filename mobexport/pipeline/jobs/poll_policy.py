@@ -1,4 +1,4 @@
-"""When an export job is polled again, and when the pipeline stops waiting for it; pure."""
+"""Poll policy: delays between polls of an export job, and its deadlines; pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PollPolicy:
     run_deadline: float
     total_deadline: float
     polls_per_generation: int = 50
-    """Polls until the orchestration continues as new, which keeps its history small."""
+    """Polls before the orchestration continues as new, which keeps its history small."""
 
     max_errors: int = 20
     """Calls in a row without a usable answer before the attempt fails."""
@@ -40,18 +40,18 @@ class PollPolicy:
 
 @dataclass(frozen=True)
 class PollProgress:
-    """What the polling knows so far; times are instants in UTC."""
+    """Progress of the polling; times are instants in UTC."""
 
     polls: int
     """Answers so far."""
     errors: int
     """Calls in a row without a usable answer."""
     began: datetime
-    """When the attempt began."""
+    """Begin of the attempt."""
     state: JobState
     """Last known state of the job."""
     since: datetime
-    """When the job was first seen in that state."""
+    """Time at which the job was first seen in that state."""
 
     @classmethod
     def begin(cls, began: datetime, now: datetime) -> PollProgress:
@@ -69,7 +69,7 @@ class PollProgress:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a poll saw of the job."""
+    """The job as a poll saw it."""
 
     state: JobState
     error: str | None = None
@@ -80,7 +80,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a poll comes to: how far the polling is, and how it ends or when it goes on."""
+    """Decision after a poll: the progress, and either the end or the next wait."""
 
     progress: PollProgress
     end: Outcome | None
@@ -95,7 +95,7 @@ class Decision:
 def decide(
     policy: PollPolicy, progress: PollProgress, seen: Seen | Failure, token: str, now: datetime
 ) -> Decision:
-    """What is to be done after a poll that saw the job, or failed; `token` makes the jitter.
+    """The decision after a poll that saw the job, or failed; `token` seeds the jitter.
 
     The end is a success when the job succeeded, else a failure with code `JobFailed`, `TimedOut`, or that of
     a call that cannot be retried.
@@ -124,7 +124,7 @@ def _time_left(policy: PollPolicy, progress: PollProgress, now: datetime) -> flo
 
 
 def passed_deadline(policy: PollPolicy, progress: PollProgress, now: datetime) -> str | None:
-    """Which limit is over, as text for the user; None if none is."""
+    """The limit that has passed, as text for the user; None if none has."""
     limits = {
         JobState.QUEUED: ("QUEUE_DEADLINE", policy.queue_deadline, "Queued"),
         JobState.RUNNING: ("RUN_DEADLINE", policy.run_deadline, "Started"),

@@ -17,7 +17,7 @@ from mobexport.records.formats import ExportFormat
 
 
 class Delivery(StrEnum):
-    """How the files of a job come to us."""
+    """Way in which a job's files are delivered."""
 
     PUSHED = "pushed"
     """The system writes them into the container whose URL it is given."""
@@ -41,16 +41,16 @@ class Job:
 
 
 class JobSource(Protocol):
-    """What the pipeline needs of a system that runs export jobs.
+    """A system that runs export jobs, as the pipeline uses it.
 
     All calls raise RemoteError (Transient, Throttled, Rejected), or ConfigError.
     """
 
     states: Mapping[str, JobState]
-    """Its words for the state of a job; any other is an error, never "still running"."""
+    """The system's words for the state of a job; any other word is an error, never "still running"."""
     delivery: Delivery
     file_format: ExportFormat
-    """Of the files that the pipeline processes."""
+    """Format of the files that the pipeline processes."""
 
     def create(self, request: ExportRequest, container_url: str | None, description: str) -> Job:
         """Asks for a job that writes into the container (None for `Delivery.LEFT`).

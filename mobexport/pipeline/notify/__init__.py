@@ -14,7 +14,7 @@ from mobexport.targets import Target
 def make_event(row: ExportRow, event: str) -> dict[str, Any]:
     """A CloudEvents 1.0 object (https://cloudevents.io) whose id is fixed by export, attempt and event.
 
-    So a receiver that keeps ids sees each once, however often it is delivered. `row` is as the attempt
+    So a receiver that remembers ids can drop repetitions. `row` is as the attempt
     ended, `event` is `completed` or `failed`.
     """
     return {

@@ -1,4 +1,4 @@
-"""Deliver one notification to one target; the registry says what is pending, and what became of it."""
+"""Deliver one notification to one target; the registry holds pending deliveries and their results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Deliverer:
     def send(self, ref: AttemptRef, target: str, *, tries: int, attempts: int) -> dict[str, Any]:
         """Try number `tries` of at most `attempts`; `{"state"}`, at once when nothing is pending any more.
 
-        Raises RemoteError to be tried again, RemoteError or ConfigError when that is useless.
+        Raises RemoteError to be tried again, RemoteError or ConfigError when a retry is useless.
         """
         row = self.registry.get(ref.export_id)
         pending = row.delivery(target, ref.attempt)

@@ -1,4 +1,4 @@
-"""Container URLs of users' own, for exports that end as Delivered: secrets, kept while an attempt runs."""
+"""Container URLs given by users, for exports that end as Delivered: secrets, kept while an attempt runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PARTITION: Final = "~destinations"
 
 
 class Destinations:
-    """Rows of the table `secrets`, of which no secret is ever listed; one an attempt."""
+    """Rows of the table `secrets`, one for each attempt; secrets are never listed."""
 
     def __init__(self, storage: DataStorage) -> None:
         self._table = storage.table(SECRETS_TABLE)

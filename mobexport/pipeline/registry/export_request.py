@@ -1,4 +1,4 @@
-"""An export request, and the id that the request itself makes: the same request is the same export.
+"""Export requests, and ids made of them: the same request is the same export.
 
 Source: design section 4; names of the parameters: the Export API's contract.
 """
@@ -20,7 +20,7 @@ from mobexport.records.formats import ExportFormat
 
 @dataclass(frozen=True)
 class Campaign:
-    """Which pushes are asked for: those of one kind of campaign, by ids or by time."""
+    """Selection of pushes: those of one kind of campaign, by ids or by time."""
 
     type: str
     ids: tuple[int, ...] = ()
@@ -36,7 +36,7 @@ class Campaign:
 
     @classmethod
     def from_parameters(cls, value: Mapping[str, Any]) -> Campaign:
-        """From what `parameters` made."""
+        """The reverse of `parameters`."""
         if "campaignIds" in value:
             return cls(value["campaignType"], tuple(value["campaignIds"]))
         window = (value["campaignWindowStart"], value["campaignWindowEnd"])
@@ -92,7 +92,7 @@ class ExportRequest:
         raise AssertionError("the request was checked against the type's routes")
 
     def parameters(self) -> dict[str, Any]:
-        """What the Export API's body says besides target and format."""
+        """The parameters of the Export API's body besides target and format."""
         if self.campaign:
             return self.campaign.parameters()
         if self.window:
@@ -100,8 +100,8 @@ class ExportRequest:
         return {}
 
     def subject(self) -> dict[str, Any]:
-        """`{app, exportType, window, snapshotDay}`, and the campaign's parameters where there is one: what
-        the export is of, as every document says it."""
+        """`{app, exportType, window, snapshotDay}`, and the campaign's parameters, if any: the
+        export's subject, as every document names it."""
         return {
             "app": self.app,
             "exportType": self.export_type,

@@ -1,4 +1,4 @@
-"""One export as the registry keeps it: what a row holds, and how a table stores it."""
+"""An export's row in the registry, and its form as a table entity."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ class ExportRow:
     state: State
     attempt: int
     created_at: str
-    """When the export was first asked for."""
+    """Time of the first request."""
     updated_at: str
     began_at: str
-    """When the newest attempt began; its deadlines count from here."""
+    """Begin of the newest attempt; its deadlines count from here."""
     ended_at: str | None = None
     cancel_requested: bool = False
     job_id: str | None = None
     landing: str | None = None
-    """Container that the job writes to; None again once it is deleted."""
+    """Container that the job writes to; None once it is deleted."""
     source_folder: str | None = None
     """`container/folder/` where a source that delivers to a place of its own left the files; only read."""
     file_format: str | None = None
     """Format of the job's files (ExportFormat); None until there is a job."""
     progress: Mapping[str, Any] = field(default_factory=dict)
-    """What the present phase counts: polls and the next one, files, converted files."""
+    """Progress of the present phase: polls and the next one, files, converted files."""
     files: int | None = None
     """Collected files; None until they are collected."""
     committing: bool = False
@@ -52,17 +52,17 @@ class ExportRow:
     """Path of the manifest in `curated`, once committed."""
     counts: Mapping[str, Any] | None = None
     processing_error: Mapping[str, Any] | None = None
-    """Why processing gave up; the run turns it into the attempt's end."""
+    """Failure of the processing; the run turns it into the attempt's end."""
     processing_started_by: str | None = None
-    """Who was first to start the processing that committed: `blob trigger`, or `run` after its grace time."""
+    """First starter of the processing that committed: `blob trigger`, or `run` after its grace time."""
     phases: Mapping[str, str] = field(default_factory=dict)
-    """When the attempt entered each phase (`create`, `poll`, …, `done`)."""
+    """Time at which the attempt entered each phase (`create`, `poll`, …, `done`)."""
     trace: str | None = None
     """Trace of the request that began the attempt, as a W3C traceparent; all its steps are in it."""
     deliveries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Notifications to make and made by `{attempt}/{target}`: event, state, tries, at, error."""
     events: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """The CloudEvent of each attempt of which a notification is still to be made."""
+    """The CloudEvent of each attempt with a pending delivery."""
     error: Mapping[str, Any] | None = None
     orphans: tuple[str, ...] = ()
     """Export jobs that nobody reads: a crash while creating left them, or a cancel. For the record."""
@@ -91,21 +91,21 @@ class ExportRow:
 
     @property
     def manifest_path(self) -> str:
-        """Where the attempt's manifest lies in `curated`, once committed."""
+        """Path of the attempt's manifest in `curated`, once committed."""
         return blob_paths.manifest_path(self.request.app, self.request.export_type, self.ref)
 
     def day_folder(self, day: date) -> str:
-        """Where rows of that day lie in `curated`."""
+        """Folder of that day's rows in `curated`."""
         request = self.request
         return blob_paths.day_folder(request.app, request.export_type, day, snapshot=request.window is None)
 
     def delivery(self, target: str, attempt: int | None = None) -> Mapping[str, Any] | None:
-        """What became of a notification (of the newest attempt); None if there is none to make."""
+        """State of a delivery (of the newest attempt); None if there is none."""
         return self.deliveries.get(_delivery_key(attempt or self.attempt, target))
 
     @property
     def pending_deliveries(self) -> tuple[tuple[int, str], ...]:
-        """(attempt, target) of every notification that is still to be made."""
+        """(attempt, target) of every pending delivery."""
         found = []
         for key, delivery in self.deliveries.items():
             attempt, _, target = key.partition("/")
@@ -115,12 +115,12 @@ class ExportRow:
 
     @property
     def open(self) -> bool:
-        """Whether anything is left to do for this export; what the reconcile timer looks for."""
+        """Whether any work is left for this export; the reconcile timer looks for such rows."""
         return not self.state.terminal or bool(self.pending_deliveries) or self.landing is not None
 
     @property
     def seconds(self) -> dict[str, float]:
-        """How long the attempt was in each phase that it has left."""
+        """Seconds that the attempt spent in each phase it has left."""
         entered = sorted((datetime.fromisoformat(at), phase) for phase, at in self.phases.items())
         pairs = itertools.pairwise(entered)
         return {phase: (until - since).total_seconds() for (since, phase), (until, _) in pairs}
@@ -138,7 +138,7 @@ class ExportRow:
         )
 
     def with_delivery(self, attempt: int, target: str, delivery: Mapping[str, Any]) -> ExportRow:
-        """The row with what became of a notification; an event that nobody waits for any more is dropped."""
+        """The row with the new state of a delivery; an event without pending deliveries is dropped."""
         deliveries = {**self.deliveries, _delivery_key(attempt, target): dict(delivery)}
         changed = replace(self, deliveries=deliveries)
         still = {str(number) for number, _ in changed.pending_deliveries}

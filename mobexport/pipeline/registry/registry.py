@@ -1,6 +1,6 @@
 """The registry: one table row an export, the pipeline's memory.
 
-Durable's history is purged, instances and events are hints; what an export is and was stands here.
+Durable's history is purged, and instances and events are only hints: this table is the record of an export.
 Changes go by ETag; a state that cannot follow, or belongs to an earlier attempt, changes nothing.
 """
 
@@ -111,8 +111,8 @@ class Registry:
         return self.amend(ref.export_id, allowed, row)
 
     def amend(self, export_id: str, change: _Change, row: ExportRow | None = None) -> ExportRow:
-        """Applies a pure change that is no move of state: what is pending, late, or left behind; also after
-        the end. Returns the row as it is then. Raises NotFound."""
+        """Applies a pure change of anything but the state (pending deliveries, late files, jobs left behind),
+        also after the end. Returns the row as it is then. Raises NotFound."""
         while True:
             found = row or self.get(export_id)
             row = None
@@ -135,11 +135,11 @@ class Registry:
         return self.amend(export_id, flag)
 
     def record_delivery(self, ref: AttemptRef, target: str, delivery: Mapping[str, Any]) -> None:
-        """Keeps what became of a notification; also after the attempt has ended."""
+        """Keeps the state of a delivery, also after the attempt has ended."""
         self.amend(ref.export_id, lambda now: now.with_delivery(ref.attempt, target, delivery))
 
     def page(self, query: ListQuery) -> tuple[list[ExportRow], str | None]:
-        """Exports by id that fit the query, and the token to go on with; None at the end."""
+        """Exports that fit the query, by id, and the continuation token; None at the end."""
         found: list[ExportRow] = []
         pages: Any = self._table.query_entities(
             query.filter(PARTITION), parameters=query.parameters(), results_per_page=query.limit

@@ -1,4 +1,4 @@
-"""States of an export's attempt as one table: phases, moves, states of its job, how it ends; pure."""
+"""States of an export's attempt in one table: phases, moves, job states, ends; pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mobexport.wire import Failure
 
 
 class JobState(StrEnum):
-    """How an export job is, whatever its source calls that."""
+    """State of an export job, whatever its source calls it."""
 
     QUEUED = "Queued"
     RUNNING = "Running"
@@ -20,7 +20,7 @@ class JobState(StrEnum):
 
 
 class State(StrEnum):
-    """What an export's attempt is doing, or how it ended."""
+    """State of an export's attempt: its present work, or how it ended."""
 
     REQUESTED = "Requested"
     SUBMITTED = "Submitted"
@@ -53,7 +53,7 @@ class State(StrEnum):
 
     @property
     def phase(self) -> str:
-        """What the attempt's run is at: create, poll, collect, process, done."""
+        """Phase of the attempt's run: create, poll, collect, process, done."""
         return TABLE[self].phase
 
     @property
@@ -64,11 +64,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Rule:
-    """All that is to know of one state."""
+    """Properties of one state."""
 
     phase: str
     next: frozenset[State] = frozenset()
-    """Where an attempt may go from here; nowhere: it has ended."""
+    """States that may follow; none: the attempt has ended."""
     job: JobState | None = None
     """State of the export job that brings an attempt here."""
     cancellable: bool = False
@@ -99,7 +99,7 @@ TABLE: Final[Mapping[State, Rule]] = {
 }
 
 STATE_OF_JOB: Final[Mapping[JobState, State]] = {rule.job: state for state, rule in TABLE.items() if rule.job}
-"""Where each state of its job brings an attempt."""
+"""State of an attempt by the state of its job."""
 
 
 def can_move(before: State, after: State) -> bool:
@@ -110,10 +110,10 @@ def can_move(before: State, after: State) -> bool:
 def end_state(
     before: State, failure: Failure | None, *, cancelled: bool, committed: bool, records: int
 ) -> State:
-    """The state in which an attempt ends whose last step had that outcome.
+    """The final state of an attempt whose last step had that outcome.
 
-    What was committed succeeded, whatever the last step said; and a cancel that was accepted (a flag can
-    only be set, and is only found, in a cancellable state) is never turned into something else.
+    A committed attempt succeeded, whatever the last step reported; an accepted cancel (the flag can only be
+    set, and is only found, in a cancellable state) is never turned into something else.
     """
     if committed:
         return State.SUCCEEDED if records else State.EMPTY

@@ -1,4 +1,4 @@
-"""A batch's body: types by windows, each pair of them an export."""
+"""Bodies of batches: export types times windows, each pair an export."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Batches: many exports asked for at once, so many at a time, each with an outcome of its own.
+"""Batches: many exports in one request, a few at a time, each with its own outcome.
 
-A batch is a row beside the exports': what each of its exports is of, which attempt of it is its own, how
-that ended.
+A batch is a row beside those of the exports. It holds the subject of each of its exports, the attempt that
+belongs to the batch, and how that attempt ended.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mobexport.storage import EXPORTS_TABLE, DataStorage, replace_row
 
 PARTITION: Final = "batches"
 MAX_EXPORTS: Final = 200
-"""A row of a table holds no more."""
+"""Limited by the size of a table row."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Item:
     request: ExportRequest
     attempt: int | None = None
     state: State | None = None
-    """How that attempt ended."""
+    """Final state of that attempt."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Batch:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many exports are in each state; `Waiting` and `Running` for those that have not ended."""
+        """Number of exports in each state; `Waiting` and `Running` for those that have not ended."""
         words = (
             str(item.state) if item.state else "Waiting" if item.attempt is None else "Running"
             for item in self.items
@@ -71,7 +71,7 @@ class Batch:
 
 
 def batch_id(prefix: str, requests: Sequence[ExportRequest], rerun: bool, parallel: int) -> str:
-    """`[a-z0-9-]`, made of what is asked for: the same batch asked for twice is the same batch."""
+    """`[a-z0-9-]`, made of the request: the same batch requested twice is the same batch."""
     made_of = json.dumps([[request.id for request in requests], rerun, parallel])
     return f"{prefix}-{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
 
@@ -84,8 +84,8 @@ class Batches:
         self._registry = registry
 
     def add(self, batch: Batch) -> tuple[Batch, bool]:
-        """Keeps a batch, and says whether it begins. One that runs or has succeeded stays; what failed of it
-        begins anew, all of it if it is a rerun. Raises Conflict for a rerun of a running one.
+        """Keeps a batch, and returns whether it begins. A running or succeeded one stays; its failed exports
+        begin anew, all of them in a rerun. Raises Conflict for a rerun of a running one.
         """
         while True:
             try:
@@ -108,8 +108,8 @@ class Batches:
             raise NotFound(f"there is no batch {id_!r}") from None
 
     def advance(self, id_: str) -> tuple[Batch, list[ExportRow]]:
-        """Notes which exports ended, and begins as many as may run; the batch, and the rows whose runs are to
-        be started (again: a run that is going is left alone)."""
+        """Notes which exports ended, and begins as many as may run. Returns the batch, and the rows whose
+        runs must be started (a running one is left alone)."""
         while True:
             batch = self.get(id_)
             if batch.ended_at is not None:
@@ -173,7 +173,7 @@ def _to_entity(batch: Batch) -> dict[str, Any]:
         "ended_at": batch.ended_at,
         "open": batch.ended_at is None,
         "updated_at": stamp(),
-        # What all have in common stands once, so that a row holds as many as are allowed.
+        # Common values are stored once, so that a row holds as many exports as are allowed.
         "common": json.dumps(first.to_json()),
         **_cells([_item_to_json(item) for item in batch.items]),
     }

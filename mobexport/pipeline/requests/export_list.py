@@ -33,7 +33,7 @@ class ListQuery:
     continuation: Mapping[str, str] | None = None
 
     def filter(self, partition: str) -> str:
-        """OData over the columns of the registry; what callers wrote stands in parameters."""
+        """OData over the columns of the registry; values from callers go into parameters."""
         terms = [f"PartitionKey eq '{partition}'"]
         terms += ["app eq @app"] if self.app else []
         terms += ["exportType eq @type"] if self.export_type else []
@@ -68,7 +68,7 @@ def parse_list_query(query: Mapping[str, str]) -> ListQuery:
     # A function key may stand in the query too.
     given = {name.lower(): value for name, value in query.items() if name.lower() != "code"}
     problems = [
-        Problem(name, f"is no option of this list; there are: {', '.join(OPTIONS)}")
+        Problem(name, f"is not an option of this list; there are: {', '.join(OPTIONS)}")
         for name in given
         if name not in names
     ]

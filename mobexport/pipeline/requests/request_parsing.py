@@ -1,4 +1,4 @@
-"""Bodies of callers, read field by field: every problem is named at once, nothing is guessed."""
+"""Bodies of export requests, read field by field: all problems are reported at once, nothing is guessed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def parse_request(
 
 
 class BodyReader:
-    """Reads a body field by field and keeps what is wrong."""
+    """Reads a body field by field and collects its problems."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class BodyReader:
         return ExportFormat(value)
 
     def container_url(self, own_endpoint: str) -> tuple[str | None, str | None]:
-        """The container URL and what may be shown of it: `host/container`."""
+        """The container URL, and its public part: `host/container`."""
         value = self._body.get("containerUrl")
         if value is None:
             return None, None
@@ -191,7 +191,7 @@ class BodyReader:
         return None
 
     def campaign(self, export_type: ExportType | None) -> Campaign | None:
-        """Which campaigns: by ids, or by a window of time."""
+        """The campaigns, by ids or by a window of time."""
         if export_type is None:
             return None
         given = [name for name in _CAMPAIGN_FIELDS if self._body.get(name) is not None]
@@ -241,17 +241,17 @@ class BodyReader:
 
     def unknown_fields(self, known: frozenset[str]) -> None:
         for name in sorted(set(self._body) - known):
-            self.wrong(name, f"is no field here; there are: {', '.join(sorted(known))}")
+            self.wrong(name, f"is not a field here; there are: {', '.join(sorted(known))}")
 
 
 def by_campaign(export_type: ExportType) -> bool:
-    """Whether a type is asked for by campaign."""
+    """Whether a type is requested by campaign."""
     feedback = (Parameters.FEEDBACK_DATES, Parameters.FEEDBACK_CAMPAIGNS)
     return any(route.parameters in feedback for route in export_type.routes)
 
 
 def campaign_types(export_type: ExportType) -> tuple[str, ...]:
-    """The kinds of campaign that such a type knows, as its declaration names them."""
+    """The kinds of campaign of such a type, from its declaration."""
     return next(
         one.choices for one in export_type.fields if one.name == "campaignType" and one.kind is FieldKind.TEXT
     )

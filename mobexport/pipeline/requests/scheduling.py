@@ -33,10 +33,10 @@ class Scheduler:
     batches: Batches
 
     def due(self, now: datetime) -> Iterator[Batch]:
-        """Keeps the batches that are due and yields them, oldest day first; whoever takes one starts it.
+        """Keeps the batches that are due and yields them, oldest day first; the caller starts them.
 
-        A day counts as asked for when its batch was taken, so a crash in between repeats it, and the same
-        batch asked for again is the same batch.
+        A day counts as requested once its batch was taken. A crash in between repeats the request, which is
+        harmless: the same request is the same batch.
         """
         for name, app in self.config.apps.items():
             if app.schedule is None:
@@ -52,7 +52,7 @@ class Scheduler:
         self, name: str, app: App, schedule: Schedule, day: date, now: datetime, *, fresh: bool
     ) -> Batch:
         chosen = [export_types.get(one) for one in schedule.types] or list(export_types.all_types())
-        # A snapshot shows the state of now: there is none to catch up with.
+        # A snapshot shows the present state: missed days cannot be made up for.
         types = tuple(one for one in chosen if fresh or one.historical)
         late = schedule.late_days or self.settings.late_days
         span = (day - timedelta(days=late - 1), day)

@@ -77,9 +77,9 @@ def test_given_a_good_token_when_checked_then_admitted(tenant, admit, version: s
         (lambda t: t.claims(azp=7), "which application"),
         (lambda t: t.claims(azp=None, appid=CLIENT), "which application"),
         (lambda t: t.claims("1.0", appid=None, azp=CLIENT), "which application"),
-        (lambda t: t.claims(ver=None), "no access token of Entra"),
-        (lambda t: t.claims(ver="3.0"), "no access token of Entra"),
-        (lambda t: t.claims(ver=["2.0"]), "no access token of Entra"),
+        (lambda t: t.claims(ver=None), "not an access token of Entra"),
+        (lambda t: t.claims(ver="3.0"), "not an access token of Entra"),
+        (lambda t: t.claims(ver=["2.0"]), "not an access token of Entra"),
     ],
 )
 def test_given_wrong_claims_under_the_right_key_when_checked_then_401_with_the_reason(
@@ -100,8 +100,8 @@ def test_given_wrong_claims_under_the_right_key_when_checked_then_401_with_the_r
         ("Basic dXNlcjpwYXNz", "must be `Bearer`"),
         ("Bearer", "must be `Bearer`"),
         ("Bearer a b", "must be `Bearer`"),
-        ("Bearer garbage", "no JSON Web Token"),
-        ("Bearer a.b.c", "no JSON Web Token"),
+        ("Bearer garbage", "not a JSON Web Token"),
+        ("Bearer a.b.c", "not a JSON Web Token"),
         ("Bearer " + "a" * 20_000, "too long"),
         ("SharedAccessSignature sig=x", "must be `Bearer`"),
     ],
