@@ -78,11 +78,11 @@ _EXCEPTIONS: Final[Mapping[str, Decision]] = {
 }
 
 
-def on_status(status: int, speaker: Peer) -> Decision:
+def on_status(status: int, peer: Peer) -> Decision:
     """The decision for the HTTP status of a failed call. Raises ValueError for any other number."""
     for first, last, *decisions in _STATUSES:
         if first <= status <= last:
-            return decisions[_COLUMN[speaker]]
+            return decisions[_COLUMN[peer]]
     raise ValueError(f"{status} is not an HTTP status")
 
 

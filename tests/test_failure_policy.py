@@ -1,4 +1,4 @@
-"""What a status or an exception means: the table is whole, and every speaker goes by it."""
+"""What a status or an exception means: the table is whole, and every peer goes by it."""
 
 import azure.core.exceptions
 import pytest
@@ -9,12 +9,12 @@ from mobexport.failure_policy import Decision, Peer, as_error, on_exception, on_
 from mobexport.storage import known_error
 
 
-@pytest.mark.parametrize("speaker", Peer)
-def test_given_every_status_there_is_when_looked_up_then_a_decision(speaker: Peer) -> None:
-    found = {status: on_status(status, speaker) for status in range(100, 600)}
+@pytest.mark.parametrize("peer", Peer)
+def test_given_every_status_there_is_when_looked_up_then_a_decision(peer: Peer) -> None:
+    found = {status: on_status(status, peer) for status in range(100, 600)}
     retried = {status for status, decision in found.items() if decision in (Decision.RETRY, Decision.WAIT)}
     assert {status for status in retried if status < 500} == (
-        {404, 408, 425, 429} if speaker is Peer.WEBHOOK else {408, 425, 429}
+        {404, 408, 425, 429} if peer is Peer.WEBHOOK else {408, 425, 429}
     )
     assert set(range(500, 600)) - retried == {501, 505}
     assert {status for status, decision in found.items() if decision is Decision.WAIT} == {429, 503}
