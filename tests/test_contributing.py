@@ -147,15 +147,15 @@ EDITS: dict[str, dict[str, Edit]] = {
         ),
     },
     COLUMN: {
-        "mobexport/export_types/event.py": (
+        "mobexport/export_types/error.py": (
             'Field("extras"',
             'Field("screen", FieldKind.TEXT),\n        Field("extras"',
         ),
-        "docs/data-layout.md": ("sessionId, locationId, extras |", "sessionId, locationId, screen, extras |"),
-        "tests/data/export-files.schema.json": ('"events": {', '"screen": {"type": "string"}, "events": {'),
+        "docs/data-layout.md": ("sessionId, jobId, extras |", "sessionId, jobId, screen, extras |"),
+        "tests/data/export-files.schema.json": ('"errors": {', '"screen": {"type": "string"}, "errors": {'),
         "tests/support/type_table.py": (
-            "locationId  id      .  ?\n            extras",
-            "locationId  id      .  ?\n            screen text . .\n            extras",
+            "jobId      id      .  .\n            extras",
+            "jobId      id      .  .\n            screen text . .\n            extras",
         ),
     },
     TARGET: {
