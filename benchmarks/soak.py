@@ -22,6 +22,7 @@ from typing import Any
 
 import duckdb
 import requests
+from deltalake import DeltaTable
 
 from localdev.app import App
 from localdev.azurite import Azurite
@@ -194,18 +195,19 @@ def running(app: App) -> list[str]:
     return [one["instanceId"] for one in found]
 
 
-def seen(storage: DataStorage, folder: Path) -> dict[str, Counter[str]]:
-    """Keys of all records that the pointers lead to, by export type."""
+def seen(storage: DataStorage) -> dict[str, Counter[str]]:
+    """Keys of all records that the tables hold, by export type, as an engine reads them."""
     found: dict[str, Counter[str]] = {name: Counter() for name in KEYS}
-    for blob in storage.list_blobs(CURATED_CONTAINER, f"{APP}/"):
-        if not blob.name.rpartition("/")[2].startswith("_current"):
-            continue
-        for path in storage.read_json(CURATED_CONTAINER, blob.name)["files"]:
-            local = folder / "one.parquet"
-            local.write_bytes(storage.container(CURATED_CONTAINER).download_blob(path).readall())
-            name = path.split("/")[1]
-            rows = duckdb.sql(f"SELECT CAST({KEYS[name]} AS VARCHAR) FROM '{local}'").fetchall()
-            found[name].update(key for (key,) in rows)
+    options = {
+        "azure_storage_account_name": str(storage.blobs.account_name),
+        "azure_storage_account_key": str(storage.blobs.credential.account_key),
+        "azure_storage_endpoint": storage.blobs.url.rstrip("/"),
+        "azure_allow_http": "true",
+    }
+    for name, key in KEYS.items():
+        table = DeltaTable(f"az://{CURATED_CONTAINER}/{APP}/{name}", storage_options=options)
+        rows = duckdb.from_arrow(table.to_pyarrow_dataset()).project(f"CAST({key} AS VARCHAR)").fetchall()
+        found[name].update(value for (value,) in rows)
     return found
 
 
@@ -262,7 +264,7 @@ def soak(folder: Path, seed: int, options: argparse.Namespace) -> tuple[list[str
             batch, asked = until_done(app, killer, body, options.minutes * 60)
             left = _wait_for_quiet(app, options.minutes * 60)
             exports = [app.get(f"/api/exports/{one['id']}")[1] for one in batch["exports"]]
-            problems = _judge(expected, seen(storage, folder), exports, left)
+            problems = _judge(expected, seen(storage), exports, left)
             problems += _judge_events(exports, _events(receiver), _queued(storage))
     figures = {
         "seconds": round(time.monotonic() - began),

@@ -154,7 +154,7 @@ class Demo:
             raise DemoError("\n  ".join(problems))
         compared = sum(len(count_comparison.compared(result)) for result in results)
         self.story.say(f"   {compared} numbers compared, all the same")
-        self.story.step("Ask the committed Parquet, found by the pointers of its days")
+        self.story.step("Ask the table, as any engine that reads Delta Lake")
         evidence.show_query(self.story, results[0])
         return results
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
+from deltalake import DeltaTable
 
 from demo.independent_count import RULES, Count, count_records
 from demo.raw_data import Export
@@ -51,6 +53,17 @@ class Account:
         """Blobs below a prefix."""
         return list(self.blobs.get_container_client(container).list_blob_names(name_starts_with=prefix))
 
+    def table(self, export: Export) -> DeltaTable:
+        """The curated table that the export is in."""
+        key = self.blobs.credential.account_key
+        options = {
+            "azure_storage_account_name": str(self.blobs.account_name),
+            "azure_storage_account_key": str(key),
+            "azure_storage_endpoint": self.blobs.url.rstrip("/"),
+            "azure_allow_http": "true",
+        }
+        return DeltaTable(f"az://curated/{export.app}/{export.export_type}", storage_options=options)
+
     def task_counts(self, app: str, task_id: str) -> dict[str, Any]:
         """The Export API's counts of a task."""
         entity = self.tables.get_table_client(TASKS).get_entity(app, task_id)
@@ -74,10 +87,11 @@ class Result:
     count: Count
     values: Counter[tuple[object, ...]] = field(default_factory=Counter)
     """Rows in the Parquet files by the values of the columns that are compared."""
+    table: DeltaTable | None = None
 
 
 def collect(account: Account, export: Export, shown: Mapping[str, Any], data: Path, folder: Path) -> Result:
-    """Everything about one ended export; its Parquet files, found by the pointers, go below `folder`."""
+    """Everything about one ended export; its Parquet files, found by the table's log, go below `folder`."""
     server = account.task_counts(export.app, shown["jobId"])
     manifest = account.read_json("curated", shown["manifest"])
     raw_rejects = f"raw/{export.app}/{shown['jobId']}.ndjson"
@@ -91,6 +105,7 @@ def collect(account: Account, export: Export, shown: Mapping[str, Any], data: Pa
         rejects=[line for path in manifest["rejects"] for line in account.lines("rejects", path)],
         file=_file(account, export, manifest, folder.parent),
         parquet=parquet,
+        table=account.table(export),
         count=count_records(
             data,
             export.app,
@@ -126,16 +141,14 @@ def _file(account: Account, export: Export, manifest: Mapping[str, Any], folder:
 
 
 def _download(account: Account, export: Export, export_id: str, folder: Path) -> list[Path]:
-    """The files that the pointers of the export's days name."""
+    """The files of the export that count, by the table's log."""
     local = []
-    for name in account.names("curated", f"{export.app}/{export.export_type}/"):
-        if not name.rpartition("/")[2].startswith("_current"):
-            continue
-        pointer = account.read_json("curated", name)
-        for path in pointer["files"] if pointer["exportId"] == export_id else []:
-            file = folder / path
+    table = account.table(export)
+    for path in sorted(pa.table(table.get_add_actions())["path"].to_pylist()):
+        if f"/{export_id}-" in path:
+            file = folder / export.app / export.export_type / path
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(account.read("curated", path))
+            file.write_bytes(account.read("curated", f"{export.app}/{export.export_type}/{path}"))
             local.append(file)
     return local
 

@@ -44,20 +44,25 @@ def _show(story: Story, place: str, reject: dict[str, Any]) -> None:
     story.say(f"      {text if len(text) <= WIDTH else text[: WIDTH - 1] + '…'}")
 
 
-def show_query(story: Story, result: Result) -> list[str]:
-    """A query over the files that the pointers name; the first days and names."""
+def show_query(story: Story, result: Result) -> None:
+    """A query over the table as it stands, and who committed to it."""
     label = "key" if result.export.export_type == "Tag" else "name"
     query = (
         f"SELECT {label}, count(*) AS records, count(DISTINCT deviceId) AS devices\n"
-        f"FROM read_parquet(files) GROUP BY {label} ORDER BY records DESC, {label} LIMIT 4"
+        f"FROM events GROUP BY {label} ORDER BY records DESC, {label} LIMIT 4"
     )
-    files = [str(path) for path in result.parquet]
+    story.say(f'   events = DeltaTable("az://curated/{result.export.app}/Event").to_pyarrow_dataset()')
     for line in query.splitlines():
         story.say(f"   {line}")
-    rows = duckdb.execute(query.replace("read_parquet(files)", "read_parquet($1)"), [files]).fetchall()
+    assert result.table is not None
+    events = result.table.to_pyarrow_dataset()
+    found = duckdb.from_arrow(events).query("events", query)
+    rows = found.fetchall() if found else []
     shown = [[_cut(str(name)), f"{records:,}", f"{devices:,}"] for name, records, devices in rows]
     story.table([[label, "records", "devices"], *shown], indent="      ")
-    return files
+    for commit in reversed(result.table.history()):
+        by = commit.get("exportId", "")
+        story.say(f"   version {commit['version']}: {commit['operation']} {by}".rstrip())
 
 
 def _cut(text: str) -> str:

@@ -1,7 +1,7 @@
 """Paths of blobs in the data account, all in one place; pure, and light to import.
 
 exports   {app}/{type}/{export id}/{attempt}/…, _complete.json, _converted/{n}[-{part}].json
-curated   {app}/{type}/date=…|snapshot=…/{export id}-{attempt}-{n}.parquet, _current.json
+curated   {app}/{type}/date=…|snapshot=…/{export id}-{attempt}-{n}.parquet, _delta_log/
           _manifests/{app}/{type}/{export id}-{attempt}.json
 rejects   raw/{app}/{task id}.ndjson, export/{app}/{export id}-{attempt}-{n}.ndjson
 landing-… files of a job           work-{task id} intermediate data of a large task
@@ -23,7 +23,6 @@ WORK_PREFIX: Final = "work-"
 COMPLETE: Final = "_complete.json"
 COMPLETE_PATTERN: Final = f"{EXPORTS_CONTAINER}/{{app}}/{{type}}/{{exportId}}/{{attempt}}/{COMPLETE}"
 """Pattern of the blob trigger. It matches only the list of collected files, which is written last."""
-POINTER: Final = "_current"
 
 _LANDING: Final = re.compile(rf"{LANDING_PREFIX}[0-9a-f]{{20}}")
 _SLUG: Final = re.compile(r"[^a-z0-9]+")
@@ -85,11 +84,6 @@ def manifest_prefix(app: str, export_type: str, export_id: str) -> str:
 def day_folder(app: str, export_type: str, day: date, *, snapshot: bool) -> str:
     """Folder in `curated` of one day: `{app}/{type}/date=…/`, for snapshots `snapshot=…/`."""
     return f"{app}/{export_type}/{'snapshot' if snapshot else 'date'}={day.isoformat()}/"
-
-
-def pointer_name(campaign_type: str | None) -> str:
-    """`_current.json`; for exports by campaign one for each kind: `_current-{campaignType}.json`."""
-    return f"{POINTER}-{campaign_type}.json" if campaign_type else f"{POINTER}.json"
 
 
 def export_rejects_path(app: str, ref: AttemptRef, index: int, part: int | None = None) -> str:

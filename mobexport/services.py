@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mobexport.clock import now
 from mobexport.config import App, Endpoint, ExportsConfig, find_endpoint, read_config
@@ -43,6 +43,9 @@ from mobexport.settings import Settings, read_settings
 from mobexport.storage import DataStorage
 from mobexport.targets import Target
 
+if TYPE_CHECKING:
+    from mobexport.tables.tables import Tables
+
 # Every `kind` of a `[source]` in exports.toml.
 _SOURCES: Final[dict[str, Callable[[Endpoint], JobSource]]] = {"export-api": ExportApiClient}
 
@@ -50,6 +53,13 @@ _SOURCES: Final[dict[str, Callable[[Endpoint], JobSource]]] = {"export-api": Exp
 def open_source(endpoint: Endpoint) -> JobSource:
     """The job source behind an endpoint, by the `kind` of its `[source]`."""
     return _SOURCES[endpoint.source.kind](endpoint)
+
+
+def _open_tables(storage: DataStorage) -> Tables:
+    # Heavy: for the steps that commit and purge, not for every request.
+    from mobexport.tables.tables import Tables
+
+    return Tables(storage)
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,8 @@ class Services:
     """The job source behind an endpoint."""
     post: Callable[[Target, Mapping[str, Any], DataStorage], None] = notify.send
     """Sends an event to a target."""
+    open_tables: Callable[[DataStorage], Tables] = _open_tables
+    """The curated tables of an account."""
 
     # --- the pipeline -------------------------------------------------------------------------------------
 
@@ -75,6 +87,11 @@ class Services:
         """Raises Unavailable in an app that only serves the Export API."""
         if not self.runs_pipeline:
             raise Unavailable("ROLE is 'export-api': this app does not run the pipeline")
+
+    @cached_property
+    def tables(self) -> Tables:
+        """Curated tables."""
+        return self.open_tables(self.storage)
 
     @cached_property
     def registry(self) -> Registry:
@@ -103,7 +120,7 @@ class Services:
     @cached_property
     def processor(self) -> Processor:
         """Converts and commits collected files."""
-        return Processor(self.registry, self.storage, self.settings)
+        return Processor(self.registry, self.storage, self.settings, self.tables)
 
     @cached_property
     def finisher(self) -> Finisher:
@@ -132,7 +149,7 @@ class Services:
     @cached_property
     def purger(self) -> Purger:
         """Deletes old data."""
-        return Purger(self.registry, self.storage, self.settings)
+        return Purger(self.registry, self.storage, self.settings, self.tables)
 
     def request_export(self, body: Any) -> tuple[ExportRow, bool]:
         """The export of a request body, and whether this call began an attempt. Raises RequestError."""

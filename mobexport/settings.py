@@ -110,8 +110,8 @@ class Settings(BaseSettings):
     """After how many days containers of jobs that nobody reads are deleted."""
     late_file_hours: float = Field(1.0, gt=0, le=168)
     """Time for which a collected landing container is kept, to find late files."""
-    superseded_hours: float = Field(48.0, ge=24, le=2160)
-    """Time for which files in `curated` that no pointer names are kept; longer than an export may take."""
+    table_history_days: int = Field(7, ge=2, le=365)
+    """Days for which files of curated tables that no longer count are kept; more than an export may take."""
     registry_days: int = Field(365, ge=31, le=3650)
     """Days for which ended exports and batches stay in the registry."""
 

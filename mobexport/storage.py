@@ -105,6 +105,10 @@ class DataStorage:
             else (DefaultAzureCredential())
         )
 
+    def token(self) -> str:
+        """A bearer token of this app's identity for the account; kept, and renewed before it expires."""
+        return str(self._credential.get_token("https://storage.azure.com/.default").token)
+
     @cached_property
     def blobs(self) -> BlobServiceClient:
         # Retries are short: activities are retried by durable timers, not by waiting in the worker.

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 
-from mobexport.blob_paths import CURATED_CONTAINER, LANDING_PREFIX, POINTER, WORK_PREFIX
+from mobexport.blob_paths import LANDING_PREFIX, WORK_PREFIX
 from mobexport.clock import stamp
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.settings import Settings
-from mobexport.storage import EXPORTS_TABLE, DataStorage, StoredBlob
+from mobexport.storage import EXPORTS_TABLE, DataStorage
+
+
+class VacuumsTables(Protocol):
+    """What the purge needs of the curated tables."""
+
+    def folders(self) -> list[str]: ...
+    def vacuum(self, folder: str, older_than: timedelta) -> list[str]: ...
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,13 @@ class Purger:
     registry: Registry
     storage: DataStorage
     settings: Settings
+    tables: VacuumsTables
 
     def purge(self, now: datetime) -> dict[str, int]:
         """`{containers, superseded, rows}`: numbers of deletions."""
         return {
             "containers": sum(1 for _ in self._containers(now)),
-            "superseded": sum(1 for _ in self._superseded(now)),
+            "superseded": sum(1 for _ in self._superseded()),
             "rows": sum(1 for _ in self._rows(now)),
         }
 
@@ -44,29 +51,14 @@ class Purger:
                     self.storage.delete_container(name)
                     yield name
 
-    def _superseded(self, now: datetime) -> Iterator[str]:
-        """Parquet files that no pointer of their day names, unless their export is still running."""
-        before = now - timedelta(hours=self.settings.superseded_hours)
-        blobs = self.storage.list_stored(CURATED_CONTAINER)
-        for folder, inside in groupby(blobs, lambda blob: blob.name.rpartition("/")[0]):
-            found = list(inside)
-            old = [blob for blob in found if blob.name.endswith(".parquet") and blob.modified < before]
-            if not old:
-                continue
-            # Read after the listing: what was committed since is open, or named here.
-            running = tuple(f"{folder}/{row.id}-{row.attempt}-" for row in self.registry.open_rows())
-            named = self._named(found)
-            for blob in old:
-                if blob.name not in named and not (running and blob.name.startswith(running)):
-                    self.storage.delete_blob(CURATED_CONTAINER, blob.name)
-                    yield blob.name
+    def _superseded(self) -> Iterator[str]:
+        """Files that have not counted for so long, and files of attempts that never committed.
 
-    def _named(self, folder: list[StoredBlob]) -> set[str]:
-        named: set[str] = set()
-        for blob in folder:
-            if blob.name.rpartition("/")[2].startswith(POINTER):
-                named |= set(self.storage.read_json(CURATED_CONTAINER, blob.name)["files"])
-        return named
+        None that a running attempt has written: an attempt does not take as long.
+        """
+        history = timedelta(days=self.settings.table_history_days)
+        for folder in self.tables.folders():
+            yield from self.tables.vacuum(folder, history)
 
     def _rows(self, now: datetime) -> Iterator[str]:
         before = stamp(now - timedelta(days=self.settings.registry_days))

@@ -8,12 +8,12 @@ and then in temporary files.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +24,8 @@ from mobexport.records.limits import Limits
 
 GROUP_ROWS: Final = 65_536
 GROUP_BYTES: Final = 16 * 1024 * 1024
+MAX_BOUND: Final = 64
+"""Characters of the longest text that is kept as a bound of a column."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class ParquetFile:
     rows: int
     bytes: int
     sha256: str
+    stats: Mapping[str, Any]
+    """Statistics of ids and times by the Delta protocol: `minValues`, `maxValues`, `nullCount`."""
 
 
 @dataclass
@@ -89,7 +93,7 @@ class ParquetDays:
             path = self._part(day).rename(self._part(day).with_name(f"{self._stem}-{n}.parquet"))
             with path.open("rb") as written:
                 digest = hashlib.file_digest(written, "sha256").hexdigest()
-            yield ParquetFile(day, path, own.written, path.stat().st_size, digest)
+            yield ParquetFile(day, path, own.written, path.stat().st_size, digest, _statistics(path))
 
     def _part(self, day: date) -> Path:
         """Where the file of a day is written."""
@@ -153,6 +157,37 @@ class ParquetDays:
         self._in_memory = 0
         self._on_disk += path.stat().st_size
         self._limits.check_disk(self._on_disk, "rows")
+
+
+def _statistics(path: Path) -> dict[str, Any]:
+    """Bounds and nulls of the columns that readers look for records by, from the file's footer.
+
+    Times are in milliseconds there: the greatest one is rounded up, so that no reader skips its record.
+    """
+    found: dict[str, dict[str, Any]] = {"minValues": {}, "maxValues": {}, "nullCount": {}}
+    footer = pq.read_metadata(path)
+    for column in footer.schema.to_arrow_schema():
+        at = next((n for n in range(footer.num_columns) if footer.schema.column(n).path == column.name), None)
+        if at is None or not (pa.types.is_timestamp(column.type) or column.name.endswith("Id")):
+            continue
+        chunks = [footer.row_group(group).column(at).statistics for group in range(footer.num_row_groups)]
+        if any(chunk is None or chunk.null_count is None for chunk in chunks):
+            continue
+        found["nullCount"][column.name] = sum(chunk.null_count for chunk in chunks)
+        known = [chunk for chunk in chunks if chunk.has_min_max]
+        if not known:
+            continue
+        least, most = min(chunk.min for chunk in known), max(chunk.max for chunk in known)
+        if isinstance(least, datetime):
+            found["minValues"][column.name] = _milliseconds(least)
+            found["maxValues"][column.name] = _milliseconds(most + timedelta(microseconds=999))
+        elif not isinstance(least, str) or max(len(least), len(most)) <= MAX_BOUND:
+            found["minValues"][column.name], found["maxValues"][column.name] = least, most
+    return found
+
+
+def _milliseconds(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _cut(table: pa.Table) -> int:

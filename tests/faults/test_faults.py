@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import duckdb
 import pytest
+from delta_log import rows_of
 from scripted_export_api import CUT, DOWN, GARBAGE, HTML, LOST, Fault, ScriptedExportApi
 
 from mobexport import clock
 from mobexport import durable_names as names
-from mobexport.blob_paths import CURATED_CONTAINER, pointer_name
+from mobexport.blob_paths import CURATED_CONTAINER
 from mobexport.config import Endpoint, ExportsConfig, Source
 from mobexport.pipeline.jobs.export_api_client import ExportApiClient
 from mobexport.pipeline.jobs.poll_policy import PollPolicy
@@ -127,24 +127,10 @@ class Run:
             self.h.run()
 
     def curated(self) -> list[str]:
-        """Names of the events that the day's pointer leads to."""
-        folder = self.row.day_folder(self.row.request.days[0])
-        pointer = self.storage.read_json(CURATED_CONTAINER, folder + pointer_name(None))
-        found: list[str] = []
-        for path in pointer["files"] if pointer else ():
-            data = self.storage.container(CURATED_CONTAINER).download_blob(path).readall()
-            found += _names(data)
-        return sorted(found)
-
-
-def _names(parquet: bytes) -> list[str]:
-    import tempfile
-    from pathlib import Path
-
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "x.parquet"
-        file.write_bytes(parquet)
-        return [name for (name,) in duckdb.sql(f"SELECT name FROM '{file}'").fetchall()]
+        """Names of the events that the table has for the day."""
+        folder = f"{self.row.request.app}/Event"
+        rows = rows_of(self.storage.container(CURATED_CONTAINER), folder, "SELECT name FROM files")
+        return sorted(name for (name,) in rows)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -27,6 +27,7 @@ from mobexport.pipeline.registry.states import JobState, State
 from mobexport.services import Services
 from mobexport.settings import read_settings
 from mobexport.storage import EXPORTS_TABLE, RawBlob
+from mobexport.tables.commit import TableCommit
 from mobexport.wire import AttemptRef
 
 POLICY = PollPolicy(first=5, most=300, queue_deadline=3600, run_deadline=7200, total_deadline=86_400)
@@ -245,6 +246,21 @@ class MemoryStorage:
         return True
 
 
+class MemoryTables:
+    """Curated tables in memory: for each day of a table the newest request's files."""
+
+    def __init__(self, told: Callable[[], None]) -> None:
+        self.days: dict[tuple[str, date], TableCommit] = {}
+        self._told = told
+
+    def commit(self, commit: TableCommit) -> None:
+        self._told()
+        for day in commit.days:
+            known = self.days.get((commit.folder, day))
+            if known is None or known.order < commit.order:
+                self.days[commit.folder, day] = commit
+
+
 class MemoryApi:
     """A job source in memory: the script says what a job shows, poll by poll, and which calls fail."""
 
@@ -306,7 +322,10 @@ class MemoryApp:
         )
         targets = {name: {"kind": "storage-queue"} for name in ("hook", "queue")}
         config = ExportsConfig.model_validate({"targets": targets})
-        self.services = Services(settings, config, self.storage, lambda _: self.api, self._send)
+        self.tables = MemoryTables(lambda: self.storage.told())
+        self.services = Services(
+            settings, config, self.storage, lambda _: self.api, self._send, lambda _: self.tables
+        )
         self.app.services = self.services
         self.registry = self.services.registry
         self.app.overrides[names.CONVERT_FILE] = self._convert

@@ -15,9 +15,13 @@ def _wanted() -> list[Requirement]:
     return [Requirement(line) for line in lines if line and not line.startswith("#")]
 
 
+def _pins() -> list[Requirement]:
+    """A package may have several, for one version of Python each."""
+    return [Requirement(line.rstrip("\\ ")) for line in LOCK.splitlines() if re.match(r"[a-zA-Z]", line)]
+
+
 def _locked() -> dict[str, Requirement]:
-    found = [Requirement(line.rstrip("\\ ")) for line in LOCK.splitlines() if re.match(r"[a-zA-Z]", line)]
-    return {canonicalize_name(item.name): item for item in found}
+    return {canonicalize_name(item.name): item for item in _pins()}
 
 
 def test_given_the_lock_when_read_then_it_satisfies_what_is_wanted() -> None:
@@ -32,7 +36,7 @@ def test_given_the_lock_when_read_then_it_satisfies_what_is_wanted() -> None:
 
 def test_given_the_lock_when_read_then_every_pin_has_its_hashes_and_no_index_is_named() -> None:
     blocks = re.split(r"\n(?=[a-z])", LOCK.split("\n", 2)[2])
-    assert len(blocks) == len(_locked())
+    assert len(blocks) == len(_pins())
     assert all("--hash=sha256:" in block for block in blocks)
     assert not re.search(r"https?:|--index|--extra|--find-links|--trusted|file:", LOCK)
 

@@ -1,11 +1,12 @@
 """Reconcile and purge over a real account: what was left undone goes on, what is past its time goes."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from mobexport.blob_paths import COMPLETE, CURATED_CONTAINER, EXPORTS_CONTAINER, pointer_name
+from mobexport import export_types
+from mobexport.blob_paths import COMPLETE, CURATED_CONTAINER, EXPORTS_CONTAINER
 from mobexport.clock import stamp
 from mobexport.errors import Transient
 from mobexport.pipeline.finishing import Finisher
@@ -15,6 +16,8 @@ from mobexport.pipeline.purging import Purger
 from mobexport.pipeline.reconciling import STALLED, Reconciler
 from mobexport.pipeline.registry.states import State
 from mobexport.settings import read_settings
+from mobexport.tables.commit import NewFile, TableCommit
+from mobexport.tables.tables import Tables
 
 LATER = timedelta(hours=2)
 
@@ -28,7 +31,9 @@ def settings(azurite):
 
 @pytest.fixture
 def reconciler(registry, storage, source, settings) -> Reconciler:
-    finisher = Finisher(registry, storage, Processor(registry, storage, settings), lambda _: source)
+    finisher = Finisher(
+        registry, storage, Processor(registry, storage, settings, Tables(storage)), lambda _: source
+    )
     return Reconciler(registry, storage, finisher, lambda _: source, 1.0)
 
 
@@ -112,7 +117,7 @@ def test_given_an_api_that_is_down_when_reconciled_then_the_container_goes_all_t
 
 @pytest.fixture
 def purger(registry, storage, settings) -> Purger:
-    return Purger(registry, storage, settings)
+    return Purger(registry, storage, settings, Tables(storage))
 
 
 def test_given_old_containers_when_purged_then_gone_but_not_one_that_is_collected_from(
@@ -132,26 +137,34 @@ def test_given_old_containers_when_purged_then_gone_but_not_one_that_is_collecte
     }  # fmt: skip
 
 
-def test_given_files_in_curated_when_purged_then_only_old_ones_that_nothing_names_and_nobody_writes(
-    purger, registry, storage, make_request
+def test_given_files_in_curated_when_purged_then_only_old_ones_that_do_not_count(
+    registry, storage, settings, make_request
 ) -> None:
-    running, _ = registry.request(make_request(), rerun=False)
-    folder = running.day_folder(running.request.days[0])
-    named, superseded = f"{folder}a-1-0.parquet", f"{folder}a-0-0.parquet"
-    written, pushed = f"{folder}{running.id}-1-0.parquet", f"{folder}p-1-0.parquet"
-    curated = storage.container(CURATED_CONTAINER)
-    for name in (named, superseded, written, pushed):
-        curated.upload_blob(name, b"x")
-    storage.write_json(CURATED_CONTAINER, folder + pointer_name(None), {"files": [named]})
-    storage.write_json(CURATED_CONTAINER, f"{folder}_current-Poll.json", {"files": [pushed]})
+    tables = Tables(storage)
+    app, day = make_request().app, date(2025, 3, 23)
+    event = export_types.get("Event")
+
+    def commit(export_id: str, second: int) -> str:
+        path = f"{app}/Event/date={day}/{export_id}.parquet"
+        storage.container(CURATED_CONTAINER).upload_blob(path, b"x")
+        at = datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC)
+        tables.commit(TableCommit(app, event, export_id, 1, at, (day,), [NewFile(path, day, 1, 1)]))
+        return path
+
+    first, second = commit("first", 1), commit("second", 2)
+    written = f"{app}/Event/date={day}/running.parquet"
+    storage.container(CURATED_CONTAINER).upload_blob(written, b"x")
 
     def left() -> set[str]:
-        return {blob.name for blob in storage.list_blobs(CURATED_CONTAINER, folder) if "parquet" in blob.name}
+        names = {blob.name for blob in storage.list_blobs(CURATED_CONTAINER, f"{app}/")}
+        return {name for name in names if name.endswith(".parquet") and "_delta_log" not in name}
 
-    purger.purge(datetime.now(UTC) + timedelta(hours=47))
-    assert superseded in left()
-    purger.purge(datetime.now(UTC) + timedelta(hours=49))
-    assert left() == {named, written, pushed}
+    Purger(registry, storage, settings, tables).purge(datetime.now(UTC))
+    assert left() == {first, second, written}
+    # As if the history were over at once: what counts stays, whatever its age.
+    assert f"{app}/Event" in tables.folders()
+    tables.vacuum(f"{app}/Event", timedelta(0))
+    assert left() == {second}
 
 
 def test_given_rows_when_purged_then_only_old_ones_with_nothing_left_to_do(

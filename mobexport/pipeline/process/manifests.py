@@ -1,7 +1,6 @@
-"""What a commit leaves in `curated`: the manifest of an export and the pointers of its days.
+"""The manifest: the record of what an attempt read and wrote, and how many records there were.
 
-Readers go by the pointers: each names the files that count for one day, so that a re-export replaces the
-day and overlapping windows never double. Both are versioned JSON; docs/data-layout.md describes them.
+Versioned JSON; docs/data-layout.md describes it.
 """
 
 from __future__ import annotations
@@ -9,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mobexport.blob_paths import CURATED_CONTAINER, pointer_name
 from mobexport.clock import stamp
 from mobexport.pipeline.registry.export_row import ExportRow
-from mobexport.storage import DataStorage
 
 
 def make_manifest(row: ExportRow, conversions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -46,42 +43,3 @@ def _added(parts: Any) -> dict[str, int]:
         for name, number in part.items():
             total[name] = total.get(name, 0) + number
     return total
-
-
-def swap_pointers(storage: DataStorage, row: ExportRow, manifest: Mapping[str, Any]) -> None:
-    """Points every day of the export at its files, also days without rows.
-
-    The newer request wins; an older one that comes late leaves the pointer as it is.
-    """
-    campaign = row.request.campaign
-    for day in row.request.days:
-        files = [out["path"] for out in manifest["outputs"] if out["date"] == day.isoformat()]
-        pointer = {
-            "version": 1,
-            "exportId": row.id,
-            "attempt": row.attempt,
-            "requestedAt": manifest["requestedAt"],
-            "manifest": row.manifest_path,
-            "files": files,
-            "rows": sum(out["rows"] for out in manifest["outputs"] if out["date"] == day.isoformat()),
-        }
-        _swap(storage, row.day_folder(day) + pointer_name(campaign.type if campaign else None), pointer)
-
-
-def _swap(storage: DataStorage, path: str, pointer: Mapping[str, Any]) -> None:
-    while True:
-        found = storage.read_json_etag(CURATED_CONTAINER, path)
-        if found is None:
-            if storage.write_json(CURATED_CONTAINER, path, pointer):
-                return
-            continue
-        there, etag = found
-        if _age(there) >= _age(pointer):
-            return
-        if storage.write_json(CURATED_CONTAINER, path, pointer, etag=etag):
-            return
-
-
-def _age(pointer: Mapping[str, Any]) -> tuple[str, str, int]:
-    # Times are all written alike (UTC, milliseconds), so their texts compare as the instants do.
-    return str(pointer["requestedAt"]), str(pointer["exportId"]), int(pointer["attempt"])

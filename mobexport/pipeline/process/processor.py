@@ -1,13 +1,14 @@
 """From collected files to committed Parquet: the steps of `process_export`.
 
 Each can be repeated at any time: outputs are named by export, attempt and file, the manifest is written
-once, and pointers only move forward.
+once, and so is the transaction that makes the files part of the table.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from datetime import date
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mobexport import export_types
 from mobexport.blob_paths import (
@@ -23,13 +24,14 @@ from mobexport.blob_paths import (
 )
 from mobexport.errors import DataError
 from mobexport.heavy import exclusive_step
-from mobexport.pipeline.process.manifests import make_manifest, swap_pointers
+from mobexport.pipeline.process.manifests import make_manifest
 from mobexport.pipeline.registry.export_row import ExportRow
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
 from mobexport.records.formats import ExportFormat
 from mobexport.settings import Settings
 from mobexport.storage import NDJSON, DataStorage, RawBlob
+from mobexport.tables.commit import NewFile, TableCommit
 from mobexport.telemetry.tracing import span
 from mobexport.wire import AttemptRef, Failure
 
@@ -42,6 +44,12 @@ if TYPE_CHECKING:
 _PARQUET = "application/vnd.apache.parquet"
 
 
+class CommitsTables(Protocol):
+    """What processing needs of the curated tables."""
+
+    def commit(self, commit: TableCommit) -> Any: ...
+
+
 @dataclass(frozen=True)
 class Processor:
     """The steps over one registry and one data account."""
@@ -49,6 +57,7 @@ class Processor:
     registry: Registry
     storage: DataStorage
     settings: Settings
+    tables: CommitsTables
 
     def begin(self, ref: AttemptRef) -> dict[str, Any]:
         """`{"done": True}` if there is nothing left to do, else `{"files": n}`; `large`: those cut in parts.
@@ -177,6 +186,7 @@ class Processor:
                     "rows": output.rows,
                     "bytes": output.bytes,
                     "sha256": output.sha256,
+                    "stats": dict(output.stats),
                 }
             )
         rejects = None
@@ -194,9 +204,9 @@ class Processor:
         }
 
     def commit(self, ref: AttemptRef, started_by: str | None = None) -> dict[str, Any]:
-        """Writes the manifest, then the pointers, then says so in the registry; the counts.
+        """Writes the manifest, then commits to the table, then says so in the registry; the counts.
 
-        Between manifest and pointers the registry is told that the attempt will succeed: from there on
+        Between manifest and commit the registry is told that the attempt will succeed: from there on
         nothing ends it otherwise, and whoever finds it so completes the commit.
         """
         row = self.registry.attempt(ref)
@@ -219,7 +229,7 @@ class Processor:
         row = self.registry.change(ref, begin)
         if not row.committing:
             raise DataError(f"export {row.id!r} ended as {row.state} before its commit", code="Ended")
-        swap_pointers(self.storage, row, manifest)
+        self.tables.commit(_table_commit(row, manifest))
         self.registry.change(ref, lambda now: replace(now, manifest=path, counts=counts))
         return _counts(counts)
 
@@ -270,6 +280,24 @@ class Processor:
 
 def _format(row: ExportRow) -> ExportFormat:
     return ExportFormat(row.file_format or ExportFormat.JSON)
+
+
+def _table_commit(row: ExportRow, manifest: Mapping[str, Any]) -> TableCommit:
+    request = row.request
+    return TableCommit(
+        app=request.app,
+        export_type=export_types.get(request.export_type),
+        export_id=row.id,
+        attempt=row.attempt,
+        requested_at=request.requested_at,
+        days=request.days,
+        files=tuple(
+            NewFile(out["path"], date.fromisoformat(out["date"]), out["rows"], out["bytes"], out["stats"])
+            for out in manifest["outputs"]
+        ),
+        campaign_type=request.campaign.type if request.campaign else None,
+        manifest=row.manifest_path,
+    )
 
 
 def _input(blob: RawBlob, size: int, sha256: str) -> dict[str, Any]:

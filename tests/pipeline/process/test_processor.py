@@ -1,4 +1,4 @@
-"""From collected files to committed Parquet, pointers and notifications, over a real account."""
+"""From collected files to committed Parquet and notifications, over a real account."""
 
 import gzip
 import hashlib
@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from delta_log import read_log
 
 from localdev.webhook_receiver import Receiver, new_secret
 from mobexport import durable_names as names
@@ -20,19 +21,18 @@ from mobexport.blob_paths import (
     CURATED_CONTAINER,
     EXPORTS_CONTAINER,
     REJECTS_CONTAINER,
-    pointer_name,
 )
 from mobexport.errors import ConfigError, DataError, NotFound, Rejected, Transient, Truncated
 from mobexport.pipeline import notify
 from mobexport.pipeline.finishing import Finisher
 from mobexport.pipeline.messages import ProcessExport
-from mobexport.pipeline.process import processor as processing
 from mobexport.pipeline.process.processor import Processor
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
 from mobexport.records import elements
 from mobexport.settings import read_settings
 from mobexport.standard_webhooks import sign
+from mobexport.tables.tables import Tables
 from mobexport.targets import WebhookTarget
 from mobexport.telemetry import metrics
 from mobexport.wire import AttemptRef, Outcome
@@ -49,7 +49,7 @@ def processor(registry, storage, azurite) -> Processor:
     settings = read_settings(
         {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
     )
-    return Processor(registry, storage, settings)
+    return Processor(registry, storage, settings, Tables(storage))
 
 
 @pytest.fixture
@@ -80,11 +80,14 @@ def process(processor: Processor, row) -> dict:
     return processor.commit(row.ref)
 
 
-def pointer(storage, row) -> dict:
-    return storage.read_json(CURATED_CONTAINER, row.day_folder(DAY) + pointer_name(None))
+def table(storage, row, day: date = DAY) -> list[str]:
+    """Paths in `curated` of the files that count for a day, by the table's log."""
+    folder = f"{row.request.app}/{row.request.export_type}"
+    log = read_log(storage.container(CURATED_CONTAINER), folder)
+    return [f"{folder}/{path}" for path in log.paths(day.isoformat())]
 
 
-def test_given_collected_files_when_processed_then_parquet_rejects_manifest_and_pointer(
+def test_given_collected_files_when_processed_then_parquet_rejects_manifest_and_table(
     processor, registry, storage, collected, tmp_path
 ) -> None:
     row = collected(FILE, b"[]")
@@ -92,7 +95,7 @@ def test_given_collected_files_when_processed_then_parquet_rejects_manifest_and_
     manifest = storage.read_json(CURATED_CONTAINER, row.manifest_path)
     assert manifest["counts"]["records"] == manifest["counts"]["rows"] + manifest["counts"]["rejected"]
     assert [part["bytes"] for part in manifest["inputs"]] == [len(FILE), 2]
-    files = pointer(storage, row)["files"]
+    files = table(storage, row)
     assert files == [output["path"] for output in manifest["outputs"]]
     local = tmp_path / "x.parquet"
     local.write_bytes(storage.container(CURATED_CONTAINER).download_blob(files[0]).readall())
@@ -110,10 +113,10 @@ def test_given_a_truncated_file_when_converted_then_nothing_is_committed(
     row = collected(FILE[:-1])
     with pytest.raises(Truncated):
         processor.convert(row.ref, 0)
-    assert pointer(storage, row) is None
+    assert table(storage, row) == []
 
 
-def test_given_a_newer_export_when_an_older_one_commits_late_then_the_pointer_stays(
+def test_given_a_newer_export_when_an_older_one_commits_late_then_the_newer_one_counts(
     processor, storage, collected
 ) -> None:
     newer = collected(FILE, requested_at=datetime(2026, 11, 25, tzinfo=UTC))
@@ -121,10 +124,13 @@ def test_given_a_newer_export_when_an_older_one_commits_late_then_the_pointer_st
     wide = (DAY, date(2025, 3, 24))
     older = collected(b"[]", window=wide, requested_at=datetime(2026, 11, 23, tzinfo=UTC))
     process(processor, older)
-    assert pointer(storage, newer)["exportId"] == newer.id
+    assert [newer.id in path for path in table(storage, newer)] == [True]
     # The day that only the older one covers is its own, also without a row.
-    other = storage.read_json(CURATED_CONTAINER, older.day_folder(wide[1]) + pointer_name(None))
-    assert (other["exportId"], other["files"]) == (older.id, [])
+    folder = f"{older.request.app}/Event"
+    log = read_log(storage.container(CURATED_CONTAINER), folder)
+    times = {f"date={day}": row.request.requested_at for day, row in zip(wide, (newer, older), strict=True)}
+    assert log.transactions == {name: round(at.timestamp() * 1000) for name, at in times.items()}
+    assert log.commits[-1]["exportId"] == older.id
 
 
 LARGE = json.dumps(
@@ -203,7 +209,7 @@ def test_given_a_large_file_when_processed_in_parts_then_the_manifest_accounts_f
     files = [output["path"] for output in manifest["outputs"]]
     assert files == sorted(files)
     assert len(files) == 8
-    assert pointer(storage, row)["files"] == files
+    assert table(storage, row) == files
 
 
 def test_given_workers_that_die_after_every_step_when_a_large_file_is_processed_then_all_of_it_once(
@@ -241,7 +247,7 @@ def test_given_a_large_file_that_is_cut_off_when_cut_then_nothing_is_committed(
     for _ in range(2):
         with pytest.raises(Truncated):
             parts.find_parts(row.ref, 0)
-    assert pointer(storage, row) is None
+    assert table(storage, row) == []
 
 
 def test_given_a_large_file_that_is_packed_or_one_element_when_cut_then_whole(
@@ -267,7 +273,7 @@ def test_given_a_file_that_was_converted_whole_before_when_cut_afterwards_then_i
     for number in range(parts.find_parts(row.ref, 0)["parts"]):
         parts.convert_part(row.ref, 0, number)
     assert parts.commit(row.ref)["records"] == 80
-    assert len(pointer(storage, row)["files"]) == 1
+    assert len(table(storage, row)) == 1
 
 
 def test_given_no_such_attempt_when_begun_then_refused(processor) -> None:
@@ -315,7 +321,7 @@ def test_given_the_published_example_when_signed_then_the_published_signature() 
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_given_an_attempt_that_ended_meanwhile_when_committed_then_no_pointer_moves(
+def test_given_an_attempt_that_ended_meanwhile_when_committed_then_the_table_stays(
     processor, registry, storage, collected
 ) -> None:
     row = collected(FILE)
@@ -323,7 +329,7 @@ def test_given_an_attempt_that_ended_meanwhile_when_committed_then_no_pointer_mo
     registry.change(row.ref, lambda now: replace(now, state=State.TIMED_OUT))
     with pytest.raises(DataError, match="ended as TimedOut"):
         processor.commit(row.ref)
-    assert pointer(storage, row) is None
+    assert table(storage, row) == []
 
 
 def test_given_a_commit_that_crashed_half_way_when_the_attempt_is_ended_then_it_is_completed(
@@ -332,13 +338,13 @@ def test_given_a_commit_that_crashed_half_way_when_the_attempt_is_ended_then_it_
     row = collected(FILE)
     processor.convert(row.ref, 0)
     with monkeypatch.context() as patch:
-        patch.setattr(processing, "swap_pointers", lambda *_: (_ for _ in ()).throw(OSError("killed")))
+        patch.setattr(Tables, "commit", lambda *_: (_ for _ in ()).throw(OSError("killed")))
         with pytest.raises(OSError, match="killed"):
             processor.commit(row.ref)
     late = Outcome.failed("TimedOut", "x", kind="deadline")
     ended = Finisher(registry, storage, processor, lambda _: source).finish(row.ref, late)
     assert (ended.state, ended.error) == (State.SUCCEEDED, None)
-    assert pointer(storage, row)["rows"] == 1
+    assert len(table(storage, row)) == 1
 
 
 def test_given_a_finish_that_is_repeated_when_the_attempt_ends_then_it_is_counted_once_with_its_measures(

@@ -1,0 +1,59 @@
+"""An attempt's commit to a table; light to import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from mobexport.export_types.model import ExportType
+
+
+def day_column(export_type: ExportType) -> str:
+    """The partition column of days: `date`, for snapshots `snapshot`."""
+    return "date" if export_type.historical else "snapshot"
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A Parquet file of an attempt, written and not yet part of the table."""
+
+    path: str
+    """In the container `curated`."""
+    day: date
+    rows: int
+    bytes: int
+    stats: Mapping[str, Any] = field(default_factory=dict)
+    """Statistics by the Delta protocol: minValues, maxValues, nullCount."""
+
+
+@dataclass(frozen=True)
+class TableCommit:
+    """What an attempt commits."""
+
+    app: str
+    export_type: ExportType
+    export_id: str
+    attempt: int
+    requested_at: datetime
+    days: tuple[date, ...]
+    """Every day that the export replaces, also one without rows."""
+    files: Sequence[NewFile]
+    campaign_type: str | None = None
+    manifest: str = ""
+
+    @property
+    def folder(self) -> str:
+        """The table's folder in `curated`."""
+        return f"{self.app}/{self.export_type.name}"
+
+    @property
+    def order(self) -> int:
+        """What makes one request newer than another: milliseconds since 1970."""
+        return round(self.requested_at.timestamp() * 1000)
+
+    def partition(self, day: date) -> dict[str, str]:
+        """Values of the partition columns."""
+        own = {day_column(self.export_type): day.isoformat()}
+        return own | ({"campaignType": self.campaign_type} if self.campaign_type else {})

@@ -1,0 +1,236 @@
+"""Commit attempts to tables: one transaction for all days of an export, the newest request counts.
+
+Each day carries an application transaction whose version is the request's time. So a repeat changes nothing,
+an older request never replaces a newer one, and of two writers at once one is told and looks again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Final
+
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
+
+from mobexport.blob_paths import CURATED_CONTAINER
+from mobexport.clock import now
+from mobexport.errors import ConfigError, DataError, Transient
+from mobexport.export_types.model import ExportType
+from mobexport.storage import DataStorage
+from mobexport.tables.commit import TableCommit, day_column
+from mobexport.tables.schema import partition_columns, table_schema
+
+_TRIES: Final = 20
+# Commits of other days that came in between are no conflict: delta-rs checks, and writes the next version.
+_RETRIES: Final = 15
+_FORBIDDEN: Final = re.compile(r"\b(?:401|403)\b|Authorization|Authentication")
+_CONFIGURATION: Final[dict[str, str | None]] = {
+    "delta.checkpointInterval": "10",
+    "delta.logRetentionDuration": "interval 30 days",
+}
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What a commit came to."""
+
+    version: int | None
+    """Version of the table that shows the attempt; None if nothing was left to do."""
+    days: tuple[date, ...]
+    """Days that the attempt replaced; of the others a newer request, or this one, was there already."""
+
+
+class Tables:
+    """The tables of one data account."""
+
+    def __init__(self, storage: DataStorage) -> None:
+        self._storage = storage
+
+    def commit(self, commit: TableCommit) -> Committed:
+        """Makes the attempt's files those of its days, at one moment, unless a newer request was faster.
+
+        May be repeated, also while another try of it is under way. Raises DataError if the table's columns do
+        not fit, Transient if others commit to the same days all the time.
+        """
+        with _as_our_errors(commit.folder):
+            return self._commit(commit)
+
+    def _commit(self, commit: TableCommit) -> Committed:
+        for _ in range(_TRIES):
+            try:
+                table = self._open_or_create(commit)
+                days = [day for day in commit.days if self._is_ours(table, commit, day)]
+                if not days:
+                    return Committed(None, ())
+                self._write(table, commit, days)
+            except CommitFailedError:
+                continue  # Somebody made the table, or committed to one of these days: look again.
+            table.update_incremental()
+            return Committed(table.version(), tuple(days))
+        raise Transient(f"table {commit.folder}: other exports of the same days commit all the time")
+
+    def files(self, app: str, export_type: ExportType, day: date | None = None) -> list[str]:
+        """Paths in `curated` of the files that count, of a day or of all; none if there is no table."""
+        table = self._open(f"{app}/{export_type.name}")
+        if table is None:
+            return []
+        column = day_column(export_type)
+        wanted = [(column, "=", day.isoformat())] if day else None
+        return sorted(f"{app}/{export_type.name}/{path}" for path in _paths(table, wanted))
+
+    def folders(self) -> list[str]:
+        """Every table: `{app}/{type}`."""
+        container = self._storage.container(CURATED_CONTAINER)
+        apps = [one.name for one in container.walk_blobs() if one.name.endswith("/")]
+        found = [one.name for app in apps for one in container.walk_blobs(app) if one.name.endswith("/")]
+        return sorted(name.rstrip("/") for name in found if not name.startswith("_"))
+
+    def vacuum(self, folder: str, older_than: timedelta, *, is_trial: bool = False) -> list[str]:
+        """Deletes files that have not counted for so long; their names."""
+        table = self._open(folder)
+        if table is None:
+            return []
+        hours = int(older_than.total_seconds() // 3600)
+        return table.vacuum(
+            retention_hours=hours, dry_run=is_trial, enforce_retention_duration=False, full=True
+        )
+
+    # ------------------------------------------------------------------------------------------------------
+
+    def _is_ours(self, table: DeltaTable, commit: TableCommit, day: date) -> bool:
+        known = table.transaction_version(_transaction(commit, day))
+        return known is None or known < commit.order
+
+    def _write(self, table: DeltaTable, commit: TableCommit, days: Sequence[date]) -> None:
+        actions: list[AddAction | RemoveAction] = []
+        at = round(now().timestamp() * 1000)
+        for day in days:
+            partition: dict[str, str | None] = {**commit.partition(day)}
+            filters = [(name, "=", value) for name, value in partition.items()]
+            for path, size in _paths(table, filters).items():
+                actions.append(RemoveAction(path, True, at, size, partition))
+        for file in commit.files:
+            if file.day in days:
+                stats = {"numRecords": file.rows, **file.stats}
+                actions.append(
+                    AddAction(
+                        file.path.removeprefix(f"{commit.folder}/"),
+                        file.bytes,
+                        commit.partition(file.day),
+                        at,
+                        True,
+                        json.dumps(stats),
+                    )
+                )
+        table.create_write_transaction(
+            actions,
+            "append",
+            table.schema(),
+            partition_by=partition_columns(commit.export_type),
+            commit_properties=CommitProperties(
+                custom_metadata={
+                    "exportId": commit.export_id,
+                    "attempt": str(commit.attempt),
+                    "manifest": commit.manifest,
+                },
+                max_commit_retries=_RETRIES,
+                app_transactions=[Transaction(_transaction(commit, day), commit.order) for day in days],
+            ),
+        )
+
+    def _open_or_create(self, commit: TableCommit) -> DeltaTable:
+        table = self._open(commit.folder)
+        if table is None:
+            create_table_with_add_actions(
+                self._uri(commit.folder),
+                table_schema(commit.export_type),
+                [],
+                mode="ignore",
+                partition_by=partition_columns(commit.export_type),
+                name=commit.folder,
+                configuration=_CONFIGURATION,
+                storage_options=self._options(),
+            )
+            table = self._open(commit.folder)
+            assert table is not None
+        self._check_columns(table, commit)
+        return table
+
+    @staticmethod
+    def _check_columns(table: DeltaTable, commit: TableCommit) -> None:
+        there = {one.name: one for one in table.schema().fields}
+        wanted = table_schema(commit.export_type)
+        for column in wanted.fields:
+            known = there.get(column.name)
+            if known is not None and str(known.type) != str(column.type):
+                raise DataError(
+                    f"table {commit.folder}: column {column.name!r} is {known.type} there, and this version"
+                    f" writes {column.type}: move the table away, or give the column another name",
+                    code="ColumnChanged",
+                )
+        if added := [column for column in wanted.fields if column.name not in there]:
+            table.alter.add_columns(added)
+
+    def _open(self, folder: str) -> DeltaTable | None:
+        self._storage.container(CURATED_CONTAINER)
+        try:
+            return DeltaTable(self._uri(folder), storage_options=self._options())
+        except TableNotFoundError:
+            return None
+
+    @staticmethod
+    def _uri(folder: str) -> str:
+        return f"az://{CURATED_CONTAINER}/{folder}"
+
+    def _options(self) -> dict[str, str]:
+        """What delta-rs needs to call the account: its key (Azurite), or a token of this app's identity.
+
+        Made for each call: azure-identity keeps the token, and renews it before it expires.
+        """
+        blobs = self._storage.blobs
+        found = {
+            "azure_storage_account_name": str(blobs.account_name),
+            "azure_storage_endpoint": blobs.url.rstrip("/"),
+        }
+        if blobs.url.startswith("http://"):
+            found["azure_allow_http"] = "true"
+        key = getattr(blobs.credential, "account_key", None)
+        if key:
+            return found | {"azure_storage_account_key": key}
+        return found | {"azure_storage_token": self._storage.token()}
+
+
+@contextmanager
+def _as_our_errors(folder: str) -> Iterator[None]:
+    """delta-rs says what storage answered in the text of an OSError; the text itself has URLs and more."""
+    try:
+        yield
+    except OSError as error:
+        if _FORBIDDEN.search(str(error)):
+            raise ConfigError(
+                f"DATA_STORAGE: table {folder} cannot be written; may this app's identity use the account?"
+            ) from None
+        raise Transient(f"DATA_STORAGE: storage cannot be reached for table {folder}") from None
+
+
+def _transaction(commit: TableCommit, day: date) -> str:
+    return ",".join(f"{name}={value}" for name, value in commit.partition(day).items())
+
+
+def _paths(table: DeltaTable, filters: Any) -> dict[str, int]:
+    """Sizes of active files by path."""
+    import pyarrow as pa
+
+    adds = pa.table(table.get_add_actions(flatten=True))
+    found = {}
+    wanted = {f"partition.{name}": value for name, _, value in filters or ()}
+    for row in adds.select(["path", "size_bytes", *wanted]).to_pylist():
+        if all(str(row[name]) == value for name, value in wanted.items()):
+            found[row["path"]] = row["size_bytes"]
+    return found

@@ -1,0 +1,50 @@
+"""The snippets of docs/read-the-data.md that are called proven, run over a table on Azurite."""
+
+import re
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mobexport import export_types
+from mobexport.pipeline.process.conversion import convert_file
+from mobexport.records.limits import Limits
+from mobexport.settings import read_settings
+from mobexport.storage import DataStorage
+from mobexport.tables.commit import NewFile, TableCommit
+from mobexport.tables.tables import Tables
+
+PAGE = (Path(__file__).parents[1] / "docs" / "read-the-data.md").read_text("utf-8")
+DAY = date(2025, 3, 23)
+RECORD = b'{"name":"%b","timestamp":"2025-03-23T10:00:00Z"}'
+FILE = b'[{"deviceId":"d","events":[%b,%b]}]' % (RECORD % b"a", RECORD % b"b")
+
+
+@pytest.fixture
+def table(azurite, tmp_path) -> None:
+    """The table of the page."""
+    settings = {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+    storage, event = DataStorage(read_settings(settings)), export_types.get("Event")
+    done = convert_file(
+        event, [FILE], app="shop", window=(DAY, DAY), snapshot_day=None, strict=False, stem="x",
+        out_dir=tmp_path / "out", workdir=tmp_path / "work", limits=Limits(2**26, 2**28),
+    )  # fmt: skip
+    (output,) = done.outputs
+    path = f"shop/Event/date={DAY}/x.parquet"
+    storage.upload_file("curated", path, output.path, "application/vnd.apache.parquet")
+    file = NewFile(path, DAY, output.rows, output.bytes, output.stats)
+    Tables(storage).commit(TableCommit("shop", event, "e", 1, datetime.now(UTC), (DAY,), [file]))
+
+
+def test_given_the_page_when_its_python_is_run_then_every_reader_sees_the_rows(table, azurite) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert len(blocks) == 4
+    key = re.search(r"AccountKey=([^;]+)", azurite.connection_string)
+    found: dict[str, Any] = {"KEY": key and key[1]}
+    for block in blocks:
+        code = block.replace("http://127.0.0.1:10000/devstoreaccount1", azurite.blob_endpoint)
+        exec(code, found)
+    assert found["rows"].num_rows == len(found["frame"]) == 2
+    assert found["by_name"].rows() == [("a", 1), ("b", 1)]
+    assert found["found"] == [("a", 1), ("b", 1)]
