@@ -62,7 +62,6 @@ bench-export: setup ## the Export API's writer beside plain Python, its floor an
 	@$(BIN)/python -m benchmarks.export --events $(or $(EVENTS),500000)
 
 bench-convert: setup ## the pipeline's converter beside DuckDB, Polars, pandas and pyarrow; EVENTS=500000
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,bench]'
 	@$(BIN)/python -m benchmarks.convert --events $(or $(EVENTS),500000)
 
 bench-cliffs: setup ## odd input beside ordinary input of the same size; MB=15

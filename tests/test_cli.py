@@ -44,7 +44,7 @@ def test_given_a_bad_record_when_checked_then_the_reason_and_exit_1(file, tmp_pa
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_given_a_file_of_another_name_when_checked_then_its_type_is_seen_in_it(file, capsys) -> None:
+def test_given_a_check_of_a_renamed_file_then_its_type_is_seen_in_it(file, capsys) -> None:
     other = file.rename(file.with_name("export.json"))
     assert main(["check", str(other)]) == 1
     assert "Event" in capsys.readouterr().out
@@ -67,7 +67,7 @@ def test_given_a_file_of_another_name_when_checked_then_its_type_is_seen_in_it(f
         ({"deviceId": GUID, "name": "n"}, None),
     ],
 )
-def test_given_a_file_of_any_type_when_checked_then_its_type_is_seen_unless_it_could_be_two(
+def test_given_a_check_of_any_file_then_type_is_seen_unless_ambiguous(
     tmp_path, capsys, element, name
 ) -> None:
     path = tmp_path / "some.json"

@@ -38,7 +38,7 @@ def test_given_a_usable_url_when_checked_then_its_parts(url: str, can_overwrite:
     assert "sig" not in repr(found)
 
 
-def test_given_the_emulator_when_loopback_is_admitted_then_path_style_passes() -> None:
+def test_given_the_emulator_with_loopback_admitted_then_path_style_passes() -> None:
     url = f"http://127.0.0.1:10000/devstoreaccount1/landing-1?{SAS}"
     assert check(url, loopback=True).container == "landing-1"
     with pytest.raises(RequestError):
@@ -136,7 +136,7 @@ def test_given_the_emulator_when_loopback_is_admitted_then_path_style_passes() -
         "https://[bad/landing-1?x",
     ],
 )
-def test_given_a_hostile_url_when_checked_then_refused_without_repeating_it(url: str) -> None:
+def test_given_a_hostile_url_then_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(RequestError) as refused:
         check(url)
     assert "c2VjcmV0" not in refused.value.message
@@ -160,7 +160,7 @@ def test_given_development_when_another_host_is_named_then_still_refused(url: st
         check(url, loopback=True)
 
 
-def test_given_configured_hosts_when_checked_then_they_and_the_own_account_pass(tmp_path: Path) -> None:
+def test_given_configured_hosts_then_they_and_the_own_account_pass(tmp_path: Path) -> None:
     path = tmp_path / "exports.toml"
     path.write_text('[containers]\nhosts = ["partner.blob.core.windows.net"]')
     config = load_config(path, required=True)

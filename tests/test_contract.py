@@ -47,7 +47,7 @@ BODIES = {
 }
 
 
-def test_given_the_declarations_when_compared_then_every_route_has_a_body_and_the_contracts_names() -> None:
+def test_every_declared_route_has_a_body_with_the_contracts_names() -> None:
     routes = {one.name: one.parameters for declared in export_types.all_types() for one in declared.routes}
     assert routes == {
         **dict.fromkeys(
@@ -182,7 +182,7 @@ def test_given_the_longest_window_when_read_then_taken() -> None:
     assert parse(DateRangeExportTaskParameter, body).end_date == last
 
 
-def test_given_a_container_url_that_is_refused_when_read_then_named_with_the_other_problems() -> None:
+def test_given_a_refused_container_url_then_named_with_other_problems() -> None:
     def refuse(url: str) -> None:
         raise RequestError(
             "no", code="InvalidContainerUrl", problems=[Problem("containerUrl", "is wrong {x}")]

@@ -25,7 +25,7 @@ def _formula(text: str) -> Callable[..., int]:
     return lambda **values: eval(compile(tree, "costs.md", "eval"), {}, values)
 
 
-def test_given_the_table_of_steps_when_added_up_then_the_formula_and_its_examples() -> None:
+def test_table_of_steps_adds_up_to_the_formula_and_its_examples() -> None:
     (text,) = re.findall(r"^transactions\(p, f, n\) = (.+)$", PAGE, re.MULTILINE)
     transactions = _formula(text)
     rows = re.findall(r"^(?:activities|timers|orchestrations) +(\S.*?) {2,}(\d) ", PAGE, re.MULTILINE)
@@ -41,7 +41,7 @@ def test_given_the_table_of_steps_when_added_up_then_the_formula_and_its_example
     assert transactions(p=int(many), f=1, n=1) == _number(long)
 
 
-def test_given_the_calls_to_the_data_account_when_added_up_then_the_page_says_so() -> None:
+def test_calls_to_the_data_account_add_up_on_the_costs_page() -> None:
     (polls, export, tables, blobs) = map(
         int, re.findall(r"(\d+) polls, nobody notified \| (\d+): (\d+) table, (\d+) blob", PAGE)[0]
     )

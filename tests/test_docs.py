@@ -21,14 +21,14 @@ def test_given_a_page_when_read_then_its_links_lead_somewhere(page: Path) -> Non
             assert (page.parent / target).exists(), target
 
 
-def test_given_the_data_layout_when_compared_then_the_columns_are_the_declared_ones() -> None:
+def test_data_layout_page_lists_the_declared_columns() -> None:
     text = (ROOT / "docs" / "data-layout.md").read_text("utf-8")
     for declared in export_types.all_types():
         columns = ", ".join(["app", *(field.name for field in declared.columns)])
         assert f"| {declared.name} | {columns} |" in text
 
 
-def test_given_the_export_api_page_when_compared_then_its_routes_are_the_declared_ones() -> None:
+def test_export_api_page_lists_the_declared_routes() -> None:
     text = (ROOT / "docs" / "export-api.md").read_text("utf-8")
     common = set(PARAMETERS[export_types.Parameters.SNAPSHOT].model_fields)
     for declared in export_types.all_types():
@@ -56,9 +56,7 @@ def test_given_the_readme_when_read_then_its_first_screen_is_short() -> None:
 
 
 @pytest.mark.parametrize(("page", "rows"), [("delivery-semantics", 22), ("change-an-orchestrator", 36)])
-def test_given_a_table_of_promises_when_read_then_each_names_tests_and_they_are_there(
-    page: str, rows: int
-) -> None:
+def test_given_a_table_of_promises_then_the_tests_it_names_exist(page: str, rows: int) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
     held = [row for row in re.findall(r"^\|.*\|$", text, re.MULTILINE) if "`tests/" in row]
     assert len(held) >= rows

@@ -49,11 +49,11 @@ GONE = Exception("No instance with ID run-e-1 found.")
 ENDED = Exception("Instance with ID run-e-1 is gone: either completed or failed")
 
 
-def test_given_an_id_that_is_running_when_started_again_then_it_is_left_alone() -> None:
+def test_given_an_id_that_is_running_when_started_again_then_left_alone() -> None:
     asyncio.run(start_once(Host(RUNNING), names.RUN_BATCH, "batch-b", RunBatch(batch_id="b")))
 
 
-def test_given_a_host_that_is_down_when_started_then_the_failure_is_not_taken_for_a_running_one() -> None:
+def test_given_a_host_that_is_down_then_not_taken_for_a_running_instance() -> None:
     with pytest.raises(ConnectionError):
         asyncio.run(
             start_once(Host(ConnectionError("down")), names.RUN_BATCH, "batch-b", RunBatch(batch_id="b"))
@@ -61,7 +61,7 @@ def test_given_a_host_that_is_down_when_started_then_the_failure_is_not_taken_fo
 
 
 @pytest.mark.parametrize("answer", [GONE, ENDED, None], ids=["gone", "ended", "there"])
-def test_given_any_instance_when_woken_then_a_hint_without_data_and_no_failure(answer: Any) -> None:
+def test_given_any_instance_when_woken_then_a_hint_and_no_failure(answer: Any) -> None:
     host = Host(answer)
     asyncio.run(wake(host, "run-e-1", names.CANCEL))
     assert host.called == [("run-e-1", names.CANCEL, None)]
@@ -79,7 +79,7 @@ def test_given_any_status_when_asked_then_whether_it_is_going(state: str | None,
     assert asyncio.run(is_going(Host(status), "i")) is going
 
 
-def test_given_an_instance_that_is_not_there_when_asked_then_it_is_not_going() -> None:
+def test_given_an_instance_that_is_not_there_then_it_is_not_going() -> None:
     from azure.durable_functions.models.DurableOrchestrationStatus import DurableOrchestrationStatus
 
     # What the SDK makes of the host's 404; its to_json() fails.
@@ -88,7 +88,7 @@ def test_given_an_instance_that_is_not_there_when_asked_then_it_is_not_going() -
 
 
 @pytest.mark.parametrize("error", [ValueError("x" * 20_000 + "sig=SECRET"), DataError("x" * 20_000)])
-def test_given_a_failure_with_a_long_text_when_an_activity_ends_then_the_history_gets_little_of_it(
+def test_given_a_failure_with_a_long_text_then_the_history_gets_little(
     error: Exception,
 ) -> None:
     # The host keeps an exception's text four times over.
@@ -106,9 +106,7 @@ IDS = re.compile(r"[A-Za-z0-9._-]{1,250}")
 
 
 @given(target=st.text(max_size=80), attempt=st.integers(1, 10**6))
-def test_given_any_configured_target_when_an_instance_is_named_then_the_client_can_address_it(
-    target: str, attempt: int
-) -> None:
+def test_given_any_configured_target_then_its_instance_can_be_addressed(target: str, attempt: int) -> None:
     # The host takes any id; its client cuts one off at `#` and loses one with `/`.
     try:
         config = ExportsConfig.model_validate({"targets": {target: {"kind": "storage-queue"}}})
@@ -125,7 +123,7 @@ def test_given_target_names_that_break_an_id_when_configured_then_refused() -> N
     ExportsConfig.model_validate({"targets": {"ops-1.team_x": {"kind": "storage-queue"}}})
 
 
-def test_given_the_names_on_the_wire_when_compared_in_any_case_then_they_differ() -> None:
+def test_names_on_the_wire_differ_in_any_case() -> None:
     # Names of functions are compared without case there.
     every = [*names.ORCHESTRATORS, *names.ACTIVITIES]
     assert len({name.lower() for name in every}) == len(every)
@@ -196,9 +194,7 @@ def _named(argument: ast.expr) -> bool:
         ("wake", 2),
     ],
 )
-def test_given_a_call_by_name_when_read_then_the_name_is_one_of_durable_names(
-    function: str, position: int
-) -> None:
+def test_every_call_by_name_uses_one_of_durable_names(function: str, position: int) -> None:
     # A misspelt activity hangs for ever, and so does one that is given as its builder.
     found = list(_calls(function, *SHELL))
     assert found
@@ -211,7 +207,7 @@ def test_given_a_call_by_name_when_read_then_the_name_is_one_of_durable_names(
         assert _named(argument) or ast.unparse(argument) == passed_on.get(place.split(":")[0]), place
 
 
-def test_given_the_lanes_of_a_large_task_when_read_then_their_activities_are_of_durable_names() -> None:
+def test_lanes_of_a_large_task_use_activities_of_durable_names() -> None:
     source = (ROOT / "orchestrators/serve_export_task.py").read_text("utf-8")
     table = re.search(r"for activity, count in \((.+)\):\n", source)
     assert table
@@ -227,7 +223,7 @@ def test_given_work_when_scheduled_then_it_is_waited_for() -> None:
         assert isinstance(node.parent, waits), place
 
 
-def test_given_races_when_read_then_a_timer_against_an_event_and_nothing_else() -> None:
+def test_only_a_timer_races_an_event() -> None:
     # An activity that lost holds its instance until it ends; a timer that lost, until it fires.
     ((place, race),) = _calls("task_any", *SHELL)
     assert place.startswith("calls.py")
@@ -250,7 +246,7 @@ def test_given_sub_orchestrations_when_read_then_each_has_an_input() -> None:
         assert len(node.args) >= 2, place
 
 
-def test_given_the_clock_when_an_orchestrator_reads_it_then_never_to_see_whether_a_timer_is_over() -> None:
+def test_orchestrators_never_read_the_clock_to_see_if_a_timer_is_over() -> None:
     # Timers fire up to a second early: `now >= what was waited for` may be false for ever.
     for path, node in _nodes("orchestrators", "durable_app"):
         if isinstance(node, ast.Compare) and "current_utc_datetime" in ast.unparse(node):
@@ -264,12 +260,12 @@ def _arguments(path: str, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["request_due_exports", "reconcile", "purge"])
-def test_given_timer_functions_when_read_then_what_the_host_says_of_the_schedule_is_not_used(name) -> None:
+def test_timer_functions_do_not_use_the_hosts_schedule_status(name) -> None:
     # Its status is missing, of the year 1, or late by a minute; the registry knows what was done.
     assert _arguments("triggers/schedules.py", name) == ["services", "client"]
 
 
-def test_given_the_blob_trigger_when_read_then_of_the_blob_only_its_name_is_used() -> None:
+def test_blob_trigger_uses_only_the_name_of_the_blob() -> None:
     # Its length is missing for an empty blob, its address is encoded twice.
     assert _arguments("triggers/exported_file.py", "exported_file") == ["services", "name", "client"]
 

@@ -51,7 +51,7 @@ def test_given_every_exception_of_requests_when_looked_up_then_a_decision() -> N
         (Decision.FAIL, Rejected),
     ],
 )
-def test_given_a_decision_when_made_an_error_then_it_says_whether_to_try_again(decision, error) -> None:
+def test_given_a_decision_made_an_error_then_it_says_whether_to_retry(decision, error) -> None:
     made = as_error(decision, "x", status=500, retry_after=7)
     assert type(made) is error
     assert made.retryable == (decision in (Decision.RETRY, Decision.WAIT))

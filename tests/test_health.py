@@ -37,7 +37,7 @@ def fine() -> None:
     """A check that is well."""
 
 
-def test_given_many_who_ask_when_checked_then_looked_at_once_in_ten_seconds(monkeypatch) -> None:
+def test_given_many_callers_then_health_is_checked_once_in_ten_seconds(monkeypatch) -> None:
     clock, looked = [1000.0], []
     found = Health({"settings": lambda: looked.append(1)})
     monkeypatch.setattr(health.time, "monotonic", lambda: clock[0])
@@ -49,7 +49,7 @@ def test_given_many_who_ask_when_checked_then_looked_at_once_in_ten_seconds(monk
     assert len(looked) == 2
 
 
-def test_given_a_part_that_fails_when_checked_then_it_is_named_without_secrets() -> None:
+def test_given_a_failing_part_then_health_names_it_without_secrets() -> None:
     def fails():
         raise Transient("cannot reach https://a/c?sig=SECRET")
 
@@ -62,13 +62,13 @@ def test_given_the_app_when_checked_then_each_part_has_a_check_of_its_own() -> N
     assert set(app_checks()) == {"settings", "configuration", "storage", "exportApi", "telemetry"}
 
 
-def test_given_a_function_that_is_not_indexed_when_checked_then_it_is_named(monkeypatch) -> None:
+def test_given_a_function_that_is_not_indexed_then_health_names_it(monkeypatch) -> None:
     monkeypatch.setattr("triggers.health.registered", set())
     with pytest.raises(ConfigError, match=r"not indexed, so that calls of them would hang: .*run_export"):
         _check_indexing()
 
 
-def test_given_a_part_that_hangs_when_checked_then_an_answer_all_the_same_and_no_second_try() -> None:
+def test_given_a_hanging_part_then_health_answers_and_does_not_retry_it() -> None:
     started, released = [], threading.Event()
 
     def hangs() -> None:
@@ -137,7 +137,7 @@ SECRET_BODY = b'{"error": {"code": "No", "message": "https://a/c?sig=TOPSECRET B
     ],
     ids=["refused", "silent", "no TLS", "401", "403", "500", "302", "garbage"],
 )
-def test_given_two_export_apis_of_which_one_fails_when_checked_then_app_and_setting_are_named(
+def test_given_one_failing_export_api_of_two_then_app_and_setting_named(
     monkeypatch, server: Callable[[], Any], says: str
 ) -> None:
     monkeypatch.setattr(health, "_TIMEOUT", (1.0, 0.5))
@@ -155,7 +155,7 @@ def test_given_two_export_apis_of_which_one_fails_when_checked_then_app_and_sett
         assert len(good.calls) == 1
 
 
-def test_given_an_export_api_that_trickles_when_checked_then_the_answer_does_not_wait_for_its_end(
+def test_given_a_trickling_export_api_then_health_does_not_wait_for_it(
     monkeypatch,
 ) -> None:
     over = threading.Event()
@@ -178,7 +178,7 @@ def test_given_an_export_api_that_trickles_when_checked_then_the_answer_does_not
             over.set()
 
 
-def test_given_an_app_that_only_runs_the_pipeline_when_its_export_api_is_its_own_then_failing() -> None:
+def test_given_a_pipeline_only_app_with_its_own_export_api_then_failing() -> None:
     with ScriptedExportApi() as good:
         own = read_settings(LOCAL).own_api_url
         checked = configured(good.url, own, ROLE="pipeline")
@@ -186,7 +186,7 @@ def test_given_an_app_that_only_runs_the_pipeline_when_its_export_api_is_its_own
         assert good.calls == ["GET exportTasks"]
 
 
-def test_given_storage_that_goes_away_when_checked_again_then_failing_naming_the_setting(
+def test_given_storage_that_goes_away_then_failing_naming_the_setting(
     azurite,
 ) -> None:
     port = free_ports(1)[0]
@@ -202,7 +202,7 @@ def test_given_storage_that_goes_away_when_checked_again_then_failing_naming_the
 
 
 @pytest.mark.parametrize("server", [_refusing, _silent])
-def test_given_storage_that_is_down_or_silent_when_checked_then_named_at_once_and_no_key_shown(
+def test_given_storage_down_or_silent_then_named_at_once_without_key(
     server,
 ) -> None:
     with server() as url:

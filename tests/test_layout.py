@@ -74,7 +74,7 @@ def _modules(*folders: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("path", _modules("mobexport"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_given_the_domain_when_it_imports_then_neither_functions_nor_the_shell(path: Path) -> None:
+def test_domain_imports_neither_functions_nor_the_shell(path: Path) -> None:
     found = set(_imports(path))
     assert not {name for name in found if name.startswith(("azure.functions", "azure.durable_functions"))}
     assert not {name for name in found if name.split(".")[0] in SHELL}
@@ -146,7 +146,7 @@ FORBIDDEN_NAMES = {"log", "_log", "logger", "logging", "random", "environ", "sle
     [*_modules("orchestrators"), *(path for path in PURE_MODULES if path.exists())],
     ids=lambda path: path.name,
 )
-def test_given_what_is_replayed_when_read_then_no_clock_no_chance_no_output_no_logging(path: Path) -> None:
+def test_replayed_code_has_no_clock_no_chance_no_output_no_logging(path: Path) -> None:
     tree = ast.parse(path.read_text("utf-8"))
     imported = {name.split(".")[0] for name in _imports(path)}
     assert not imported & (IMPURE_STDLIB - {"io"}), path
@@ -179,7 +179,7 @@ def _called_with(folders: tuple[str, ...], functions: set[str], position: int) -
     return found
 
 
-def test_given_sub_orchestrations_when_compared_with_what_clients_start_then_none_is_both() -> None:
+def test_no_sub_orchestration_is_also_started_by_clients() -> None:
     # On the real host a sub-orchestration overwrites a running instance of its id without a word.
     shared = _called_with(("durable_app",), {"start_once"}, 1)
     children = _called_with(("orchestrators",), {"call_sub_orchestrator"}, 0)
@@ -188,7 +188,7 @@ def test_given_sub_orchestrations_when_compared_with_what_clients_start_then_non
     assert not shared & children
 
 
-def test_given_the_shell_when_it_starts_an_orchestration_then_only_through_start_once() -> None:
+def test_shell_starts_orchestrations_only_through_start_once() -> None:
     for path in _modules("activities", "triggers", "orchestrators"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             assert not (isinstance(node, ast.Attribute) and node.attr in ("start_new", "start_once")), path
@@ -225,7 +225,7 @@ def test_given_function_app_when_imported_then_nothing_heavy_comes_with_it() -> 
     assert done.stdout.strip() == "[]"
 
 
-def test_given_the_first_request_when_served_then_the_record_engine_is_not_there_yet() -> None:
+def test_importing_the_app_does_not_load_the_record_engine() -> None:
     code = (
         "import sys, function_app, mobexport.services;"
         "print([m for m in ('pyarrow', 'msgspec', 'deltalake', 'duckdb') if m in sys.modules])"
@@ -236,7 +236,7 @@ def test_given_the_first_request_when_served_then_the_record_engine_is_not_there
     assert done.stdout.strip() == "[]"
 
 
-def test_given_a_module_of_the_app_when_it_logs_then_with_the_ids_of_its_export() -> None:
+def test_app_modules_log_with_the_ids_of_their_export() -> None:
     for path in _modules("mobexport", "activities", "triggers", "durable_app"):
         if path.relative_to(ROOT).as_posix() != "mobexport/telemetry/logs.py":
             assert "logging" not in set(_imports(path)), f"{path}: use mobexport.telemetry.logs"

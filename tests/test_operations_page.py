@@ -39,14 +39,14 @@ def _codes() -> Iterator[str]:
             )
 
 
-def test_given_the_runbook_when_compared_then_every_error_code_stands_in_it() -> None:
+def test_runbook_lists_every_error_code() -> None:
     codes = set(_codes())
     assert {"Configuration", "Crashed", "TimedOut", "Transient"} <= codes
     page = (ROOT / "docs" / "operations.md").read_text("utf-8")
     assert not {code for code in codes if f"`{code}`" not in page}
 
 
-def test_given_the_runbook_when_compared_then_every_metric_stands_in_its_table() -> None:
+def test_runbook_lists_every_metric_in_its_table() -> None:
     code = (ROOT / "mobexport" / "telemetry" / "metrics.py").read_text("utf-8")
     page = (ROOT / "docs" / "operations.md").read_text("utf-8")
     made = set(re.findall(r'"(mobexport\.[a-z.]+)"', code))
@@ -54,7 +54,7 @@ def test_given_the_runbook_when_compared_then_every_metric_stands_in_its_table()
     assert set(re.findall(r"^\| `(mobexport\.[a-z.]+)` \|", page, re.MULTILINE)) == made
 
 
-def test_given_the_query_for_ended_exports_when_applied_to_a_line_then_its_measures(caplog) -> None:
+def test_query_for_ended_exports_reads_a_lines_measures(caplog) -> None:
     page = (ROOT / "docs" / "operations.md").read_text("utf-8")
     (start,) = set(re.findall(r'startswith "(export ended:)"', page))
     (pattern,) = re.findall(r'extract\(@"(.+)", 1, Message\)', page)
@@ -77,7 +77,7 @@ def test_given_the_query_for_ended_exports_when_applied_to_a_line_then_its_measu
     assert (measures["state"], measures["error"], measures["rows"]) == ("Failed", "TimedOut", 0)
 
 
-def test_given_the_host_when_it_samples_then_never_the_lines_that_alerts_and_queries_look_for() -> None:
+def test_host_json_never_samples_lines_that_alerts_and_queries_need() -> None:
     host = json.loads((ROOT / "host.json").read_text("utf-8"))
     sampling = host["logging"]["applicationInsights"]["samplingSettings"]
     assert "Trace" in sampling["excludedTypes"].split(";")

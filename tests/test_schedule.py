@@ -31,14 +31,14 @@ def at(text: str) -> datetime:
         ({"at": "03:00", "time_zone": "Pacific/Auckland"}, date(2026, 1, 1), "2026-01-01T14:00"),
     ],
 )
-def test_given_a_day_when_its_export_is_due_then_at_the_local_time_after_it(schedule, day, due) -> None:
+def test_given_a_day_then_its_export_is_due_at_the_local_time_after_it(schedule, day, due) -> None:
     parsed = Schedule.model_validate(schedule)
     assert parsed.due_at(day) == at(due)
     assert parsed.latest_day(at(due)) == day
     assert parsed.latest_day(at(due) - timedelta(seconds=1)) == day - timedelta(days=1)
 
 
-def test_given_a_schedule_that_never_ran_when_asked_then_only_the_latest_day() -> None:
+def test_given_a_schedule_that_never_ran_then_only_the_latest_day() -> None:
     assert BERLIN.due_days(None, at("2026-05-02T12:00")) == (date(2026, 5, 1),)
 
 
@@ -55,7 +55,7 @@ def test_given_days_of_downtime_when_asked_then_oldest_first_and_bounded() -> No
     clock=st.times(),
     steps=st.lists(st.integers(1, 60 * 60 * 24 * 3), max_size=30),
 )
-def test_given_looks_at_any_moments_over_clock_changes_when_taken_then_each_day_once_in_order(
+def test_given_looks_at_any_moments_and_clock_changes_then_each_day_once(
     zone: str, clock, steps: list[int]
 ) -> None:
     schedule = Schedule(at=clock.replace(microsecond=0), time_zone=zone)

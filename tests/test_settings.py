@@ -62,7 +62,7 @@ def test_given_any_sign_of_azure_when_read_then_not_local(extra: dict[str, str])
     assert not read_settings({**LOCAL, **extra}).is_local
 
 
-def test_given_a_secret_when_a_setting_is_wrong_then_the_message_does_not_repeat_it() -> None:
+def test_given_a_wrong_setting_then_the_message_repeats_no_secret() -> None:
     with pytest.raises(ConfigError) as error:
         read_settings({"DATA_STORAGE": "AccountKey=topsecret", "ROLE": "x"})
     assert "topsecret" not in error.value.message
@@ -100,7 +100,7 @@ def test_given_a_wrong_file_when_loaded_then_the_place_is_named(tmp_path: Path, 
     assert says in error.value.message
 
 
-def test_given_an_unnamed_app_when_looked_up_then_only_local_development_without_a_file_admits_it(
+def test_given_an_unnamed_app_then_admitted_only_locally_without_a_file(
     tmp_path: Path,
 ) -> None:
     nothing = load_config(tmp_path / "none.toml", required=False)
@@ -111,7 +111,7 @@ def test_given_an_unnamed_app_when_looked_up_then_only_local_development_without
         find_app(nothing, read_settings({**LOCAL, "AZURE_FUNCTIONS_ENVIRONMENT": "Production"}), "any.app")
 
 
-def test_given_the_docs_when_compared_then_every_setting_stands_in_the_table() -> None:
+def test_docs_list_every_setting_in_the_table() -> None:
     table = (ROOT / "docs" / "settings.md").read_text("utf-8")
     for name, field in Settings.model_fields.items():
         assert f"`{field.validation_alias or name.upper()}`" in table, name

@@ -16,7 +16,7 @@ def headers(**changes: str) -> dict[str, str]:
     return {**signed, **{name.replace("_", "-"): value for name, value in changes.items()}}
 
 
-def test_given_a_signed_call_when_checked_then_admitted_also_beside_another_signature() -> None:
+def test_given_a_signed_call_then_admitted_even_beside_another_signature() -> None:
     check(SECRET, "S", headers(), BODY, NOW + 299)
     check(SECRET, "S", headers(webhook_signature=f"v1,AAAA {SIGNATURE}"), BODY, NOW)
 
@@ -41,6 +41,6 @@ def test_given_a_call_not_rightly_signed_when_checked_then_refused(given, body: 
         check(SECRET, "S", given, body, now)
 
 
-def test_given_a_secret_that_is_none_when_checked_then_the_setting_is_named() -> None:
+def test_given_an_unusable_signing_secret_then_the_setting_is_named() -> None:
     with pytest.raises(ConfigError, match="S: must be whsec_"):
         check("whsec_%%%", "S", headers(), BODY, NOW)

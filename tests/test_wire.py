@@ -51,7 +51,7 @@ def test_given_a_message_when_sent_as_json_then_it_comes_back_whole(message) -> 
     ],
     ids=["newer", "none", "unknown member", "nothing else", "null", "text"],
 )
-def test_given_a_message_of_another_version_when_read_then_refused_with_a_remedy(message, change) -> None:
+def test_given_a_message_of_another_version_then_refused_with_a_remedy(message, change) -> None:
     with pytest.raises(OtherVersion, match=r"deployed while it was running, see docs/upgrade\.md"):
         message.from_json(change(example(message).to_json()))
 
@@ -61,7 +61,7 @@ class Sample(Message):
     some_name: int | None = None
 
 
-def test_given_a_member_without_a_value_when_sent_then_left_out_and_its_name_in_camel_case() -> None:
+def test_given_an_empty_member_then_left_out_and_names_in_camel_case() -> None:
     assert Sample().to_json() == {"version": VERSION}
     assert Sample(some_name=0).to_json() == {"version": VERSION, "someName": 0}
 

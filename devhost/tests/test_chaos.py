@@ -41,7 +41,7 @@ sys.exit(main(Split))
 
 
 @pytest.mark.slow
-def test_given_a_host_when_killed_at_every_commit_and_at_random_then_nothing_is_lost_doubled_or_stuck(
+def test_given_kills_at_every_commit_then_nothing_lost_doubled_or_stuck(
     tmp_path: Path, azurite: Azurite
 ) -> None:
     said: list[str] = []
@@ -52,7 +52,7 @@ def test_given_a_host_when_killed_at_every_commit_and_at_random_then_nothing_is_
 
 
 @pytest.mark.slow
-def test_given_a_store_that_commits_an_episode_in_two_halves_when_killed_between_then_chaos_finds_it(
+def test_given_a_store_that_splits_episode_commits_then_chaos_finds_it(
     tmp_path: Path,
 ) -> None:
     script = tmp_path / "split.py"
@@ -70,7 +70,7 @@ def test_given_a_store_that_commits_an_episode_in_two_halves_when_killed_between
     assert any("stuck" in problem or "not closed" in problem for problem in problems)
 
 
-def test_given_the_plan_when_made_then_no_commit_point_and_no_side_is_left_out() -> None:
+def test_kill_plan_leaves_out_no_commit_point_and_no_side() -> None:
     kills = plan((1, 3), blobs=True)
     assert {(kill.point, kill.side) for kill in kills} == {
         (point, side) for point in CommitPoint for side in (BEFORE, AFTER)

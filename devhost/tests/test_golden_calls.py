@@ -476,7 +476,7 @@ def _show(one: Compared) -> str:
     return "\n".join(lines)
 
 
-def test_given_the_recorded_calls_when_made_here_then_they_agree_but_for_the_listed_differences(
+def test_given_the_recorded_calls_then_only_listed_differences(
     runs: Runs,
 ) -> None:
     compared = runs.compared
@@ -496,7 +496,7 @@ def test_given_the_recorded_calls_when_made_here_then_they_agree_but_for_the_lis
     assert not gone, f"listed as different, and no longer so: {gone}"
 
 
-def test_given_the_recorded_contexts_when_the_calls_are_made_here_then_the_sdk_is_told_the_same(
+def test_given_the_recorded_contexts_then_the_sdk_is_told_the_same(
     runs: Runs,
 ) -> None:
     exact, batched, other = [], [], []
@@ -521,13 +521,13 @@ def test_given_the_recorded_contexts_when_the_calls_are_made_here_then_the_sdk_i
     assert not unlisted, "\n".join(unlisted)
 
 
-def test_given_the_listed_differences_when_the_docs_are_read_then_each_stands_there() -> None:
+def test_listed_differences_are_all_in_the_docs() -> None:
     docs = (ROOT / "docs" / "real-host.md").read_text("utf-8")
     for row in DIFFERENCES:
         assert f"| {row['what']} |" in docs
 
 
-def test_given_two_answers_when_compared_then_every_place_that_differs_is_named() -> None:
+def test_given_two_answers_then_every_place_that_differs_is_named() -> None:
     wanted = {"status": 200, "json": {"a": [1, {"b": "x"}], "c": None, "d": 1}}
     got = {"status": 202, "json": {"d": 1, "a": [1, {"b": "y"}], "e": 0}}
     assert set(differences(wanted, got)) == {"status", "json.a.1.b", "json.c (missing)", "json.e (extra)"}

@@ -86,7 +86,7 @@ def test_given_a_seed_when_asked_the_same_again_then_it_answers_the_same(
     assert 0 <= first[8] <= Chances().longest_recovery
 
 
-def test_given_many_deliveries_when_decided_then_each_kind_has_its_share_in_any_order() -> None:
+def test_given_many_deliveries_then_each_kind_has_its_share() -> None:
     policy, disturbed = HarshPolicy(7), HarshPolicy(7)
     found = [policy.delivery(f"i{n}", 0) for n in range(5000)]
     again = []
@@ -106,12 +106,12 @@ def test_given_many_deliveries_when_decided_then_each_kind_has_its_share_in_any_
     assert found != [HarshPolicy(8).delivery(f"i{n}", 0) for n in range(5000)]
 
 
-def test_given_one_activity_when_delivered_again_and_again_then_not_always_the_same_happens() -> None:
+def test_given_one_activity_delivered_repeatedly_then_outcomes_vary() -> None:
     policy = HarshPolicy(5)
     assert {policy.delivery("i", 0) for _ in range(200)} == set(Delivery)
 
 
-def test_given_news_of_blobs_when_late_then_each_version_arrives_in_its_time() -> None:
+def test_given_late_news_of_blobs_then_each_version_arrives_in_time() -> None:
     now = 0.0
     policy = HarshPolicy(1, Chances(blob_late=0.0, blob_dropped=1.0, longest_scan=10.0))
     news = BlobArrivals(policy, clock=lambda: now)
@@ -174,7 +174,7 @@ def _kinds(store: Store, instance_id: str) -> Counter[Kind]:
     return Counter(Kind(event["EventType"]) for event in store.history(instance_id))
 
 
-def test_given_an_activity_delivered_twice_when_run_then_it_runs_twice_and_the_first_result_counts() -> None:
+def test_given_a_delivery_twice_then_both_run_and_the_first_result_counts() -> None:
     runs = iter(range(1, 10))
     done = []
 
@@ -191,7 +191,7 @@ def test_given_an_activity_delivered_twice_when_run_then_it_runs_twice_and_the_f
     store.close()
 
 
-def test_given_overlapping_deliveries_when_run_then_both_run_at_once_and_the_first_result_counts() -> None:
+def test_given_overlapping_deliveries_then_the_first_result_counts() -> None:
     both, gate, lock = threading.Barrier(2), threading.Event(), threading.Lock()
     runs: list[int] = []
 
@@ -214,7 +214,7 @@ def test_given_overlapping_deliveries_when_run_then_both_run_at_once_and_the_fir
 
 
 @pytest.mark.parametrize(("delivery", "runs"), [(Delivery.DIES_BEFORE, 0), (Delivery.DIES_AFTER, 1)])
-def test_given_a_worker_that_dies_when_an_activity_runs_then_it_fails_with_the_recorded_text(
+def test_given_a_worker_that_dies_in_an_activity_then_fails_as_recorded(
     delivery: Delivery, runs: int
 ) -> None:
     done: list[str | None] = []
@@ -233,7 +233,7 @@ def test_given_a_worker_that_dies_when_an_activity_runs_then_it_fails_with_the_r
     store.close()
 
 
-def test_given_a_timer_when_harsh_then_it_is_due_less_than_a_second_before_its_time() -> None:
+def test_given_a_harsh_timer_then_due_less_than_a_second_early() -> None:
     store = Store(":memory:")
     harsh = HarshPolicy(3, Chances(early_timer=1.0))
     with working(store, lambda _, __: "1", harsh) as engine:
@@ -288,7 +288,7 @@ def careful(context):
 @pytest.mark.long
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**6))
-def test_given_any_seed_when_a_careful_orchestrator_runs_then_it_gives_its_result(seed: int) -> None:
+def test_given_any_seed_then_a_careful_orchestrator_gives_its_result(seed: int) -> None:
     harness = ReplayHarness(
         {"careful": careful}, {"sleepy": lambda n: harness.after(n, n)}, harsh=HarshPolicy(seed)
     )
@@ -309,7 +309,7 @@ def test_given_any_seed_when_a_careful_orchestrator_runs_then_it_gives_its_resul
     ],
 )
 @pytest.mark.parametrize("later", [False, True])
-def test_given_a_delivery_when_run_in_virtual_time_then_calls_and_result_are_as_on_the_host(
+def test_given_a_delivery_in_virtual_time_then_all_is_as_on_the_host(
     delivery: Delivery, calls: int, output: Any, later: bool
 ) -> None:
     def sleepy(_: object) -> Any:
@@ -329,7 +329,7 @@ def test_given_a_delivery_when_run_in_virtual_time_then_calls_and_result_are_as_
         assert status.output == (1 if later and calls == 2 else 0)
 
 
-def test_given_a_timer_when_run_harshly_in_virtual_time_then_the_clock_is_before_its_time() -> None:
+def test_given_a_harsh_timer_in_virtual_time_then_the_clock_is_early() -> None:
     harness = ReplayHarness({"waits": waits}, {}, harsh=HarshPolicy(3, Chances(early_timer=1.0)))
     instance_id = harness.start("waits")
     harness.run()
@@ -360,7 +360,7 @@ def count(x):
 
 
 @pytest.mark.long
-def test_given_the_switch_when_the_host_runs_then_it_prints_its_seed_and_is_harsh(tmp_path: Path) -> None:
+def test_given_the_harsh_switch_then_the_host_prints_its_seed(tmp_path: Path) -> None:
     (tmp_path / "function_app.py").write_text(APP)
     command = [sys.executable, "-m", "devhost", "start", "--script-root", str(tmp_path), "--port", "0"]
     environment = {k: v for k, v in os.environ.items() if v != "UseDevelopmentStorage=true"}
@@ -397,7 +397,7 @@ def test_given_the_switch_when_the_host_runs_then_it_prints_its_seed_and_is_hars
     assert "is not deterministic" not in output
 
 
-def test_given_a_seed_without_harsh_when_started_then_the_command_line_says_so() -> None:
+def test_given_a_seed_without_harsh_then_the_command_line_says_so() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "devhost", "start", "--seed", "1"], capture_output=True, text=True
     )

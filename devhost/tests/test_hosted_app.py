@@ -133,7 +133,7 @@ def _blob(host: Any, path: str) -> Any:
     return host.storage.blobs("DATA").get_blob_client(*path.split("/", 1))
 
 
-def test_given_a_blob_when_uploaded_then_its_function_runs_whatever_its_source(host: Any) -> None:
+def test_given_an_uploaded_blob_then_its_function_runs_from_any_source(host: Any) -> None:
     _blob(host, "inbox/é/a b%.json").upload_blob(b"\x00")
     host.wait_for(r"on_blob: blob inbox/é/a b%\.json 1 b'\\x00'")
     _blob(host, "inbox/1/empty.x").upload_blob(b"")
@@ -143,7 +143,7 @@ def test_given_a_blob_when_uploaded_then_its_function_runs_whatever_its_source(h
     assert "Reason='New blob detected(EventGrid): told/x'" in host.output
 
 
-def test_given_the_admin_api_when_functions_are_run_by_hand_then_each_kind_takes_its_input(
+def test_given_the_admin_api_then_each_kind_of_function_takes_its_input(
     host: Any, eventually: Callable[..., Any]
 ) -> None:
     host.wait_for("on_timer: timer attempt 0")
@@ -156,7 +156,7 @@ def test_given_the_admin_api_when_functions_are_run_by_hand_then_each_kind_takes
     host.wait_for(r"on_blob: blob inbox/3/again\.x 1", count=2)
 
 
-def test_given_what_a_function_says_when_it_runs_then_each_line_carries_its_name(host: Any) -> None:
+def test_given_output_of_a_function_then_each_line_carries_its_name(host: Any) -> None:
     status, thread = host.call("/api/say")
     assert (status, thread.startswith(b"devhost-function")) == (200, True)
     host.wait_for(r"\[\S+Z\] say: printed in one line\n")
@@ -164,7 +164,7 @@ def test_given_what_a_function_says_when_it_runs_then_each_line_carries_its_name
     assert "not at this level" not in host.output
 
 
-def test_given_results_that_cannot_be_used_when_returned_then_the_words_are_the_workers(host: Any) -> None:
+def test_given_unusable_results_then_the_errors_are_the_workers(host: Any) -> None:
     assert host.call("/api/none") == (500, b"")
     host.wait_for(
         r"TypeError: unable to encode outgoing TypedData: unsupported type .* for Python type \"NoneType\""
@@ -175,7 +175,7 @@ def test_given_results_that_cannot_be_used_when_returned_then_the_words_are_the_
     host.wait_for(r"RuntimeError: function 'gives' without a \$return binding returned a non-None value")
 
 
-def test_given_functions_that_cannot_run_when_the_host_starts_then_the_cause_is_told_and_others_go_on(
+def test_given_functions_that_cannot_run_then_cause_told_and_others_run(
     host: Any,
 ) -> None:
     indexing = "Microsoft.Azure.WebJobs.Host: Error indexing method 'Functions.{}'. "
@@ -207,7 +207,7 @@ def test_given_functions_that_cannot_run_when_the_host_starts_then_the_cause_is_
     assert "host.json names no extensionBundle: without one, func start and Azure do not know" in host.output
 
 
-def test_given_a_disabled_function_when_the_host_starts_then_it_says_so_as_func_does(host: Any) -> None:
+def test_given_a_disabled_function_then_the_host_says_so_as_func_does(host: Any) -> None:
     assert host.call("/api/off") == (404, b"")
     listed = host.output.partition("\nFunctions:\n\n")[2].partition("Opened local http RPC endpoint")[0]
     assert "off:" not in listed

@@ -36,12 +36,12 @@ def _get(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int
         connection.close()
 
 
-def test_given_a_long_header_when_sent_then_it_is_taken_up_to_kestrels_limit(port: int) -> None:
+def test_given_a_long_header_then_accepted_up_to_kestrels_limit(port: int) -> None:
     assert _get(port, "/", **{"X-Long": "x" * 20_000})[::2] == (200, b"20000")
     assert _get(port, "/", **{"X-Long": "x" * 40_000})[0] == 400
 
 
-def test_given_a_body_when_answered_then_it_is_chunked_and_an_empty_one_is_not(port: int) -> None:
+def test_given_a_response_body_then_it_is_chunked_unless_empty(port: int) -> None:
     status, headers, body = _get(port, "/")
     assert (status, headers.get("transfer-encoding"), body) == (200, "chunked", b"0")
     assert "content-length" not in headers

@@ -151,7 +151,7 @@ def _eventually(check: Callable[[], Any], seconds: float = 15) -> Any:
     return value
 
 
-def test_given_an_app_when_it_is_called_then_http_and_admin_answer_and_sigterm_ends_with_0(
+def test_given_an_app_then_http_and_admin_answer_and_sigterm_exits_0(
     tmp_path: Path, launch: Callable[..., tuple[subprocess.Popen[str], str]]
 ) -> None:
     (tmp_path / "function_app.py").write_text(APP)
@@ -189,7 +189,7 @@ def test_given_an_app_when_it_is_called_then_http_and_admin_answer_and_sigterm_e
     assert "Executed 'Functions.boom' (Failed" in output
 
 
-def test_given_functions_that_call_each_other_when_nested_deep_then_none_waits_for_a_thread(
+def test_given_deeply_nested_function_calls_then_none_awaits_a_thread(
     tmp_path: Path, launch: Callable[..., tuple[subprocess.Popen[str], str]]
 ) -> None:
     (tmp_path / "function_app.py").write_text(APP)
@@ -202,7 +202,7 @@ def test_given_functions_that_call_each_other_when_nested_deep_then_none_waits_f
 
 
 @pytest.mark.slow
-def test_given_orchestrations_under_way_when_the_host_is_killed_again_and_again_then_all_end_and_none_twice(
+def test_given_repeated_kills_then_orchestrations_end_and_none_twice(
     tmp_path: Path, launch: Callable[..., tuple[subprocess.Popen[str], str]]
 ) -> None:
     (tmp_path / "function_app.py").write_text(APP)
@@ -230,7 +230,7 @@ def test_given_orchestrations_under_way_when_the_host_is_killed_again_and_again_
         assert kinds == ["ExecutionStarted", *wanted, "ExecutionCompleted"]
 
 
-def test_given_a_running_activity_when_the_host_is_killed_then_the_next_one_finishes_the_orchestration(
+def test_given_a_host_killed_mid_activity_then_the_next_one_finishes_it(
     tmp_path: Path, launch: Callable[..., tuple[subprocess.Popen[str], str]]
 ) -> None:
     (tmp_path / "function_app.py").write_text(APP)
@@ -251,7 +251,7 @@ def test_given_a_running_activity_when_the_host_is_killed_then_the_next_one_fini
     assert (tmp_path / "attempts").read_text() == "xx"
 
 
-def test_given_a_host_on_the_state_folder_when_a_second_starts_then_it_says_so(
+def test_given_a_state_folder_in_use_then_a_second_host_says_so(
     tmp_path: Path, launch: Callable[..., tuple[subprocess.Popen[str], str]]
 ) -> None:
     (tmp_path / "function_app.py").write_text(APP)

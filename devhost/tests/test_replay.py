@@ -44,7 +44,7 @@ def test_given_early_timers_when_run_then_they_fire_before_they_are_due() -> Non
     assert harness.status(instance_id).output < (START + timedelta(hours=2)).isoformat()
 
 
-def test_given_an_activity_that_ends_later_when_run_then_its_result_comes_then() -> None:
+def test_given_an_activity_that_ends_later_then_its_result_comes_then() -> None:
     harness = ReplayHarness({"slow": slow}, {"slow": lambda given: harness.after(60, given)}, start=START)
     instance_id = harness.start("slow")
     harness.run()
@@ -53,7 +53,7 @@ def test_given_an_activity_that_ends_later_when_run_then_its_result_comes_then()
     assert harness.activity_calls == [(START, "slow", {"n": 1})]
 
 
-def test_given_an_activity_that_starts_and_signals_when_run_then_both_arrive() -> None:
+def test_given_an_activity_that_starts_and_signals_then_both_arrive() -> None:
     def activity(_: object) -> str:
         with pytest.raises(AlreadyExistsError):
             harness.start("approval", None, "a")
@@ -76,7 +76,7 @@ def test_given_a_result_that_is_no_json_when_run_then_the_activity_fails() -> No
     assert "activity trigger output must be json serializable (b'abc')" in harness.status(instance_id).output
 
 
-def test_given_an_orchestrator_with_a_counter_of_its_own_when_run_then_it_is_named() -> None:
+def test_given_an_orchestrator_with_its_own_counter_then_it_is_named() -> None:
     numbers = itertools.count()
 
     def counting(context):
@@ -95,7 +95,7 @@ def test_given_an_unknown_activity_when_run_then_it_is_named_at_once() -> None:
         harness.run()
 
 
-def test_given_an_unknown_orchestrator_when_started_then_it_is_named_at_once() -> None:
+def test_given_an_unknown_orchestrator_when_started_then_named_at_once() -> None:
     with pytest.raises(AssertionError, match="typo"):
         ReplayHarness({}, {}).start("typo")
 
@@ -111,7 +111,7 @@ def test_given_an_event_for_later_when_run_then_it_comes_then() -> None:
     assert harness.status(instance_id).output == '{"by": "me"}'
 
 
-def test_given_a_running_instance_when_terminated_then_late_results_are_dropped() -> None:
+def test_given_a_terminated_instance_then_late_results_are_dropped() -> None:
     harness = ReplayHarness({"slow": slow}, {"slow": lambda given: harness.after(60, given)}, start=START)
     instance_id = harness.start("slow")
     harness.schedule(30, lambda: harness.terminate(instance_id, "enough"))
@@ -121,7 +121,7 @@ def test_given_a_running_instance_when_terminated_then_late_results_are_dropped(
     assert harness.now == START + timedelta(seconds=60)
 
 
-def test_given_a_suspended_instance_when_resumed_then_what_came_meanwhile_counts() -> None:
+def test_given_a_suspended_instance_when_resumed_then_events_count() -> None:
     harness = ReplayHarness({"approval": approval}, {}, start=START)
     instance_id = harness.start("approval")
     harness.run()
@@ -134,7 +134,7 @@ def test_given_a_suspended_instance_when_resumed_then_what_came_meanwhile_counts
     assert harness.status(instance_id).output == "1"
 
 
-def test_given_an_activity_that_fails_later_when_run_then_the_failure_comes_then() -> None:
+def test_given_an_activity_that_fails_later_then_the_failure_comes_then() -> None:
     harness = ReplayHarness(
         {"slow": slow}, {"slow": lambda _: harness.after(90, ValueError("late"))}, start=START
     )
@@ -145,7 +145,7 @@ def test_given_an_activity_that_fails_later_when_run_then_the_failure_comes_then
     assert "Activity function 'slow' failed:  ValueError: late" in harness.status(instance_id).output
 
 
-def test_given_endless_work_when_run_without_an_end_then_the_harness_says_so(
+def test_given_endless_work_without_an_end_then_the_harness_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def endless(context):

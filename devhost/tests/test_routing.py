@@ -60,7 +60,7 @@ def _values(template: str, path: str) -> dict[str, str] | None:
         ("f/{*rest}", "/f", {}),
     ],
 )
-def test_given_a_template_when_a_path_comes_then_it_matches_as_on_the_real_host(
+def test_given_a_template_then_paths_match_as_on_the_real_host(
     template: str, path: str, values: dict[str, str] | None
 ) -> None:
     assert _values(template, path) == values
@@ -104,7 +104,7 @@ def test_given_a_template_when_a_path_comes_then_it_matches_as_on_the_real_host(
         ("int:min(2):max(4)", ["3"], ["1", "5", "x"]),
     ],
 )
-def test_given_a_constraint_when_values_come_then_they_are_taken_as_dotnet_does(
+def test_given_a_route_constraint_then_values_are_accepted_as_in_dotnet(
     constraint: str, accepted: list[str], refused: list[str]
 ) -> None:
     template = f"a/{{x:{constraint}}}"
@@ -124,7 +124,7 @@ _SEGMENTS = st.one_of(
 
 
 @given(st.lists(_SEGMENTS, min_size=1, max_size=5))
-def test_given_any_template_when_its_own_path_comes_then_the_values_come_back(segments) -> None:
+def test_given_any_template_then_its_own_path_gives_the_values_back(segments) -> None:
     template, path, values = [], [], {}
     for index, segment in enumerate(segments):
         if isinstance(segment, str):
@@ -145,7 +145,7 @@ _DIGITS = {"lit": 1, "{x:int}": 2, "x{x}": 2, "{x}": 3, "{*x:int}": 4, "{*x}": 5
 
 
 @given(st.lists(st.lists(st.sampled_from(list(_DIGITS)), min_size=1, max_size=3), min_size=2, max_size=6))
-def test_given_any_routes_when_sorted_then_the_order_is_that_of_their_precedence_numbers(templates) -> None:
+def test_given_any_routes_when_sorted_then_in_order_of_their_precedence(templates) -> None:
     cut = [t[: next((i + 1 for i, s in enumerate(t) if "*" in s), len(t))] for t in templates]
     numbered = {"/".join(t): float("0." + "".join(str(_DIGITS[s]) for s in t)) for t in cut}
     router = Router([Route(t, (), t) for t in numbered])
@@ -153,7 +153,7 @@ def test_given_any_routes_when_sorted_then_the_order_is_that_of_their_precedence
     assert found == sorted(found)
 
 
-def test_given_overlapping_routes_when_a_path_fits_several_then_the_more_particular_one_wins() -> None:
+def test_given_overlapping_routes_then_the_most_specific_one_wins() -> None:
     templates = ["{*rest}", "a/{x}", "a/{x:int}", "a/b", "a/{x}/c"]
     router = Router([Route(t, (), t) for t in templates])
     found = {p: router.find("GET", p) for p in ("/a/b", "/a/1", "/a/z", "/a/z/c", "/q/w/e")}
@@ -166,12 +166,12 @@ def test_given_overlapping_routes_when_a_path_fits_several_then_the_more_particu
     }
 
 
-def test_given_the_same_path_for_two_methods_when_called_then_the_method_decides() -> None:
+def test_given_the_same_path_for_two_methods_then_the_method_decides() -> None:
     router = Router([Route("a", ["GET"], 1), Route("a", ["post"], 2)])
     assert (router.find("GET", "/a"), router.find("POST", "/a")) == ((1, {}), (2, {}))
     assert router.find("PUT", "/a") is None
 
 
-def test_given_an_unknown_constraint_when_the_route_is_read_then_it_is_refused() -> None:
+def test_given_an_unknown_constraint_then_the_route_is_refused() -> None:
     with pytest.raises(ValueError, match="'colour' is not known"):
         Route("a/{x:colour}", (), None)

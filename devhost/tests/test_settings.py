@@ -30,7 +30,7 @@ def _host(folder: Path, environment: dict[str, str] | None = None, **content: An
     return read_host_json(folder, environment or {})
 
 
-def test_given_a_value_in_the_environment_when_settings_are_applied_then_it_wins_with_a_notice(
+def test_given_a_value_in_the_environment_then_it_wins_with_a_notice(
     tmp_path: Path,
 ) -> None:
     _local(tmp_path, Values={"A": "file", "B": "file", "C": None, "D": True, "E": 5, "F": ""})
@@ -51,7 +51,7 @@ def test_given_connection_strings_and_a_port_when_read_then_both_are_known(tmp_p
     assert read_local_settings(tmp_path / "nowhere").values == {}
 
 
-def test_given_settings_that_cannot_be_used_when_read_then_the_error_says_what_to_do(tmp_path: Path) -> None:
+def test_given_unusable_local_settings_then_the_error_says_what_to_do(tmp_path: Path) -> None:
     _local(tmp_path, IsEncrypted=True)
     with pytest.raises(AppError, match="func settings decrypt"):
         read_local_settings(tmp_path)
@@ -64,7 +64,7 @@ def test_given_settings_that_cannot_be_used_when_read_then_the_error_says_what_t
 
 
 @pytest.mark.parametrize("runtime", ["node", "dotnet-isolated", ""])
-def test_given_another_runtime_when_checked_then_the_error_names_the_setting(runtime: str) -> None:
+def test_given_another_worker_runtime_then_the_error_names_the_setting(runtime: str) -> None:
     check_runtime({"FUNCTIONS_WORKER_RUNTIME": "Python"})
     check_runtime({})
     with pytest.raises(AppError, match=f"FUNCTIONS_WORKER_RUNTIME is '{runtime}'"):
@@ -77,7 +77,7 @@ def test_given_no_files_when_read_then_the_defaults_hold(tmp_path: Path) -> None
     assert (host.max_blobs % 8, host.blob_attempts) == (0, 5)
 
 
-def test_given_a_host_json_when_read_then_its_settings_count_whatever_their_case(tmp_path: Path) -> None:
+def test_given_a_host_json_then_its_settings_count_in_any_case(tmp_path: Path) -> None:
     host = _host(
         tmp_path,
         {"HUB": "mine"},
@@ -108,7 +108,7 @@ def test_given_a_host_json_when_read_then_its_settings_count_whatever_their_case
         ({"logging": {"logLevel": {"default": "Loud"}}}, "logging.logLevel.default must be one of trace"),
     ],
 )
-def test_given_a_value_of_no_use_when_read_then_the_error_names_the_setting(
+def test_given_an_unusable_host_json_value_then_its_setting_is_named(
     tmp_path: Path, content: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(AppError, match=re.escape(message)):
@@ -124,7 +124,7 @@ def test_given_broken_json_when_read_then_the_error_names_file_and_line(tmp_path
         read_host_json(tmp_path, {})
 
 
-def test_given_durable_settings_without_effect_when_read_then_they_are_told_and_misspelt_ones_too(
+def test_given_durable_settings_unused_or_misspelt_then_each_is_told(
     tmp_path: Path,
 ) -> None:
     durable = {
@@ -161,7 +161,7 @@ def test_given_log_levels_when_asked_then_the_longest_category_decides(tmp_path:
     assert LogLevels().of("Host") == logging.INFO
 
 
-def test_given_a_missing_setting_when_resolved_then_the_error_is_the_real_hosts() -> None:
+def test_given_a_missing_setting_then_the_error_is_the_real_hosts() -> None:
     assert resolve("%A%/x-%B%", {"A": "1", "B": "2"}) == "1/x-2"
     with pytest.raises(UnresolvedSettingError, match="'%C%' does not resolve to a value"):
         resolve("%C%", {})

@@ -19,7 +19,7 @@ def _match(call: Callable[..., Any], *bindings: dict[str, Any]) -> Any:
     return match("f", call, bindings)
 
 
-def test_given_a_function_when_matched_then_inputs_outputs_and_result_are_known() -> None:
+def test_given_a_function_then_its_inputs_outputs_and_result_are_known() -> None:
     def call(req: func.HttpRequest, out: func.Out[str], context: func.Context) -> func.HttpResponse: ...
 
     found = _match(call, *HTTP, QUEUE_OUT)
@@ -28,7 +28,7 @@ def test_given_a_function_when_matched_then_inputs_outputs_and_result_are_known(
     assert (found.result.type, found.wants_context) == ("http", True)
 
 
-def test_given_str_and_bytes_when_annotated_then_the_generic_converter_gives_the_raw_value() -> None:
+def test_given_str_and_bytes_then_generic_converter_gives_raw_values() -> None:
     def queue(msg: str) -> None: ...
 
     def rich(msg: func.QueueMessage) -> None: ...
@@ -116,7 +116,7 @@ def _out_result(req: func.HttpRequest) -> func.Out[str]: ...
         ),
     ],
 )
-def test_given_a_function_that_does_not_fit_when_matched_then_the_words_are_the_workers(
+def test_given_a_function_that_does_not_fit_then_the_workers_error(
     call: Callable[..., Any], bindings: tuple[dict[str, Any], ...], message: str
 ) -> None:
     with pytest.raises(AppError) as told:
@@ -129,9 +129,7 @@ def test_given_a_function_that_does_not_fit_when_matched_then_the_words_are_the_
     ("value", "kind"),
     [("a", "string"), (b"a", "bytes"), ({}, "dict"), ([], "list"), (True, "bool"), (5, "int")],
 )
-def test_given_values_when_the_generic_converter_encodes_them_then_as_the_worker_does(
-    value: Any, kind: str
-) -> None:
+def test_given_values_then_the_generic_converter_encodes_as_the_worker(value: Any, kind: str) -> None:
     assert (
         Generic.encode(value, expected_type=None).type,
         Generic.decode(Datum(value, kind), trigger_metadata={}),

@@ -25,11 +25,11 @@ def test_given_a_connection_name_when_looked_up_then_as_the_real_host_does(
     assert connection_string("DATA", environment) == expected
 
 
-def test_given_the_emulators_short_form_when_looked_up_then_it_is_written_out() -> None:
+def test_given_the_emulators_short_form_then_it_is_written_out() -> None:
     assert "devstoreaccount1" in str(connection_string("DATA", {"DATA": EMULATOR + ";"}))
 
 
-def test_given_a_connection_when_checked_then_a_missing_or_useless_setting_is_named() -> None:
+def test_given_a_connection_then_a_missing_or_useless_setting_is_named() -> None:
     storage = Storage(
         {"ID__blobServiceUri": "https://a.blob.core.windows.net", "BAD": "hello", "GOOD": EMULATOR}
     )
@@ -49,7 +49,7 @@ def test_given_a_connection_when_told_of_then_name_and_address_but_no_key() -> N
     assert "127.0.0.1:10001" in storage.where("E", "queue")
 
 
-def test_given_one_setting_on_development_storage_when_nothing_listens_then_azurite_is_needed(
+def test_given_development_storage_not_listening_then_azurite_is_needed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     listening = False

@@ -52,7 +52,7 @@ def _is_gone(pid: int) -> bool:
     return (Path("/proc") / str(pid) / "stat").read_text().split()[2] == "Z"
 
 
-def test_given_a_change_when_the_app_runs_then_the_new_code_answers_on_the_same_port(
+def test_given_a_code_change_then_the_new_code_answers_on_the_same_port(
     tmp_path: Path, run_host: Callable[..., Any], eventually: Callable[..., Any]
 ) -> None:
     _write(tmp_path, "one")
@@ -74,7 +74,7 @@ def test_given_a_change_when_the_app_runs_then_the_new_code_answers_on_the_same_
     eventually(lambda: _is_gone(first))
 
 
-def test_given_clients_that_never_pause_when_the_app_changes_then_none_is_refused(
+def test_given_clients_that_never_pause_then_a_reload_refuses_none(
     tmp_path: Path, run_host: Callable[..., Any]
 ) -> None:
     _write(tmp_path, "one")
@@ -102,7 +102,7 @@ def test_given_clients_that_never_pause_when_the_app_changes_then_none_is_refuse
     assert {status for status, _ in answers} == {200}, [a for a in answers if a[0] != 200]
 
 
-def test_given_a_mistake_in_a_change_when_it_is_mended_then_the_host_goes_on(
+def test_given_a_mistake_in_a_change_when_mended_then_the_host_goes_on(
     tmp_path: Path, run_host: Callable[..., Any]
 ) -> None:
     _write(tmp_path, "one")
@@ -124,7 +124,7 @@ def test_given_a_mistake_in_a_change_when_it_is_mended_then_the_host_goes_on(
     assert host.process.stderr.read().count("error: ") == 2
 
 
-def test_given_a_killed_parent_when_the_child_notices_then_it_ends_and_a_new_host_takes_over(
+def test_given_a_killed_parent_then_the_child_ends_and_a_new_host_works(
     tmp_path: Path, run_host: Callable[..., Any], eventually: Callable[..., Any]
 ) -> None:
     _write(tmp_path, "one")
@@ -138,7 +138,7 @@ def test_given_a_killed_parent_when_the_child_notices_then_it_ends_and_a_new_hos
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent by itself")
-def test_given_a_child_that_runs_no_python_when_its_parent_is_killed_then_it_ends_too(
+def test_given_a_child_stuck_outside_python_and_a_killed_parent_then_ends(
     tmp_path: Path, run_host: Callable[..., Any], eventually: Callable[..., Any]
 ) -> None:
     stuck = "import re; re.match('(a+)+$', 'a' * 60 + 'b')  # for years, and no other thread gets a turn"
@@ -158,7 +158,7 @@ def test_given_a_child_that_runs_no_python_when_its_parent_is_killed_then_it_end
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
-def test_given_a_child_that_dies_when_it_does_then_the_parent_dies_the_same_way(
+def test_given_a_child_that_dies_then_the_parent_dies_the_same_way(
     tmp_path: Path, run_host: Callable[..., Any], number: int
 ) -> None:
     _write(tmp_path, "one")
@@ -168,7 +168,7 @@ def test_given_a_child_that_dies_when_it_does_then_the_parent_dies_the_same_way(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_given_a_running_function_when_asked_to_stop_then_it_ends_first_and_the_exit_code_is_0(
+def test_given_a_running_function_when_stopped_then_it_ends_and_exit_0(
     tmp_path: Path, run_host: Callable[..., Any], number: int
 ) -> None:
     _write(tmp_path, "one")
@@ -187,7 +187,7 @@ def test_given_a_running_function_when_asked_to_stop_then_it_ends_first_and_the_
     assert "Stopping …" in host.output
 
 
-def test_given_a_function_that_does_not_end_when_asked_twice_then_the_host_ends_at_once(
+def test_given_an_endless_function_when_stopped_twice_then_host_ends(
     tmp_path: Path, run_host: Callable[..., Any]
 ) -> None:
     (tmp_path / "function_app.py").write_text(APP.replace("time.sleep(1)", "time.sleep(600)"))
@@ -205,7 +205,7 @@ def test_given_a_function_that_does_not_end_when_asked_twice_then_the_host_ends_
     connection.close()
 
 
-def test_given_no_reload_when_files_change_then_nothing_happens_and_there_is_one_process(
+def test_given_no_reload_when_files_change_then_nothing_happens(
     tmp_path: Path, run_host: Callable[..., Any]
 ) -> None:
     _write(tmp_path, "one")

@@ -18,7 +18,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_given_python_files_and_host_json_when_they_change_come_or_go_then_they_are_named(root: Path) -> None:
+def test_given_python_files_or_host_json_changed_then_they_are_named(root: Path) -> None:
     watch = Watch(root, root / "state")
     assert watch.changes() == []
     (root / "triggers" / "a.py").write_text("22")
@@ -30,7 +30,7 @@ def test_given_python_files_and_host_json_when_they_change_come_or_go_then_they_
     assert watch.changes() == []
 
 
-def test_given_the_same_size_when_only_the_time_differs_then_it_is_a_change(root: Path) -> None:
+def test_given_the_same_size_when_only_the_time_differs_then_a_change(root: Path) -> None:
     watch = Watch(root, root / "state")
     os.utime(root / "function_app.py", ns=(1, 1))
     assert watch.changes() == ["function_app.py"]
@@ -59,7 +59,7 @@ def test_given_other_files_when_they_change_then_nothing_happens(root: Path, nam
     assert watch.changes() == []
 
 
-def test_given_a_slow_look_when_the_next_is_due_then_looking_stays_half_a_per_cent(root: Path) -> None:
+def test_given_a_slow_look_then_looking_stays_at_half_a_percent(root: Path) -> None:
     def clock() -> Iterator[float]:
         yield from (0.0, 0.001, 10.0, 10.02)
 

@@ -102,7 +102,7 @@ def host(host_of: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) 
     return host
 
 
-def test_given_two_async_functions_with_a_client_when_called_at_once_then_both_start_on_one_loop(
+def test_given_two_async_functions_with_a_client_then_one_shared_loop(
     host: Any,
 ) -> None:
     with ThreadPoolExecutor(2) as pool:
@@ -111,12 +111,12 @@ def test_given_two_async_functions_with_a_client_when_called_at_once_then_both_s
     assert {body.split()[1] for _, body in answers} == {b"1"}
 
 
-def test_given_a_sync_function_with_a_client_when_called_then_it_fails_as_in_production(host: Any) -> None:
+def test_given_a_sync_function_with_a_client_then_fails_as_on_azure(host: Any) -> None:
     assert host.call("/api/sync_client") == (500, b"")
     host.wait_for("TypeError: object HttpResponse can't be used in 'await' expression")
 
 
-def test_given_a_blocked_user_loop_when_the_rpc_api_is_asked_then_it_answers(host: Any) -> None:
+def test_given_a_blocked_user_loop_then_the_rpc_api_still_answers(host: Any) -> None:
     rpc = host.wait_for(r"Opened local http RPC endpoint: (http://\S+)/durabletask/")[1]
     outcome: list[tuple[int, bytes]] = []
     caller = threading.Thread(target=lambda: outcome.append(host.call("/api/block")))
@@ -133,7 +133,7 @@ def test_given_a_blocked_user_loop_when_the_rpc_api_is_asked_then_it_answers(hos
     assert outcome == [(200, b"free")]
 
 
-def test_given_one_thread_when_sync_functions_are_called_at_once_then_they_run_one_after_the_other(
+def test_given_one_thread_then_sync_functions_run_one_after_the_other(
     host: Any,
 ) -> None:
     with ThreadPoolExecutor(4) as pool:
@@ -155,7 +155,7 @@ def test_given_a_context_parameter_when_called_then_it_tells_of_the_run(host: An
     )
 
 
-def test_given_log_levels_in_host_json_when_functions_log_then_their_categories_are_filtered(
+def test_given_log_levels_in_host_json_then_categories_are_filtered(
     host: Any,
 ) -> None:
     assert host.call("/api/quiet")[0] == 200
@@ -166,7 +166,7 @@ def test_given_log_levels_in_host_json_when_functions_log_then_their_categories_
         assert silent not in host.output
 
 
-def test_given_an_app_when_indexed_twice_in_one_process_then_the_sdk_refuses_so_reload_needs_a_new_one(
+def test_given_an_app_indexed_twice_in_one_process_then_the_sdk_refuses(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "function_app.py").write_text(APP)

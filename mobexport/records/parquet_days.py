@@ -24,6 +24,7 @@ from mobexport.records.limits import Limits
 
 GROUP_ROWS: Final = 65_536
 GROUP_BYTES: Final = 16 * 1024 * 1024
+_LAST: Final = datetime(9999, 12, 31, 23, 59, 59, 998_000)  # noqa: DTZ001 - compared without a zone
 MAX_BOUND: Final = 64
 """Characters of the longest text that is kept as a bound of a column."""
 
@@ -180,7 +181,8 @@ def _statistics(path: Path) -> dict[str, Any]:
         least, most = min(chunk.min for chunk in known), max(chunk.max for chunk in known)
         if isinstance(least, datetime):
             found["minValues"][column.name] = _milliseconds(least)
-            found["maxValues"][column.name] = _milliseconds(most + timedelta(microseconds=999))
+            if most.replace(tzinfo=None) <= _LAST:
+                found["maxValues"][column.name] = _milliseconds(most + timedelta(microseconds=999))
         elif not isinstance(least, str) or max(len(least), len(most)) <= MAX_BOUND:
             found["minValues"][column.name], found["maxValues"][column.name] = least, most
     return found

@@ -241,7 +241,7 @@ def _run_pipeline(run: Run, azurite: Azurite, storage: DataStorage, keyed: dict[
         watcher.join()
 
 
-def test_given_secrets_through_every_entrance_when_all_is_done_then_none_is_found_anywhere(run: Run) -> None:
+def test_given_secrets_through_every_entrance_then_none_is_found(run: Run) -> None:
     assert run.states == {
         "good": "Succeeded",
         "gone": "Failed",
@@ -263,7 +263,7 @@ def test_given_secrets_through_every_entrance_when_all_is_done_then_none_is_foun
     assert any(json.dumps(run.description)[1:-1].encode() in content for content in run.written.values())
 
 
-def test_given_tasks_that_failed_when_their_container_is_looked_at_then_only_the_good_ones_file_is_there(
+def test_given_tasks_that_failed_then_only_the_good_ones_file_is_there(
     run: Run,
 ) -> None:
     blobs = [place for place in run.written if place.startswith("blob landing-ok/") and ", " not in place]
@@ -271,11 +271,11 @@ def test_given_tasks_that_failed_when_their_container_is_looked_at_then_only_the
     assert json.loads(run.written[blobs[0]])
 
 
-def test_given_tasks_that_ended_when_the_secrets_are_looked_at_then_no_row_is_left(run: Run) -> None:
+def test_given_tasks_that_ended_then_no_row_of_their_secrets_is_left(run: Run) -> None:
     assert not [place for place in run.written if place.startswith(f"table {SECRETS_TABLE}/")]
 
 
-def test_given_a_planted_secret_when_searched_for_then_found_in_every_kind_of_place(
+def test_given_a_planted_secret_then_found_in_every_kind_of_place(
     run: Run, storage_of_its_own: DataStorage, tmp_path: Path
 ) -> None:
     name, secret = next(iter(run.secrets.items()))
@@ -316,7 +316,7 @@ def storage_of_its_own(azurite) -> DataStorage:
 
 
 @pytest.mark.parametrize("before", range(5))
-def test_given_a_secret_inside_something_in_base64_when_searched_for_then_found(before: int) -> None:
+def test_given_a_secret_inside_base64_then_found(before: int) -> None:
     secret = new_canary()
     whole = base64.b64encode(b"x" * before + secret.encode() + b"tail")
     assert canary.find({"s": secret}, {"place": whole})

@@ -71,9 +71,7 @@ def driven(export_api) -> dict:
 
 
 @pytest.mark.node
-def test_given_the_official_client_when_it_creates_tasks_then_202_with_location_and_what_was_asked(
-    export_api, driven
-) -> None:
+def test_given_the_official_client_when_creating_then_202_with_location(export_api, driven) -> None:
     assert set(driven["created"]) == set(OPERATIONS)
     for operation, answer in driven["created"].items():
         assert answer.get("statusCode") == 202, answer
@@ -89,7 +87,7 @@ def test_given_the_official_client_when_it_creates_tasks_then_202_with_location_
 
 
 @pytest.mark.node
-def test_given_the_official_client_when_tasks_end_then_times_states_and_files_by_the_schema(
+def test_given_the_official_client_when_tasks_end_then_files_fit_schema(
     export_api, driven, export_files_schema
 ) -> None:
     for answer in driven["ended"].values():
@@ -175,7 +173,7 @@ def test_given_a_device_and_a_csv_task_when_posted_then_their_files(export_api, 
     assert texts[1].startswith(b"deviceId,")
 
 
-def test_given_unknown_routes_when_called_then_the_hosts_empty_404_and_the_contracts_body_on_ours(
+def test_given_unknown_routes_then_an_empty_404_but_our_body_on_ours(
     export_api,
 ) -> None:
     tasks = BASE_PATH.format(subscriptionId="s", resourceGroup="r", appCollection="a", app=EXPORT_API_APP)
@@ -230,9 +228,7 @@ EXCLUDED = {
 
 
 @pytest.mark.slow
-def test_given_the_openapi_description_when_schemathesis_drives_it_then_nothing_contradicts_it(
-    export_api, tmp_path: Path
-) -> None:
+def test_given_the_openapi_description_then_schemathesis_agrees(export_api, tmp_path: Path) -> None:
     task = TaskRegistry(export_api.storage).add(EXPORT_API_APP, "Tag", EVERYTHING, export_api.container_url)
     described = _satisfiable(export_api.container_url, task.id)
     document = tmp_path / "openapi.json"
@@ -250,7 +246,7 @@ def test_given_the_openapi_description_when_schemathesis_drives_it_then_nothing_
     assert f"Tested: {len(described['paths'])}" in done.stdout, done.stdout
 
 
-def test_given_the_description_when_printed_then_every_declared_route_is_in_it(capsys) -> None:
+def test_openapi_description_has_every_declared_route(capsys) -> None:
     assert cli.main(["openapi"]) == 0
     paths = json.loads(capsys.readouterr().out)["paths"]
     for name in ("", "/{taskId}", "/activities", "/devices", "/feedbackByDate", "/feedbackByCampaign"):

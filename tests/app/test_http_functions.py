@@ -61,9 +61,7 @@ def answer(name: str, **settings: str) -> func.HttpResponse:
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_given_a_bug_when_a_function_is_called_then_a_500_with_a_body_and_no_secret(
-    caplog, name: str
-) -> None:
+def test_given_a_bug_in_a_function_then_500_with_a_body_and_no_secret(caplog, name: str) -> None:
     found = answer(name)
     assert found.status_code == 500
     body = json.loads(found.get_body())
@@ -73,19 +71,19 @@ def test_given_a_bug_when_a_function_is_called_then_a_500_with_a_body_and_no_sec
 
 
 @pytest.mark.parametrize("name", sorted(name for name in FUNCTIONS if "task" not in name))
-def test_given_an_app_that_only_serves_when_the_pipeline_is_called_then_503_naming_role(name: str) -> None:
+def test_given_a_serving_only_app_then_pipeline_calls_get_503_for_role(name: str) -> None:
     found = answer(name, ROLE="export-api")
     assert found.status_code == 503
     assert "ROLE" in json.loads(found.get_body())["detail"]
 
 
-def test_given_a_body_in_chunks_when_read_then_the_caller_learns_what_the_host_does_to_it() -> None:
+def test_given_a_chunked_body_then_the_error_explains_content_length() -> None:
     empty = func.HttpRequest("POST", "http://localhost/api/exports", body=b"")
     with pytest.raises(RequestError, match="Content-Length"):
         read_json(empty)
 
 
-def test_given_an_option_twice_when_read_then_refused_or_a_list_never_the_last_one() -> None:
+def test_given_an_option_twice_then_refused_or_a_list_never_the_last() -> None:
     # The host makes `?limit=1&LIMIT=2` one option `1,2`, under the first spelling.
     assert parse_list_query({"STATE": "failed,Empty"}).states == (State.FAILED, State.EMPTY)
     for query in ({"limit": "1,2"}, {"createdFrom": "2025-01-01,2025-01-02"}, {"exportType": "Tag,Event"}):

@@ -45,7 +45,7 @@ def test_given_the_app_when_indexed_then_arguments_and_bindings_agree() -> None:
         assert bound <= set(function["parameters"]), function["name"]
 
 
-def test_given_the_app_when_indexed_then_only_health_and_the_export_api_are_anonymous() -> None:
+def test_given_the_app_then_only_health_and_export_api_are_anonymous() -> None:
     anonymous = {f["name"] for f in _functions() for b in f["bindings"] if b.get("authLevel") == "ANONYMOUS"}
     assert anonymous == {"health", "list_export_tasks", "get_export_task", "create_export_task"}
 
@@ -58,7 +58,7 @@ def test_given_the_app_when_indexed_then_each_route_has_one_method() -> None:
         assert len(trigger["methods"]) == 1, trigger["route"]
 
 
-def test_given_the_app_when_indexed_then_whatever_has_a_durable_client_is_async() -> None:
+def test_given_the_app_then_whatever_has_a_durable_client_is_async() -> None:
     # A sync function with a client fails on the real host at its first call.
     with_client = [f for f in _functions() if any(b["type"] == "durableClient" for b in f["bindings"])]
     assert len(with_client) >= 10

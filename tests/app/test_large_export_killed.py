@@ -89,7 +89,7 @@ def wait_for(app: App, pattern: str, count: int, start: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("step", "edge", "count"), KILLS, ids=lambda value: str(value))
-def test_given_a_large_task_when_the_host_is_killed_at_a_step_then_the_bytes_of_an_undisturbed_run(
+def test_given_a_large_task_and_a_killed_host_then_the_same_bytes(
     running: App, storage: DataStorage, expected: bytes, step: str, edge: str, count: int
 ) -> None:
     target = f"landing-killed-{KILLS.index((step, edge, count))}"

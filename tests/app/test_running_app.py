@@ -58,9 +58,7 @@ def test_given_a_request_when_made_then_an_export_and_the_same_one_again(running
     assert (status, problem["title"]) == (409, "TooLate")
 
 
-def test_given_fifty_identical_requests_at_once_when_made_then_one_export_and_one_job(
-    running, azurite
-) -> None:
+def test_given_fifty_identical_requests_then_one_export_and_one_job(running, azurite) -> None:
     body = {**ONE_DAY, "app": "crowd"}
     with ThreadPoolExecutor(25) as pool:
         answers = list(
@@ -76,7 +74,7 @@ def test_given_fifty_identical_requests_at_once_when_made_then_one_export_and_on
     assert sorted(mine) == [f"{kind}-{export}-1" for kind in ("poll", "process", "run")]
 
 
-def test_given_a_succeeded_export_when_rerun_then_the_next_attempt_replaces_it(running) -> None:
+def test_given_a_succeeded_export_when_rerun_then_it_is_replaced(running) -> None:
     body = {**ONE_DAY, "app": "rerun"}
     _, first = running.post("/api/exports", body)
     status, problem = running.post("/api/exports", {**body, "rerun": True})
@@ -97,7 +95,7 @@ def test_given_days_without_data_when_exported_then_empty_is_a_success(running) 
     assert done["manifest"]
 
 
-def test_given_a_wrong_body_when_posted_then_400_naming_every_problem_and_nothing_started(running) -> None:
+def test_given_a_wrong_body_then_400_naming_all_problems_nothing_started(running) -> None:
     status, problem = running.post("/api/exports", {"exportType": "Fax", "app": "nobody?", "extra": 1})
     assert status == 400
     assert {item["field"] for item in problem["problems"]} == {"exportType", "app", "extra"}
@@ -124,7 +122,7 @@ def test_given_an_id_that_is_none_when_asked_for_then_404_never_a_failure(runnin
     assert running.get(f"{TASKS.format(app=odd)}?api-version=2014-12-01")[0] == 404
 
 
-def test_given_the_app_when_indexed_by_the_host_then_no_function_has_an_error(running) -> None:
+def test_given_the_app_indexed_by_the_host_then_no_function_fails(running) -> None:
     # A schedule, path or connection that is wrong takes its function away, and only this says so.
     functions = [one["name"] for one in running.get("/admin/functions")[1]]
     assert len(functions) > 30
@@ -132,7 +130,7 @@ def test_given_the_app_when_indexed_by_the_host_then_no_function_has_an_error(ru
         assert running.get(f"/admin/functions/{name}/status") == (200, {}), name
 
 
-def test_given_a_cancel_when_in_time_then_cancelled_and_the_next_request_is_a_new_attempt(running) -> None:
+def test_given_a_cancel_in_time_then_cancelled_and_next_is_a_new_attempt(running) -> None:
     _, first = running.post("/api/exports", {**ONE_DAY, "app": "slow"})
     status, _ = running.post(f"/api/exports/{first['id']}/cancel", {})
     ended = wait(running, first["id"])
@@ -167,7 +165,7 @@ def test_given_exports_when_listed_then_filtered_and_page_by_page(running) -> No
     assert fields == {"state", "limit", "continuation", "createdFrom", "color"}
 
 
-def test_given_a_batch_when_made_then_each_export_has_an_outcome_and_the_same_batch_again(running) -> None:
+def test_given_a_batch_then_every_export_ends_and_a_repeat_is_the_same(running) -> None:
     days = {"startDate": "2025-03-23", "endDate": "2025-03-24", "app": "batched", "parallel": 2}
     status, batch = running.post("/api/batches", {**days, "exportTypes": ["Event", "Activity"]})
     assert (status, len(batch["exports"])) == (202, 4)
@@ -182,9 +180,7 @@ def test_given_a_batch_when_made_then_each_export_has_an_outcome_and_the_same_ba
     assert running.post("/api/batches", {"exportTypes": ["Fax"]})[0] == 400
 
 
-def test_given_a_container_of_the_users_own_when_exported_then_delivered_there_and_not_processed(
-    running, azurite
-) -> None:
+def test_given_a_users_container_then_delivered_there_and_not_processed(running, azurite) -> None:
     storage = DataStorage(read_settings({"DATA_STORAGE": azurite.connection_string}))
     storage.container("theirs")
     url = storage.container_write_url("theirs", timedelta(hours=1))
@@ -209,7 +205,7 @@ def test_given_health_when_all_is_well_then_every_part_is_named(running) -> None
     )
 
 
-def test_given_a_kill_in_mid_run_when_started_again_then_the_export_finishes(running) -> None:
+def test_given_a_kill_in_mid_run_when_restarted_then_the_export_ends(running) -> None:
     _, first = running.post("/api/exports", {**ONE_DAY, "app": "restarted"})
     running.kill()
     running.restart()

@@ -80,9 +80,7 @@ def signed_post(app: App, path: str, body: bytes, *, seconds_ago: int = 0, secre
     return requests.post(app.url + path, data=body, headers=headers, timeout=30).status_code
 
 
-def test_given_a_running_app_with_a_secret_when_called_then_only_signed_calls_change_anything(
-    azurite, tmp_path
-) -> None:
+def test_given_a_signing_secret_then_only_signed_calls_change_anything(azurite, tmp_path) -> None:
     settings = {"REQUEST_SIGNING_SECRET": SECRET, "EXPORTS_CONFIG": str(tmp_path / "none.toml")}
     body = b'{"exportType": "Tag", "app": "signed"}'
     batch = b'{"exportTypes": ["Tag"], "app": "signed"}'

@@ -92,9 +92,7 @@ def age(storage: DataStorage, row: str) -> None:
     )
 
 
-def test_given_days_of_downtime_when_the_schedule_fires_then_each_missed_day_is_exported(
-    azurite, storage, tmp_path
-) -> None:
+def test_given_days_of_downtime_then_each_missed_day_is_exported(azurite, storage, tmp_path) -> None:
     config = '[apps.timed]\nschedule = {at = "00:00", types = ["Event", "Tag"], late_days = 1}\n'
     # Midnight may come while this runs.
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
@@ -142,7 +140,7 @@ def left_task(settings: dict[str, str], storage: DataStorage) -> str:
     return services.export_tasks.create("left", "events", body).id
 
 
-def test_given_what_crashes_left_undone_when_reconciled_then_it_goes_on_to_its_end(
+def test_given_work_left_undone_by_a_crash_then_reconciled_to_its_end(
     azurite, settings, storage, tmp_path, monkeypatch
 ) -> None:
     raw = storage.container("raw")
@@ -174,9 +172,7 @@ def test_given_what_crashes_left_undone_when_reconciled_then_it_goes_on_to_its_e
         assert f"export {export} was stalled in state Processing; it goes on" in log
 
 
-def test_given_what_is_past_its_time_when_purged_then_it_is_gone_and_what_runs_stays(
-    azurite, storage, tmp_path
-) -> None:
+def test_given_things_past_their_time_then_purged_and_what_runs_stays(azurite, storage, tmp_path) -> None:
     storage.container("raw").upload_blob("aged/events/2025-03-23/a.ndjson", EVENT, overwrite=True)
     with ScriptedExportApi() as api:
         api.states = ("Queued",)
@@ -207,9 +203,7 @@ def test_given_what_is_past_its_time_when_purged_then_it_is_gone_and_what_runs_s
             assert (state(app, done), state(app, stuck)) == ("Succeeded", "Queued")
 
 
-def test_given_a_history_of_any_age_when_purged_then_day_by_day_up_to_the_beginning_and_only_what_ended() -> (
-    None
-):
+def test_given_an_old_history_then_only_what_ended_is_purged_day_by_day() -> None:
     asked: list[tuple[datetime, datetime, list[Any]]] = []
 
     class Host:

@@ -63,9 +63,7 @@ def outcome(app: App, batch: str) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_given_two_apps_with_export_apis_of_their_own_when_both_run_then_neither_sees_anything_of_the_other(
-    azurite, tmp_path: Path
-) -> None:
+def test_given_two_apps_with_own_export_apis_then_kept_apart(azurite, tmp_path: Path) -> None:
     secret, oauth = new_secret(), OAuthServer(tmp_path)
     local = {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
     storage = DataStorage(read_settings(local))

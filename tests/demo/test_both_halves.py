@@ -103,9 +103,7 @@ def judge(root: Path, export: Export, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("type_", sorted(RULES))
-def test_given_the_sample_when_exported_and_converted_then_as_the_independent_count_says(
-    sample, tmp_path, type_
-) -> None:
+def test_given_the_sample_then_rows_match_the_independent_count(sample, tmp_path, type_) -> None:
     wanted = [one for one in in_folder(sample).exports(WINDOW) if one.export_type == type_]
     assert wanted
     for number, export in enumerate(wanted):
@@ -114,9 +112,7 @@ def test_given_the_sample_when_exported_and_converted_then_as_the_independent_co
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the real data is not beside this checkout")
 @pytest.mark.parametrize("type_", sorted(RULES))
-def test_given_real_data_when_exported_and_converted_then_as_the_independent_count_says(
-    tmp_path, type_
-) -> None:
+def test_given_real_data_then_rows_match_the_independent_count(tmp_path, type_) -> None:
     for number, export in enumerate(in_folder(REAL_DATA).exports()):
         if export.export_type == type_:
             judge(REAL_DATA, export, tmp_path / str(number))

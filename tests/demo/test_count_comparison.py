@@ -66,7 +66,7 @@ def test_given_a_pipeline_number_that_is_off_when_checked_then_it_is_told(name: 
     assert any("is not" in problem for problem in problems(result))
 
 
-def test_given_files_with_fewer_rows_or_rejects_when_checked_then_it_is_told() -> None:
+def test_given_files_with_fewer_rows_or_rejects_then_the_check_says_so() -> None:
     result = agreeing()
     result.values = Counter({("d", "open", 1): 3})
     result.rejects = []

@@ -42,7 +42,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run_demo(tmp_path_factory.mktemp("demo") / "demo-state")
 
 
-def test_given_the_sample_when_the_demo_runs_then_it_succeeds_and_tells_its_story(demo: Run) -> None:
+def test_given_the_sample_then_the_demo_succeeds_and_tells_its_story(demo: Run) -> None:
     assert demo.code == 0, demo.out + demo.err
     assert len(re.findall(r"^   202  ", demo.out, re.MULTILINE)) == 12
     assert len(re.findall(r"^   200  .*the same export", demo.out, re.MULTILINE)) == 1
@@ -63,7 +63,7 @@ def test_given_the_sample_when_counted_then_the_table_has_every_term(demo: Run) 
     assert re.search(r"news.example.android Event +2,650 = +2,441 \+ +209 +same", demo.out)
 
 
-def test_given_a_finished_demo_when_looked_for_then_none_of_its_processes_is_left(demo: Run) -> None:
+def test_given_a_finished_demo_then_none_of_its_processes_is_left(demo: Run) -> None:
     commands = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -73,7 +73,7 @@ def test_given_a_finished_demo_when_looked_for_then_none_of_its_processes_is_lef
     assert not [one for one in commands if os.fsencode(demo.state) in one]
 
 
-def test_given_the_readme_when_compared_then_its_transcript_is_what_the_demo_prints(demo: Run) -> None:
+def test_readme_transcript_is_what_the_demo_prints(demo: Run) -> None:
     readme = ROOT / "README.md"
     told = transcript_in(readme.read_text("utf-8")) if readme.exists() else None
     if told is None:

@@ -47,7 +47,7 @@ def test_given_the_seed_when_generated_then_the_bytes_are_the_pinned_ones(sample
     assert digest(sample) == SHA256
 
 
-def test_given_another_hash_seed_when_generated_by_the_command_then_the_bytes_are_the_same(
+def test_given_another_hash_seed_then_the_command_makes_the_same_bytes(
     tmp_path: Path,
 ) -> None:
     command = [sys.executable, "-m", "demo.generate", "--out", str(tmp_path / "raw")]
@@ -75,12 +75,12 @@ def test_given_the_sample_when_counted_then_every_term_is_there(sample: Path, ty
     )
 
 
-def test_given_the_sample_when_counted_then_strict_checks_reject_some_but_not_all(sample: Path) -> None:
+def test_given_the_sample_then_strict_checks_reject_some_but_not_all(sample: Path) -> None:
     strict = count_records(sample, STRICT_APP, "Event", WINDOW, strict=True)
     assert 0 < strict.conversion_rejects < strict.exported
 
 
-def test_given_the_sample_when_listed_then_every_kind_and_all_formats_mixed_in_one_folder(
+def test_sample_has_every_kind_and_all_formats_mixed_in_one_folder(
     sample: Path,
 ) -> None:
     for app in APPS:
@@ -126,7 +126,7 @@ def _good(line: bytes) -> bool:
         return False
 
 
-def test_given_a_folder_with_something_in_it_when_generated_then_nothing_is_written(
+def test_given_a_folder_that_is_not_empty_then_nothing_is_generated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine.txt").write_text("keep me")

@@ -25,14 +25,14 @@ def event(time: str, **more: str) -> str:
     return "{" + ",".join(f'"{key}":"{value}"' for key, value in fields.items()) + "}"
 
 
-def test_given_a_window_when_counted_then_only_its_folders_and_a_day_around_are_read(tmp_path: Path) -> None:
+def test_given_a_window_then_only_its_folders_and_a_day_around_are_read(tmp_path: Path) -> None:
     for day in ("2025-03-21", "2025-03-22", "2025-03-23", "2025-03-24", "2025-03-25", "not-a-day"):
         write(tmp_path, "events", day, event("2025-03-23T10:00:00Z"))
     count = count_records(tmp_path, "app", "Event", (DAY, DAY), strict=False)
     assert (count.read, count.exported) == (3, 3)
 
 
-def test_given_times_around_midnight_when_counted_then_the_day_in_utc_decides(tmp_path: Path) -> None:
+def test_given_times_around_midnight_then_the_utc_day_decides(tmp_path: Path) -> None:
     write(
         tmp_path,
         "events",
@@ -46,7 +46,7 @@ def test_given_times_around_midnight_when_counted_then_the_day_in_utc_decides(tm
     assert (count.exported, count.outside_window) == (3, 1)
 
 
-def test_given_lines_that_are_no_records_when_counted_then_each_is_rejected_with_its_reason(
+def test_given_lines_that_are_no_records_then_rejected_with_the_reason(
     tmp_path: Path,
 ) -> None:
     good = event("2025-03-23T10:00:00Z")
@@ -72,7 +72,7 @@ def tag(time: str, key: str, value: str) -> str:
     return f'{{"deviceId":"{GUID}","timestamp":"{time}","key":"{key}","value":{value}}}'
 
 
-def test_given_tags_when_counted_then_the_latest_wins_and_the_later_place_wins_a_tie(tmp_path: Path) -> None:
+def test_given_tags_then_the_latest_counts_and_on_a_tie_the_later_place(tmp_path: Path) -> None:
     write(tmp_path, "tags", "2025-03-20", tag("2025-03-20T10:00:00Z", "plan", '"a"'), name="part-1.ndjson.gz")
     write(
         tmp_path,
@@ -87,7 +87,7 @@ def test_given_tags_when_counted_then_the_latest_wins_and_the_later_place_wins_a
     assert count.read == count.rejected + count.superseded + count.removed + count.exported
 
 
-def test_given_strict_checks_when_counted_then_events_without_all_guids_are_conversion_rejects(
+def test_given_strict_checks_then_events_without_all_guids_are_rejects(
     tmp_path: Path,
 ) -> None:
     full = {"infoId": GUID, "sessionId": GUID.replace("-", "").upper(), "locationId": GUID}
@@ -112,7 +112,7 @@ def write_rows(root: Path, kind: str, day: str, query: str, name: str = "part-1.
     duckdb.sql(query).write_parquet(str(file))
 
 
-def test_given_parquet_beside_lines_when_counted_then_its_rows_are_records_in_their_place(
+def test_given_parquet_beside_lines_then_its_rows_count_in_their_place(
     tmp_path: Path,
 ) -> None:
     write(tmp_path, "tags", "2025-03-23", tag("2025-03-23T10:00:00Z", "plan", '"line"'))
@@ -134,7 +134,7 @@ def line(**fields: object) -> str:
     return json.dumps({"deviceId": GUID, **fields})
 
 
-def test_given_a_session_told_twice_when_counted_then_earliest_start_latest_end_and_then_the_window(
+def test_given_a_session_told_twice_then_first_start_and_last_end_count(
     tmp_path: Path,
 ) -> None:
     write(
@@ -157,7 +157,7 @@ def us(clock: str) -> int:
     return int(at.timestamp()) * 1_000_000
 
 
-def test_given_a_job_told_again_when_counted_then_the_latest_end_wins_and_of_equal_ends_the_later_line(
+def test_given_a_job_told_again_then_latest_end_wins_or_on_a_tie_last_line(
     tmp_path: Path,
 ) -> None:
     start = "2025-03-23T09:00:00Z"
@@ -175,7 +175,7 @@ def test_given_a_job_told_again_when_counted_then_the_latest_end_wins_and_of_equ
     assert (count.superseded, count.exported) == (2, 2)
 
 
-def test_given_pushes_when_counted_then_distinct_flags_in_time_order_of_what_is_asked_for(
+def test_given_pushes_then_distinct_flags_in_time_order_as_asked_for(
     tmp_path: Path,
 ) -> None:
     def push(campaign: int, second: int, status: str, kind: str = "Poll") -> str:
@@ -204,7 +204,7 @@ def test_given_pushes_when_counted_then_distinct_flags_in_time_order_of_what_is_
     assert timed.values == {(GUID, "Poll", n, '["Queued"]'): 1 for n in (1, 2)}
 
 
-def test_given_tokens_when_counted_then_the_newest_of_each_type_if_it_is_valid(tmp_path: Path) -> None:
+def test_given_tokens_then_the_newest_of_each_type_counts_if_valid(tmp_path: Path) -> None:
     def token(kind: str, second: int, text: str, valid: object) -> str:
         return line(type=kind, timestamp=f"2025-03-23T10:00:{second:02}Z", token=text, valid=valid)
 
@@ -223,7 +223,7 @@ def test_given_tokens_when_counted_then_the_newest_of_each_type_if_it_is_valid(t
     assert (count.read, count.rejected, count.superseded, count.removed) == (5, 1, 2, 1)
 
 
-def test_given_devices_and_tags_when_counted_then_tags_belong_to_their_device_or_are_outside(
+def test_given_devices_and_tags_then_tags_join_a_device_or_are_outside(
     tmp_path: Path,
 ) -> None:
     def device(second: int, **told: object) -> str:

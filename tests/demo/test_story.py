@@ -39,7 +39,7 @@ def test_given_a_readme_when_kept_then_only_the_transcript_changes(tmp_path: Pat
     assert transcript_in(text) == ["$ make demo", *(line for line in PRINTED if "·" not in line)]
 
 
-def test_given_paths_when_apps_are_found_then_the_one_with_most_events_is_first() -> None:
+def test_given_paths_then_the_app_with_most_events_is_first() -> None:
     apps = in_container(
         [
             "small/events/2025-03-01/a.ndjson",
@@ -57,7 +57,7 @@ def test_given_paths_when_apps_are_found_then_the_one_with_most_events_is_first(
     ]
 
 
-def test_given_pushes_when_exports_are_chosen_then_one_by_time_and_one_by_its_campaigns() -> None:
+def test_given_pushes_then_one_export_by_time_and_one_by_its_campaigns() -> None:
     apps = in_container(["a/events/2025-03-01/a.ndjson", "a/pushes/2025-03-02/a.ndjson"])
     apps.campaigns["a"] = Counter({("Poll", 2): 2, ("Poll", 1): 2, ("DataPush", 7): 3, ("NativePush", 7): 1})
     bodies = [one.body() for one in apps.exports() if one.export_type == "Push"]

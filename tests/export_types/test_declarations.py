@@ -15,7 +15,7 @@ SCHEMA = json.loads((Path(__file__).parents[1] / "data/export-files.schema.json"
 JSON_TYPES = {"integer": FieldKind.INTEGER, "boolean": FieldKind.BOOLEAN, "string": FieldKind.TEXT}
 
 
-def test_given_the_registry_when_listed_then_the_ten_types_and_all_routes_of_the_contract() -> None:
+def test_registry_has_the_ten_types_and_all_routes_of_the_contract() -> None:
     assert {
         one.name: (declared.name, one.parameters)
         for declared in export_types.all_types()
@@ -38,7 +38,7 @@ def test_given_the_registry_when_listed_then_the_ten_types_and_all_routes_of_the
 
 
 @pytest.mark.parametrize("declared", export_types.all_types(), ids=lambda declared: declared.name)
-def test_given_a_declaration_when_compared_with_the_schema_then_its_columns_are_the_schemas(declared) -> None:
+def test_declared_columns_are_those_of_the_schema(declared) -> None:
     item = SCHEMA[f"{declared.name.lower()}Export"]["items"]
     expected = set(_leaves(item, "", declared.inner))
     columns = {column.name for column in declared.columns}
@@ -71,7 +71,7 @@ def test_given_the_table_of_the_judges_when_compared_then_it_knows_every_type_an
     assert declared == {name: [field.name for field in one.columns] for name, one in TYPES.items()}
 
 
-def test_given_push_when_compared_with_the_schema_then_its_choices_are_the_schemas() -> None:
+def test_push_choices_are_those_of_the_schema() -> None:
     properties = SCHEMA["pushExport"]["items"]["properties"]
     push = export_types.get("Push")
     assert list(push.field("campaignType").choices) == properties["campaignType"]["enum"]
@@ -92,6 +92,6 @@ def test_given_push_when_compared_with_the_schema_then_its_choices_are_the_schem
         ("Token", {"shape": Flat(), "fields": (Field("a-b", FieldKind.ID),)}, "'a-b' is not a field name"),
     ],
 )
-def test_given_a_declaration_that_contradicts_itself_when_made_then_refused(name, changes, says) -> None:
+def test_given_a_declaration_that_contradicts_itself_then_refused(name, changes, says) -> None:
     with pytest.raises(ValueError, match=says):
         replace(export_types.get(name), **changes)

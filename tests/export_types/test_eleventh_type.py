@@ -41,7 +41,7 @@ RAW = b"""\
 """
 
 
-def test_given_a_made_up_type_when_registered_then_raw_becomes_parquet_with_no_other_edit(
+def test_given_a_made_up_type_then_raw_becomes_parquet_with_no_other_edit(
     tmp_path: Path,
 ) -> None:
     with export_types.registered(PURCHASE):
@@ -85,7 +85,7 @@ def test_given_a_made_up_type_when_registered_then_raw_becomes_parquet_with_no_o
         export_types.get("Purchase")
 
 
-def test_given_the_declarations_when_imported_then_nothing_heavy_comes_along() -> None:
+def test_importing_the_declarations_loads_nothing_heavy() -> None:
     code = (
         "import sys, mobexport.export_types;"
         "print([m for m in ('duckdb', 'pydantic', 'azure', 'requests') if m in sys.modules])"
@@ -95,7 +95,7 @@ def test_given_the_declarations_when_imported_then_nothing_heavy_comes_along() -
 
 
 @pytest.mark.parametrize("declared", export_types.all_types(), ids=lambda declared: declared.name)
-def test_given_a_declaration_when_its_samples_are_written_then_none_is_rejected(
+def test_given_a_declaration_then_none_of_its_samples_is_rejected(
     declared: ExportType, tmp_path: Path
 ) -> None:
     lines = "\n".join(declared.samples).encode()

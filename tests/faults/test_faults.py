@@ -134,7 +134,7 @@ class Run:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_given_a_fault_when_an_export_runs_then_the_right_end_nothing_lost_nothing_doubled(
+def test_given_a_fault_then_the_right_end_with_nothing_lost_or_doubled(
     azurite, virtual_app, monkeypatch, name: str
 ) -> None:
     case = CASES[name]

@@ -71,7 +71,7 @@ def test_given_the_plan_when_evaluated_then_flex_within_its_limits(deployed: dic
     assert config["runtime"] == {"name": "python", "version": "3.11"}
 
 
-def test_given_the_steps_memory_when_compared_then_an_instance_has_room_for_it(
+def test_instance_memory_has_room_for_a_step(
     deployed: dict[str, Any],
 ) -> None:
     megabytes = _app(deployed)["properties"]["functionAppConfig"]["scaleAndConcurrency"]["instanceMemoryMB"]
@@ -99,7 +99,7 @@ def test_given_the_app_when_evaluated_then_https_one_identity_and_no_cors(deploy
     assert app["tags"]["azd-service-name"] in (ROOT / "azure.yaml").read_text("utf-8")
 
 
-def test_given_the_settings_when_compared_then_each_is_known_and_none_is_forbidden(
+def test_deployed_settings_are_all_known_and_none_is_forbidden(
     deployed: dict[str, Any],
 ) -> None:
     settings = _settings(deployed)
@@ -108,7 +108,7 @@ def test_given_the_settings_when_compared_then_each_is_known_and_none_is_forbidd
     assert not [name for name in settings if FORBIDDEN.fullmatch(name)]
 
 
-def test_given_the_settings_when_read_then_nothing_is_missing_and_the_app_is_not_local(
+def test_deployed_settings_are_complete_and_the_app_is_not_local(
     deployed: dict[str, Any],
 ) -> None:
     environ = {name: _at_run_time(value) for name, value in _settings(deployed).items()}
@@ -123,7 +123,7 @@ def test_given_the_settings_when_read_then_nothing_is_missing_and_the_app_is_not
     assert settings.own_caller == API_CLIENT
 
 
-def test_given_the_export_api_when_configured_then_tokens_of_this_tenant_for_this_api(
+def test_export_api_takes_tokens_of_this_tenant_for_this_api(
     deployed: dict[str, Any],
 ) -> None:
     settings = _settings(deployed)
@@ -132,7 +132,7 @@ def test_given_the_export_api_when_configured_then_tokens_of_this_tenant_for_thi
     assert settings["EXPORT_API_AUDIENCE"].split(",") == [API_CLIENT, f"api://{API_CLIENT}"]
 
 
-def test_given_both_connections_when_evaluated_then_identity_and_all_three_services(
+def test_both_connections_use_identity_and_all_three_services(
     deployed: dict[str, Any],
 ) -> None:
     settings = _settings(deployed)
@@ -145,7 +145,7 @@ def test_given_both_connections_when_evaluated_then_identity_and_all_three_servi
         assert connection not in settings
 
 
-def test_given_the_secrets_of_the_sample_when_evaluated_then_references_to_the_vault(
+def test_given_the_samples_secrets_then_they_are_vault_references(
     deployed: dict[str, Any],
 ) -> None:
     settings = _settings(deployed)
@@ -169,7 +169,7 @@ def test_given_telemetry_when_evaluated_then_entra_only(deployed: dict[str, Any]
     assert authentication.startswith("[format('ClientId={0};Authorization=AAD', reference(")
 
 
-def test_given_the_docs_when_compared_then_they_list_every_setting_of_the_app(
+def test_docs_list_every_setting_of_the_deployed_app(
     deployed: dict[str, Any],
 ) -> None:
     text = (ROOT / "docs" / "deploy.md").read_text("utf-8")

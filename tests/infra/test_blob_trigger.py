@@ -28,7 +28,7 @@ def _blob_functions(functions: list[dict[str, Any]]) -> list[tuple[str, dict[str
     ("environment", "source"),
     [("Development", "LogsAndContainerScan"), ("Production", "EventGrid"), ("Staging", "EventGrid")],
 )
-def test_given_an_environment_when_indexed_then_the_blob_trigger_has_its_source(
+def test_given_an_environment_then_the_blob_trigger_has_its_source(
     indexed: Indexed, environment: str, source: str
 ) -> None:
     ((name, binding),) = _blob_functions(indexed(environment))
@@ -36,7 +36,7 @@ def test_given_an_environment_when_indexed_then_the_blob_trigger_has_its_source(
     assert binding["path"] == COMPLETE_PATTERN
 
 
-def test_given_the_subscription_when_evaluated_then_it_calls_the_function_that_is_indexed(
+def test_subscription_calls_the_function_that_is_indexed(
     indexed: Indexed, subscription: dict[str, Any]
 ) -> None:
     ((name, _),) = _blob_functions(indexed("Production"))
@@ -53,7 +53,7 @@ def _passes(subscription: dict[str, Any], container: str, blob: str) -> bool:
     return subject.startswith(rules["subjectBeginsWith"]) and subject.endswith(rules["subjectEndsWith"])
 
 
-def test_given_the_filter_when_tried_then_it_passes_what_the_trigger_matches_and_no_data(
+def test_event_filter_passes_what_the_trigger_matches_and_no_data(
     subscription: dict[str, Any],
 ) -> None:
     blob = "com.example.shop/Event/an-id/3/" + COMPLETE
@@ -67,7 +67,7 @@ def test_given_the_filter_when_tried_then_it_passes_what_the_trigger_matches_and
     assert subscription["filter"]["includedEventTypes"] == ["Microsoft.Storage.BlobCreated"]
 
 
-def test_given_the_subscription_when_evaluated_then_it_retries_a_day_and_keeps_what_fails(
+def test_subscription_retries_for_a_day_and_keeps_what_fails(
     subscription: dict[str, Any],
 ) -> None:
     assert subscription["retryPolicy"] == {"maxDeliveryAttempts": 30, "eventTimeToLiveInMinutes": 1440}

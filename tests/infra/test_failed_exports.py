@@ -25,7 +25,7 @@ ERROR = {"code": "Truncated", "kind": "data", "message": "cut off at https://x.e
         (State.EMPTY, None, False),
     ],
 )
-def test_given_an_end_when_finished_then_failures_are_logged_without_what_is_secret(
+def test_given_a_finished_attempt_then_failures_logged_without_secrets(
     caplog: pytest.LogCaptureFixture,
     state: State,
     error: dict[str, Any] | None,

@@ -79,7 +79,7 @@ class Stage:
 
 
 @pytest.mark.parametrize("hook", SCRIPTS, ids=lambda path: path.name)
-def test_given_a_hook_when_parsed_then_a_plain_shell_and_shellcheck_have_nothing_to_say(hook: Path) -> None:
+def test_given_a_hook_then_plain_shells_and_shellcheck_accept_it(hook: Path) -> None:
     for shell in ("dash", "bash"):
         if shutil.which(shell):
             subprocess.run([shell, "-n", str(hook)], check=True, timeout=30)
@@ -98,7 +98,7 @@ def test_given_a_hook_when_parsed_then_a_plain_shell_and_shellcheck_have_nothing
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_given_azure_yaml_when_read_then_its_hooks_are_there_and_executable() -> None:
+def test_azure_yaml_hooks_exist_and_are_executable() -> None:
     text = (ROOT / "azure.yaml").read_text("utf-8")
     named = re.findall(r"run: (\S+)", text)
     assert sorted(named) == [str(hook.relative_to(ROOT)) for hook in HOOKS]
@@ -124,7 +124,7 @@ def _directory(apps: str, principals: str) -> list[tuple[str, list[Answer]]]:
     ]
 
 
-def test_given_no_registration_when_provisioning_then_one_is_made_with_version_2_tokens(
+def test_given_no_registration_then_one_is_made_with_version_2_tokens(
     tmp_path: Path,
 ) -> None:
     stage = Stage(tmp_path, _directory("", ""))
@@ -148,13 +148,13 @@ def test_given_a_registration_when_provisioning_again_then_nothing_is_made(tmp_p
     assert "displayName eq 'mobexport-dev'" in looked["line"]
 
 
-def test_given_a_client_id_when_provisioning_then_the_directory_is_not_touched(tmp_path: Path) -> None:
+def test_given_a_client_id_then_provisioning_leaves_the_directory_alone(tmp_path: Path) -> None:
     stage = Stage(tmp_path, [])
     done = stage.run("entra.sh", AZURE_ENV_NAME="dev", EXPORT_API_CLIENT_ID=CLIENT)
     assert (done.returncode, "as given" in done.stdout) == (0, True)
 
 
-def test_given_no_exports_toml_when_provisioning_then_the_remedy_before_anything_is_made(
+def test_given_no_exports_toml_then_the_remedy_before_anything_is_made(
     tmp_path: Path,
 ) -> None:
     stage = Stage(tmp_path, [])
@@ -169,7 +169,7 @@ def test_given_no_exports_toml_when_provisioning_then_the_remedy_before_anything
 REFUSED: Answer = (1, "", "ERROR: (Forbidden) Caller is not authorized to perform action\n")
 
 
-def test_given_a_new_vault_when_provisioned_then_waits_for_the_role_and_makes_what_is_missing(
+def test_given_a_new_vault_then_awaits_the_role_and_makes_what_is_missing(
     tmp_path: Path,
 ) -> None:
     stage = Stage(
@@ -192,7 +192,7 @@ def test_given_a_new_vault_when_provisioned_then_waits_for_the_role_and_makes_wh
     assert not list(tmp_path.glob("tmp.*"))
 
 
-def test_given_all_secrets_when_provisioned_again_then_they_are_kept_and_nobody_waits(tmp_path: Path) -> None:
+def test_given_a_full_vault_then_secrets_are_kept_without_waiting(tmp_path: Path) -> None:
     stage = Stage(tmp_path, [(r"keyvault secret list", [(0, "A-SECRET\n", "")])])
     done = stage.run("secrets.sh", KEY_VAULT_NAME="kv", SECRET_SETTINGS="A_SECRET")
     assert (done.returncode, done.stdout) == (0, "Secret A-SECRET: kept\n")
@@ -232,7 +232,7 @@ def _azure(functions: Sequence[Answer], keys: Sequence[Answer], deployment: Sequ
     ]
 
 
-def test_given_a_slow_start_when_deployed_then_waits_for_function_and_key_and_tries_again(
+def test_given_a_slow_start_then_deploy_waits_for_function_and_key(
     tmp_path: Path,
 ) -> None:
     stage = Stage(
@@ -262,7 +262,7 @@ def test_given_a_slow_start_when_deployed_then_waits_for_function_and_key_and_tr
     assert deployment["line"].endswith("infra/hooks/../eventgrid.bicepparam --output none")
 
 
-def test_given_a_function_of_another_name_when_deployed_then_ends_before_anything_is_subscribed(
+def test_given_a_wrong_function_name_then_ends_before_subscribing(
     tmp_path: Path,
 ) -> None:
     stage = Stage(tmp_path, _azure([(0, "app/not_exported_file\napp/exported_file2\n", "")], [OK], [OK]))
@@ -279,7 +279,7 @@ def test_given_no_key_when_deployed_then_ends_with_where_to_look(tmp_path: Path)
     assert not stage.calls("deployment group")
 
 
-def test_given_a_handshake_that_never_works_when_deployed_then_ends_with_the_reason(tmp_path: Path) -> None:
+def test_given_a_handshake_that_never_works_then_ends_with_the_reason(tmp_path: Path) -> None:
     stage = Stage(tmp_path, _azure([(0, "app/exported_file\n", "")], [(0, "true\n", "")], [HANDSHAKE]))
     done = stage.run("eventgrid.sh", **DEPLOYED, HOOK_SUBSCRIBE_TRIES="2")
     assert done.returncode == 1
@@ -290,7 +290,7 @@ def test_given_a_handshake_that_never_works_when_deployed_then_ends_with_the_rea
 # --- without azd --------------------------------------------------------------------------------------
 
 
-def test_given_outputs_in_the_case_that_arm_makes_when_provisioned_then_names_as_the_hooks_read(
+def test_given_outputs_in_the_case_of_arm_then_names_as_the_hooks_read(
     tmp_path: Path,
 ) -> None:
     if shutil.which("jq", path="/usr/bin:/bin") is None:
@@ -307,14 +307,14 @@ def test_given_outputs_in_the_case_that_arm_makes_when_provisioned_then_names_as
     assert "main.bicepparam" in call["line"]
 
 
-def test_given_a_deployment_that_fails_when_provisioned_then_so_does_the_script(tmp_path: Path) -> None:
+def test_given_a_deployment_that_fails_then_the_provision_script_fails(tmp_path: Path) -> None:
     stage = Stage(tmp_path, [(r"^az deployment sub create", [(1, "", "ERROR: quota\n")])])
     done = stage.run("provision.sh", AZURE_ENV_NAME="dev", AZURE_LOCATION="westeurope")
     assert done.returncode != 0
     assert "quota" in done.stderr
 
 
-def test_given_a_role_that_is_too_new_when_published_then_again_and_at_last_the_remedy(
+def test_given_a_role_that_is_too_new_then_publish_retries_then_says_why(
     tmp_path: Path,
 ) -> None:
     refused: Answer = (1, "", "ERROR: 403\n")

@@ -39,7 +39,7 @@ def template(bicep: Bicep, request: pytest.FixtureRequest) -> dict[str, Any]:
     return bicep.compiled(request.param)
 
 
-def test_given_a_template_when_searched_then_keys_are_listed_for_the_event_grid_webhook_alone(
+def test_given_a_template_then_only_the_event_grid_webhook_lists_keys(
     template: dict[str, Any],
 ) -> None:
     found = [path for path, text in _walk(template) if isinstance(text, str) and KEYS.search(text)]
@@ -47,7 +47,7 @@ def test_given_a_template_when_searched_then_keys_are_listed_for_the_event_grid_
     assert len(found) == (0 if "subscription" in template["$schema"] else 1)
 
 
-def test_given_a_template_when_searched_then_no_parameter_or_output_is_a_secret(
+def test_given_a_template_then_no_parameter_or_output_is_a_secret(
     template: dict[str, Any],
 ) -> None:
     for inner in _templates(template):
@@ -56,7 +56,7 @@ def test_given_a_template_when_searched_then_no_parameter_or_output_is_a_secret(
         assert not {name for name, item in named.items() if item.get("type", "").startswith("secure")}
 
 
-def test_given_a_template_when_searched_then_no_wildcard_origin_and_no_password(
+def test_given_a_template_then_no_wildcard_origin_and_no_password(
     template: dict[str, Any],
 ) -> None:
     for path, value in _walk(template):
@@ -74,7 +74,7 @@ def test_given_a_template_when_searched_then_every_parameter_is_used(template: d
         assert not unused
 
 
-def test_given_the_outputs_when_evaluated_then_they_are_what_the_hooks_read(deployed: dict[str, Any]) -> None:
+def test_deployment_outputs_are_what_the_hooks_read(deployed: dict[str, Any]) -> None:
     assert set(deployed["outputs"]) == {
         "AZURE_RESOURCE_GROUP",
         "FUNCTION_APP_NAME",
@@ -89,7 +89,7 @@ def test_given_the_outputs_when_evaluated_then_they_are_what_the_hooks_read(depl
     assert deployed["diagnostics"] == []
 
 
-def test_given_the_alerts_when_evaluated_then_they_look_for_what_the_app_logs(
+def test_alerts_look_for_what_the_app_logs(
     deployed: dict[str, Any],
 ) -> None:
     queries = {
@@ -103,7 +103,7 @@ def test_given_the_alerts_when_evaluated_then_they_look_for_what_the_app_logs(
         assert query.strip() in page
 
 
-def test_given_the_alerts_when_evaluated_then_each_reaches_the_action_group(deployed: dict[str, Any]) -> None:
+def test_alerts_each_reach_the_action_group(deployed: dict[str, Any]) -> None:
     (group,) = of_type(deployed, "Microsoft.Insights/actionGroups")
     assert [item["emailAddress"] for item in group["properties"]["emailReceivers"]] == ["ops@example.com"]
     logs = of_type(deployed, "Microsoft.Insights/scheduledQueryRules")

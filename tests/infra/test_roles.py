@@ -44,7 +44,7 @@ def _scope(resource_id: str) -> str:
     return re.sub(r"[a-z0-9]{13}$", "", name)
 
 
-def test_given_a_deployment_when_evaluated_then_the_roles_are_those_of_the_table(
+def test_given_a_deployment_then_its_roles_are_those_of_the_table(
     deployed: dict[str, Any],
 ) -> None:
     assignments = of_type(deployed, "Microsoft.Authorization/roleAssignments")
@@ -60,7 +60,7 @@ def test_given_a_deployment_when_evaluated_then_the_roles_are_those_of_the_table
     assert len(found) == len(EXPECTED)
 
 
-def test_given_the_assignments_when_evaluated_then_no_directory_look_up_can_delay_them(
+def test_role_assignments_cannot_be_delayed_by_a_directory_lookup(
     deployed: dict[str, Any],
 ) -> None:
     for item in of_type(deployed, "Microsoft.Authorization/roleAssignments"):

@@ -19,7 +19,7 @@ def _values(suffix: str) -> set[str]:
     return {value for name, value in named.items() if name.endswith(suffix) and isinstance(value, str)}
 
 
-def test_given_the_accounts_when_evaluated_then_keyless_closed_and_encrypted_on_the_way(
+def test_storage_accounts_are_keyless_closed_and_encrypted_in_transit(
     deployed: dict[str, Any],
 ) -> None:
     accounts = of_type(deployed, ACCOUNT)
@@ -39,7 +39,7 @@ def test_given_the_accounts_when_evaluated_then_keyless_closed_and_encrypted_on_
         assert container["properties"]["publicAccess"] == "None"
 
 
-def test_given_the_code_when_compared_then_its_containers_tables_and_queues_are_there(
+def test_containers_tables_and_queues_of_the_code_are_deployed(
     deployed: dict[str, Any],
 ) -> None:
     containers = last_names(deployed, f"{ACCOUNT}/blobServices/containers", "stdata")
@@ -50,7 +50,7 @@ def test_given_the_code_when_compared_then_its_containers_tables_and_queues_are_
     assert queues == {QueueTarget.model_fields["queue"].default}
 
 
-def test_given_the_lifecycle_when_evaluated_then_it_is_the_table_of_the_docs(
+def test_lifecycle_policy_is_the_table_of_the_docs(
     deployed: dict[str, Any],
 ) -> None:
     (policy,) = of_type(deployed, f"{ACCOUNT}/managementPolicies")
@@ -63,11 +63,11 @@ def test_given_the_lifecycle_when_evaluated_then_it_is_the_table_of_the_docs(
     assert days == KEPT_DAYS
 
 
-def test_given_the_longest_export_when_compared_then_its_landing_container_outlives_it() -> None:
+def test_landing_container_outlives_the_longest_export() -> None:
     assert timedelta(days=KEPT_DAYS["landing-"]) > MAX_SAS_LIFETIME + timedelta(days=1)
 
 
-def test_given_the_docs_when_compared_then_they_say_what_the_lifecycle_keeps() -> None:
+def test_docs_say_how_long_the_lifecycle_keeps_data() -> None:
     text = (ROOT / "docs" / "deploy.md").read_text("utf-8")
     for prefix, days in KEPT_DAYS.items():
         name = f"{prefix}*" if prefix.endswith("-") else prefix.rstrip("/")

@@ -42,7 +42,7 @@ def test_given_a_broken_workflow_when_linted_then_it_is_found(tmp_path: Path) ->
     assert 'property "enviroment" is not defined' in actionlint(broken)
 
 
-def test_given_the_workflows_when_read_then_no_stored_secret_and_least_permissions() -> None:
+def test_workflows_have_no_stored_secret_and_least_permissions() -> None:
     for path in WORKFLOWS:
         text = path.read_text("utf-8")
         assert not re.search(r"\$\{\{[^}]*\bsecrets\b", text), path.name
@@ -53,7 +53,7 @@ def test_given_the_workflows_when_read_then_no_stored_secret_and_least_permissio
     assert "id-token" not in WORKFLOWS[0].read_text("utf-8")
 
 
-def test_given_the_workflows_when_read_then_their_make_targets_and_scripts_exist() -> None:
+def test_workflows_name_make_targets_and_scripts_that_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     for path in WORKFLOWS:
         text = path.read_text("utf-8")
@@ -64,7 +64,7 @@ def test_given_the_workflows_when_read_then_their_make_targets_and_scripts_exist
             assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), module
 
 
-def test_given_the_variables_of_the_deployment_when_compared_then_the_docs_list_each() -> None:
+def test_docs_list_each_variable_of_the_deployment() -> None:
     names = set(re.findall(r"vars\.(\w+)", WORKFLOWS[1].read_text("utf-8")))
     parameters = (ROOT / "infra" / "main.bicepparam").read_text("utf-8")
     names |= set(re.findall(r"readEnvironmentVariable\('(\w+)'", parameters))

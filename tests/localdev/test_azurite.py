@@ -11,7 +11,7 @@ from localdev.azurite import Azurite, Ports, missing
 from localdev.processes import StartError, is_listening
 
 
-def test_given_the_fixture_when_all_three_services_are_used_then_each_answers(azurite: Azurite) -> None:
+def test_azurite_fixture_answers_on_all_three_services(azurite: Azurite) -> None:
     with BlobServiceClient.from_connection_string(azurite.connection_string) as blobs:
         blobs.create_container("three-services").upload_blob("a.txt", b"hello")
         assert blobs.get_blob_client("three-services", "a.txt").download_blob().readall() == b"hello"
@@ -24,7 +24,7 @@ def test_given_the_fixture_when_all_three_services_are_used_then_each_answers(az
 
 @pytest.mark.azurite
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
-def test_given_a_folder_when_it_is_stopped_and_started_then_the_data_is_there(tmp_path: Path) -> None:
+def test_given_a_data_folder_when_restarted_then_the_data_is_there(tmp_path: Path) -> None:
     with Azurite(log=tmp_path / "log", folder=tmp_path / "data") as first:
         ports = first.ports
         with BlobServiceClient.from_connection_string(first.connection_string) as blobs:

@@ -136,9 +136,7 @@ def test_given_a_cancel_at_any_interleaving_when_accepted_then_never_lost(memory
         ({"failures": [ConfigError("EXPORT_API_SCOPE: wrong")]}, State.FAILED),
     ],
 )
-def test_given_a_script_when_run_then_its_end_and_one_event_for_each_target(
-    memory_app, script, state
-) -> None:
+def test_given_a_script_then_its_end_and_one_event_for_each_target(memory_app, script, state) -> None:
     app = memory_app()
     for name, value in script.items():
         setattr(app.api, name, value)
@@ -150,7 +148,7 @@ def test_given_a_script_when_run_then_its_end_and_one_event_for_each_target(
 
 
 @pytest.mark.long
-def test_given_an_accepted_cancel_at_every_single_operation_when_run_then_never_lost(memory_app) -> None:
+def test_given_an_accepted_cancel_at_any_operation_then_never_lost(memory_app) -> None:
     answers = []
     for at in range(200):
         app = memory_app()

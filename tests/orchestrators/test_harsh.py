@@ -12,7 +12,7 @@ from mobexport import durable_names as names
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_given_any_seed_when_an_export_runs_then_it_ends_processed_and_nothing_waits(
+def test_given_any_seed_then_an_export_ends_processed_and_nothing_waits(
     make_pipeline: Callable[..., Any], seed: int
 ) -> None:
     pipeline = make_pipeline(harsh=HarshPolicy(seed))

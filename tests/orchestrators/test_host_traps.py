@@ -33,7 +33,7 @@ def longest(name: str) -> float:
 
 
 @given(st.one_of(st.text(max_size=30), st.floats().map(str), st.integers().map(str), st.datetimes().map(str)))
-def test_given_any_retry_after_when_read_then_a_number_of_seconds_within_a_day_or_nothing(text: str) -> None:
+def test_given_any_retry_after_then_seconds_within_a_day_or_nothing(text: str) -> None:
     found = _seconds(text)
     assert found is None or (math.isfinite(found) and 0 <= found <= 86_400)
 
@@ -48,7 +48,7 @@ def test_given_a_retry_after_when_read_then_as_seconds(text: str, seconds: float
     assert _seconds(text) == seconds
 
 
-def test_given_the_longest_waits_there_are_when_made_timers_then_all_are_short_ones() -> None:
+def test_longest_waits_are_all_short_timers() -> None:
     most = longest("poll_max_seconds")
     policy = PollPolicy(first=most, most=most, queue_deadline=9e5, run_deadline=9e5, total_deadline=9e5)
     progress = PollProgress(99, 0, START, JobState.QUEUED, START)
@@ -61,9 +61,7 @@ def test_given_the_longest_waits_there_are_when_made_timers_then_all_are_short_o
 
 
 @pytest.mark.parametrize("event", ["processed", "cancel"])
-def test_given_an_event_that_wins_when_the_run_ends_then_it_does_not_wait_for_the_timer(
-    make_pipeline, event: str
-) -> None:
+def test_given_an_event_that_wins_then_the_run_does_not_await_the_timer(make_pipeline, event: str) -> None:
     pipeline = make_pipeline()
     began = pipeline.h.now
     if event == "cancel":
@@ -94,14 +92,12 @@ FAILED = [
 
 
 @pytest.mark.parametrize(("text", "first"), FAILED, ids=range(len(FAILED)))
-def test_given_a_failure_as_the_host_words_it_when_kept_then_its_first_line_alone(
-    text: str, first: str
-) -> None:
+def test_given_a_failure_as_the_host_words_it_then_only_its_first_line(text: str, first: str) -> None:
     assert reason(Exception(text)) == first
     assert step_failed(Exception(text)).failure.retryable
 
 
-def test_given_a_poll_that_dies_as_an_instance_when_run_then_the_attempt_ends_and_says_so(pipeline) -> None:
+def test_given_a_terminated_poll_then_the_attempt_ends_and_says_so(pipeline) -> None:
     run = pipeline.start()
     pipeline.states = ["Queued"]
     pipeline.h.schedule(9, lambda: pipeline.h.terminate(names.poll_instance(REF), "by hand"))
@@ -112,7 +108,7 @@ def test_given_a_poll_that_dies_as_an_instance_when_run_then_the_attempt_ends_an
     assert "by hand" in ended["error"]["message"]
 
 
-def test_given_an_instance_that_is_suspended_when_hints_come_then_it_goes_on_alone_when_resumed(
+def test_given_a_suspended_instance_then_it_goes_on_alone_when_resumed(
     memory_app,
 ) -> None:
     app = memory_app()
@@ -130,7 +126,7 @@ def test_given_an_instance_that_is_suspended_when_hints_come_then_it_goes_on_alo
     assert len(app.app.called(names.COMMIT_EXPORT)) == 1
 
 
-def test_given_large_texts_from_outside_when_run_then_nothing_large_is_on_the_wire(memory_app) -> None:
+def test_given_large_texts_from_outside_then_nothing_large_on_the_wire(memory_app) -> None:
     app = memory_app()
     app.api.failures = [Rejected("x" * 100_000)]
     app.answers = [Rejected("y" * 100_000)] * 9

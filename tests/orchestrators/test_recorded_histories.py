@@ -87,7 +87,7 @@ LINES = recorded()
 
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: f"{line['orchestrator']}-{line['scenario']}")
-def test_given_a_recorded_history_when_replayed_then_every_prefix_gives_the_recorded_decisions(line) -> None:
+def test_given_a_recorded_history_then_each_prefix_decides_the_same(line) -> None:
     found = [decide(line["orchestrator"], context) for context in prefixes(line["context"])]
     last = found[-1]
     assert last == line["answer"]
@@ -96,9 +96,7 @@ def test_given_a_recorded_history_when_replayed_then_every_prefix_gives_the_reco
         assert earlier["actions"] == last["actions"][: len(earlier["actions"])]
 
 
-def test_given_the_orchestrators_when_compared_then_each_has_histories_of_the_version_that_starts_now() -> (
-    None
-):
+def test_every_orchestrator_has_histories_of_the_current_version() -> None:
     assert {line["orchestrator"] for line in LINES if line["version"] == VERSION} == names.ORCHESTRATORS
     assert set(FUNCTIONS) == names.ORCHESTRATORS
 

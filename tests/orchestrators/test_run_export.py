@@ -48,7 +48,7 @@ def test_given_a_lost_event_when_run_then_the_registry_tells(pipeline) -> None:
     assert end(pipeline)["state"] == "Succeeded"
 
 
-def test_given_a_second_blob_event_after_the_end_when_processed_then_nothing_changes(pipeline) -> None:
+def test_given_a_second_blob_event_after_the_end_then_nothing_changes(pipeline) -> None:
     end(pipeline)
     pipeline.start_processing()
     pipeline.h.run()
@@ -61,7 +61,7 @@ def test_given_a_job_that_fails_when_run_then_failed_with_its_reason(pipeline) -
     assert (ended["state"], ended["error"]["code"]) == ("Failed", "JobFailed")
 
 
-def test_given_a_job_that_never_starts_when_run_then_timed_out_after_the_deadline(pipeline) -> None:
+def test_given_a_job_that_never_starts_then_timed_out_at_the_deadline(pipeline) -> None:
     pipeline.states = ["Queued"]
     ended = end(pipeline)
     assert ended["state"] == "TimedOut"
@@ -69,7 +69,7 @@ def test_given_a_job_that_never_starts_when_run_then_timed_out_after_the_deadlin
     assert len(pipeline.called(names.CHECK_EXPORT_JOB)) < 30
 
 
-def test_given_a_long_job_when_polled_then_it_continues_as_new_and_its_history_stays_small(pipeline) -> None:
+def test_given_a_long_job_then_it_continues_as_new_with_a_short_history(pipeline) -> None:
     pipeline.states = ["Running"] * 23 + ["Succeeded"]
     pipeline.policy = replace(pipeline.policy, polls_per_generation=5)
     assert end(pipeline)["state"] == "Succeeded"
@@ -78,7 +78,7 @@ def test_given_a_long_job_when_polled_then_it_continues_as_new_and_its_history_s
 
 
 @pytest.mark.parametrize("failure", ["answer", "raise"])
-def test_given_an_api_that_is_down_when_created_then_retried_by_timers_then_failed(pipeline, failure) -> None:
+def test_given_an_api_down_when_created_then_timed_retries_then_failed(pipeline, failure) -> None:
     def down(_):
         if failure == "raise":
             raise RuntimeError("the worker died")
@@ -99,7 +99,7 @@ def test_given_an_api_that_comes_back_when_polled_then_succeeded(pipeline) -> No
     assert end(pipeline)["state"] == "Succeeded"
 
 
-def test_given_an_empty_container_when_collected_then_looked_into_again_for_two_minutes(pipeline) -> None:
+def test_given_an_empty_container_then_looked_into_for_two_minutes(pipeline) -> None:
     pipeline.looks = [{"none": True}] * 5 + [{"files": 0}]
     began = pipeline.h.now
     assert end(pipeline)["state"] == "Succeeded"
@@ -118,7 +118,7 @@ def test_given_a_file_that_cannot_be_used_when_processed_then_failed(
     assert (ended["state"], ended["error"]["code"]) == ("Failed", "Truncated")
 
 
-def test_given_a_dead_webhook_when_delivered_then_tried_for_hours_then_given_up(pipeline) -> None:
+def test_given_a_dead_webhook_then_tried_for_hours_then_given_up(pipeline) -> None:
     pipeline.overrides[names.SEND_NOTIFICATION] = lambda _: {
         "error": {"code": "Transient", "kind": "remote", "message": "down", "retryable": True}
     }

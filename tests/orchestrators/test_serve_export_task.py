@@ -32,7 +32,7 @@ def test_given_a_plan_that_fails_when_served_then_finished_with_the_reason(pipel
     assert calls[-1][1]["outcome"] == failed
 
 
-def test_given_a_finish_that_fails_for_hours_when_served_then_it_happens_in_the_end(pipeline) -> None:
+def test_given_a_finish_that_fails_for_hours_then_it_happens_in_the_end(pipeline) -> None:
     down = [{"error": {"code": "Transient", "kind": "remote", "message": "x", "retryable": True}}] * 12
     pipeline.overrides[names.FINISH_EXPORT_TASK] = lambda _: (
         down.pop() if down else {"ok": {"state": "Succeeded"}}
@@ -43,7 +43,7 @@ def test_given_a_finish_that_fails_for_hours_when_served_then_it_happens_in_the_
 LARGE = {"ok": {"files": 1, "bytes": 9, "slices": 5, "buckets": 3, "lanes": 2}}
 
 
-def test_given_a_large_task_when_served_then_each_step_once_in_its_order_and_no_more_than_the_lanes(
+def test_given_a_large_task_then_each_step_once_in_order_within_lanes(
     pipeline,
 ) -> None:
     running: Counter[str] = Counter()
@@ -78,7 +78,7 @@ def test_given_a_large_task_when_served_then_each_step_once_in_its_order_and_no_
     assert calls[-1][1]["outcome"] == {"ok": {"exported": 3}}
 
 
-def test_given_a_slice_that_fails_for_good_when_served_then_no_bucket_and_the_reason(pipeline) -> None:
+def test_given_a_slice_that_fails_for_good_then_no_bucket_but_the_reason(pipeline) -> None:
     gone = {"error": {"code": "SourceChanged", "kind": "data", "message": "gone", "retryable": False}}
     pipeline.overrides[names.PLAN_EXPORT_TASK] = lambda _: LARGE
     pipeline.overrides[names.PARTITION_SLICE] = lambda given: gone if given["number"] == 3 else {"ok": {}}
@@ -87,7 +87,7 @@ def test_given_a_slice_that_fails_for_good_when_served_then_no_bucket_and_the_re
     assert calls[-1][1]["outcome"] == gone
 
 
-def test_given_a_slice_whose_worker_dies_when_served_then_it_alone_is_tried_again(pipeline) -> None:
+def test_given_a_slice_whose_worker_dies_then_it_alone_is_tried_again(pipeline) -> None:
     tried: Counter[int] = Counter()
 
     def partition(given):
@@ -103,7 +103,7 @@ def test_given_a_slice_whose_worker_dies_when_served_then_it_alone_is_tried_agai
 
 
 @pytest.mark.long
-def test_given_a_lane_of_many_steps_when_it_runs_then_all_of_them_and_a_short_history(pipeline) -> None:
+def test_given_a_lane_of_many_steps_then_all_run_with_a_short_history(pipeline) -> None:
     done: list[int] = []
     pipeline.overrides[names.PARTITION_SLICE] = lambda given: done.append(given["number"]) or {"ok": {}}
     step = TaskStep(app="a", task_id="t").to_json()
@@ -115,7 +115,7 @@ def test_given_a_lane_of_many_steps_when_it_runs_then_all_of_them_and_a_short_hi
     assert len(pipeline.h.history("lane")) < 300
 
 
-def test_given_a_trace_when_a_large_task_is_served_then_every_step_of_every_lane_carries_it(pipeline) -> None:
+def test_given_a_trace_then_every_step_of_every_lane_carries_it(pipeline) -> None:
     pipeline.overrides[names.PLAN_EXPORT_TASK] = lambda _: LARGE
     given = {"version": 1, "app": "a", "taskId": "t", "trace": "00-trace-span-01"}
     pipeline.h.start(names.SERVE_EXPORT_TASK, given, "task-t")

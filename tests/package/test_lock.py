@@ -34,7 +34,7 @@ def test_given_the_lock_when_read_then_it_satisfies_what_is_wanted() -> None:
         assert wanted.specifier.contains(pin.version), f"{name}: run `make lock`"
 
 
-def test_given_the_lock_when_read_then_every_pin_has_its_hashes_and_no_index_is_named() -> None:
+def test_lock_has_hashes_for_every_pin_and_names_no_index() -> None:
     blocks = re.split(r"\n(?=[a-z])", LOCK.split("\n", 2)[2])
     assert len(blocks) == len(_pins())
     assert all("--hash=sha256:" in block for block in blocks)

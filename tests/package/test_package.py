@@ -44,7 +44,7 @@ def test_given_this_folder_when_packed_then_only_what_runs(tmp_path: Path) -> No
     assert not [path for path in files if "test" in path.name or path.name.startswith(".")]
 
 
-def test_given_a_folder_as_developers_have_it_when_packed_then_no_secret_and_no_leftover(
+def test_given_a_developers_folder_then_no_secret_or_leftover_is_packed(
     tmp_path: Path,
 ) -> None:
     for name in (

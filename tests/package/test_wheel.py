@@ -118,9 +118,7 @@ def _run(bin_folder: Path, *command: str, cwd: Path) -> str:
     return done.stdout
 
 
-def test_given_the_wheel_when_installed_then_nothing_of_this_folder_is_there(
-    bin_folder: Path, tmp_path: Path
-) -> None:
+def test_given_the_wheel_then_nothing_of_this_folder_is_installed(bin_folder: Path, tmp_path: Path) -> None:
     code = (
         "import importlib.util as u, mobexport; print(mobexport.__file__);"
         "names = 'activities devhost durable_app demo localdev duckdb pytest'.split();"
@@ -131,15 +129,11 @@ def test_given_the_wheel_when_installed_then_nothing_of_this_folder_is_there(
     assert others == "[]"
 
 
-def test_given_the_wheel_when_its_command_is_asked_for_help_then_it_names_its_commands(
-    bin_folder: Path, tmp_path: Path
-) -> None:
+def test_given_the_wheel_then_its_help_names_its_commands(bin_folder: Path, tmp_path: Path) -> None:
     assert "convert" in _run(bin_folder, "mobexport", "--help", cwd=tmp_path)
 
 
-def test_given_the_wheel_when_a_file_is_converted_elsewhere_then_parquet_and_rejects(
-    bin_folder: Path, tmp_path: Path
-) -> None:
+def test_given_the_wheel_then_a_file_becomes_parquet_and_rejects(bin_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "Event-1.json").write_text(json.dumps(EVENT_FILE))
     printed = _run(bin_folder, "mobexport", "convert", "Event-1.json", cwd=tmp_path)
     assert re.search(r"rows +1\b", printed)

@@ -56,7 +56,7 @@ def mine(rows, row) -> list[str]:
     return [found.id for found in rows if found.id == row.id]
 
 
-def test_given_a_quiet_attempt_when_reconciled_then_it_is_to_go_on_a_lively_one_is_left_alone(
+def test_given_a_quiet_attempt_then_continued_and_a_lively_one_left_alone(
     reconciler, registry, make_request
 ) -> None:
     row, _ = registry.request(make_request(), rerun=False)
@@ -74,7 +74,7 @@ def test_given_an_owed_notification_when_reconciled_then_it_is_to_be_made(
     assert mine(reconciler.look(datetime.now(UTC))[1], ended) == []
 
 
-def test_given_a_collected_container_when_its_time_is_over_then_deleted_not_before(
+def test_given_a_collected_container_then_deleted_only_after_its_time(
     reconciler, registry, storage, ended
 ) -> None:
     reconciler.look(datetime.now(UTC))
@@ -84,7 +84,7 @@ def test_given_a_collected_container_when_its_time_is_over_then_deleted_not_befo
     assert not registry.get(ended.id).open
 
 
-def test_given_a_file_that_came_late_when_reconciled_then_reported_and_kept(
+def test_given_a_late_file_when_reconciled_then_reported_and_kept(
     reconciler, registry, storage, ended, caplog
 ) -> None:
     storage.container(ended.landing, create=False).upload_blob("Event-2.json", b"[{}]")
@@ -95,7 +95,7 @@ def test_given_a_file_that_came_late_when_reconciled_then_reported_and_kept(
     assert storage.container(ended.landing, create=False).exists()
 
 
-def test_given_a_task_that_showed_up_late_when_reconciled_then_recorded_and_its_container_deleted(
+def test_given_a_task_that_showed_up_late_then_recorded_and_cleaned_up(
     reconciler, registry, storage, source, ended
 ) -> None:
     other = ExportJobs(registry, lambda _: source, storage)._create(ended, source, job_marker(ended), 3600)
@@ -104,7 +104,7 @@ def test_given_a_task_that_showed_up_late_when_reconciled_then_recorded_and_its_
     assert not storage.container(landing_of(other), create=False).exists()
 
 
-def test_given_an_api_that_is_down_when_reconciled_then_the_container_goes_all_the_same(
+def test_given_an_api_down_when_reconciled_then_container_still_deleted(
     reconciler, registry, source, ended
 ) -> None:
     def down(*_):
@@ -120,7 +120,7 @@ def purger(registry, storage, settings) -> Purger:
     return Purger(registry, storage, settings, Tables(storage))
 
 
-def test_given_old_containers_when_purged_then_gone_but_not_one_that_is_collected_from(
+def test_given_old_containers_then_purged_unless_still_collected_from(
     purger, registry, storage, ended
 ) -> None:
     for name in ("landing-00000000000000000000", "work-x1", "unrelated"):

@@ -59,7 +59,7 @@ def test_given_polls_when_delayed_then_doubling_to_the_cap() -> None:
 
 
 @pytest.mark.parametrize(("state", "seconds"), [(JobState.QUEUED, 3600), (JobState.RUNNING, 7200)])
-def test_given_a_server_that_asks_to_wait_for_a_day_when_delayed_then_no_longer_than_the_deadline(
+def test_given_a_server_asking_for_a_day_then_no_wait_past_the_deadline(
     state: JobState, seconds: int
 ) -> None:
     since = NOW + timedelta(seconds=100)
@@ -95,7 +95,7 @@ def test_given_a_deadline_when_passed_then_timed_out_naming_it(
     assert end_after(seconds - 5) is None
 
 
-def test_given_an_api_that_is_down_when_polled_then_failed_after_max_errors() -> None:
+def test_given_an_api_down_when_polled_then_failed_after_max_errors() -> None:
     progress = BEGAN
     for _ in range(POLICY.max_errors - 1):
         found = decide(POLICY, progress, DOWN, "t", NOW)
@@ -134,7 +134,7 @@ def test_given_the_table_of_states_when_read_then_it_is_whole() -> None:
     ("cancelled", "committed", "records"),
     [(False, False, 0), (True, False, 0), (True, True, 0), (False, True, 3)],
 )
-def test_given_any_outcome_when_an_attempt_ends_then_in_a_terminal_state_that_the_table_allows(
+def test_given_any_outcome_then_the_end_state_is_terminal_and_allowed(
     before: State, code, cancelled: bool, committed: bool, records: int
 ) -> None:  # fmt: skip
     failure = Failure(code, "bug", "x") if code else None
@@ -242,7 +242,7 @@ def test_given_a_wrong_body_when_parsed_then_every_problem_is_named(body, fields
     assert {problem[0] for problem in error.value.problems} == fields
 
 
-def test_given_pushes_when_asked_for_then_ids_and_windows_make_different_exports() -> None:
+def test_given_push_requests_then_ids_and_windows_are_different_exports() -> None:
     one = {"exportType": "Push", "app": "shop", "campaignType": "Poll"}
     window = {"campaignWindowStart": "2025-03-23T01:00:00+01:00", "campaignWindowEnd": "2025-03-24T00:00:00Z"}
     by_time, by_ids = parse(**one, **window), parse(**one, campaignIds=[7, 3, 7])
@@ -255,7 +255,7 @@ def test_given_pushes_when_asked_for_then_ids_and_windows_make_different_exports
         assert ExportRequest.from_json(request.to_json()) == request
 
 
-def test_given_a_container_of_the_users_own_when_asked_for_then_another_export_without_the_secret() -> None:
+def test_given_a_users_container_then_another_export_without_the_secret() -> None:
     url = "http://127.0.0.1:10000/devstoreaccount1/mine?sv=1&sr=c&sp=cw&se=2099-01-01T00:00:00Z&sig=SECRET"
     body = {"exportType": "Tag", "app": "shop", "containerUrl": url, "format": "CsvBlob"}
     asked = parse_request(body, CONFIG, SETTINGS, NOW)

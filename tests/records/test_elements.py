@@ -72,7 +72,7 @@ def test_given_an_array_that_does_not_end_when_taken_apart_then_truncated(file) 
         (b"[] []", "follows"), (b"[1]x", "follows"), (b"[{]}]", "brackets"), (b"[[}]", "brackets"),
     ],
 )  # fmt: skip
-def test_given_no_whole_array_when_taken_apart_then_the_fault_and_its_place(file, what) -> None:
+def test_given_no_whole_array_then_the_fault_and_its_place_are_named(file, what) -> None:
     for layout in (ANY, EVENTS):
         with pytest.raises(DataError, match=what) as caught:
             list(elements([file + b" " * 50], layout))
@@ -112,7 +112,7 @@ def test_given_a_large_element_when_taken_apart_then_each_record_once(small, ind
     assert max(len(one.text) for one in found) < 4000
 
 
-def test_given_a_bad_record_in_a_large_element_when_taken_apart_then_it_alone_is_unsound(small) -> None:
+def test_given_a_bad_record_in_a_large_element_then_only_it_is_unsound(small) -> None:
     file = json.dumps([device(200)]).encode().replace(b'{"n": 77,', b'{"n": NaN,')
     found = list(elements([file], EVENTS))
     (bad,) = [one for one in found if not one.is_sound]
@@ -120,9 +120,7 @@ def test_given_a_bad_record_in_a_large_element_when_taken_apart_then_it_alone_is
     assert sum(one.text.count(b'"n"') for one in found) == 200
 
 
-def test_given_a_large_element_whose_group_comes_last_when_taken_apart_then_it_is_whole(
-    small, monkeypatch
-) -> None:
+def test_given_a_large_element_with_its_group_last_then_it_is_whole(small, monkeypatch) -> None:
     file = json.dumps([device(200, "key last")]).encode()
     (element,) = elements([file], EVENTS)
     assert values([element]) == [device(200, "key last")]
@@ -131,14 +129,14 @@ def test_given_a_large_element_whose_group_comes_last_when_taken_apart_then_it_i
         list(elements(one_by_one(file), EVENTS))
 
 
-def test_given_a_large_element_with_its_group_twice_when_taken_apart_then_refused(small) -> None:
+def test_given_a_large_element_with_its_group_twice_then_refused(small) -> None:
     file = json.dumps([device(200)]).encode()[:-2] + b',"deviceId":"other"}]'
     with pytest.raises(DataError, match="has 'deviceId' behind its records too"):
         list(elements([file], EVENTS))
 
 
 @pytest.mark.long
-def test_given_one_device_with_all_records_when_taken_apart_then_memory_stays_flat() -> None:
+def test_given_one_device_with_all_records_then_memory_stays_flat() -> None:
     record = json.dumps({"name": "n" * 200}).encode()
 
     def chunks() -> Iterator[bytes]:

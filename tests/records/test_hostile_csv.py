@@ -190,9 +190,7 @@ def test_given_ends_of_only_cr_when_converted_then_no_row_is_lost(tmp_path) -> N
     "odd",
     cases(("CR within", "a\rb"), ("CR before", "\ra"), ("quotes within", 'a"b\nc"d'), ("blank", "\r\r\r")),
 )
-def test_given_rows_that_are_ended_otherwise_when_one_is_no_utf8_then_the_others_keep_their_cells(
-    tmp_path, odd
-) -> None:
+def test_given_odd_row_ends_and_a_non_utf8_row_then_others_stay_intact(tmp_path, odd) -> None:
     bad = row(name="?").encode().replace(b"?", b"\xe9")
     done = read(tmp_path, file(BEFORE, odd, bad, odd, AFTER))
     assert done.names == ["before", "after"]

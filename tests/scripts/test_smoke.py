@@ -42,7 +42,7 @@ def smoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     return run
 
 
-def test_given_an_app_whose_blob_trigger_is_deaf_when_smoked_then_well_and_it_says_who_started_the_processing(
+def test_given_a_deaf_blob_trigger_then_smoke_passes_and_says_who_began(
     azurite, smoke: Smoked, tmp_path: Path
 ) -> None:
     deaf = {"AzureWebJobs.exported_file.Disabled": "true", "TRIGGER_GRACE_SECONDS": "0.5"}
@@ -58,7 +58,7 @@ def test_given_an_app_whose_blob_trigger_is_deaf_when_smoked_then_well_and_it_sa
     assert "started by the run after its grace time: the blob trigger was not heard" in out
 
 
-def test_given_the_running_app_when_smoked_twice_then_each_time_a_whole_export(
+def test_given_the_running_app_when_smoked_twice_then_two_whole_exports(
     azurite, smoke: Smoked, tmp_path: Path
 ) -> None:
     settings = read_settings(

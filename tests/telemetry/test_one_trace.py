@@ -134,7 +134,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     )
 
 
-def test_given_an_export_when_it_ran_then_all_spans_are_of_the_callers_trace(recorded: Recorded) -> None:
+def test_given_an_export_then_all_its_spans_are_of_the_callers_trace(recorded: Recorded) -> None:
     assert recorded.export["state"] == "Succeeded"
     assert {span["trace"] for span in recorded.spans} == {TRACE}
     (request,) = recorded.named("request_export")
@@ -144,7 +144,7 @@ def test_given_an_export_when_it_ran_then_all_spans_are_of_the_callers_trace(rec
     assert {span["parent"] for span in recorded.spans} <= ids | {CALLER}
 
 
-def test_given_an_export_when_it_ran_then_each_step_is_below_what_caused_it(recorded: Recorded) -> None:
+def test_given_an_export_then_each_step_is_below_what_caused_it(recorded: Recorded) -> None:
     pipeline = (
         *(names.CREATE_EXPORT_JOB, names.CHECK_EXPORT_JOB, names.COLLECT_FILES, names.CONVERT_FILE),
         *(names.BEGIN_PROCESSING, names.COMMIT_EXPORT, names.ANNOUNCE_PROCESSED, names.FINISH_EXPORT),
@@ -198,7 +198,7 @@ def test_given_an_export_when_it_ran_then_the_metrics_add_up(recorded: Recorded)
     assert set(recorded.export["phases"]) == {"create", "poll", "collect", "process", "done"}
 
 
-def test_given_an_export_when_it_ended_then_one_log_line_has_the_same_measures(recorded: Recorded) -> None:
+def test_given_an_ended_export_then_one_log_line_has_the_same_measures(recorded: Recorded) -> None:
     (line,) = re.findall(r'export ended: (\{.*\}) (\{"exportId".*\})$', recorded.log, re.MULTILINE)
     measures, ids = map(json.loads, line)
     assert ids == {"exportId": recorded.export["id"], "attempt": 1}
@@ -210,7 +210,7 @@ def test_given_an_export_when_it_ended_then_one_log_line_has_the_same_measures(r
     assert set(measures["seconds"]) == {"create", "poll", "collect", "process"}
 
 
-def test_given_secrets_in_what_was_asked_when_looked_for_then_in_no_span_metric_or_log(
+def test_given_secrets_in_a_request_then_in_no_span_metric_or_log(
     recorded: Recorded,
 ) -> None:
     written = {"telemetry": recorded.text, "log": recorded.log.encode()}

@@ -105,9 +105,7 @@ def _client(*answers: Any) -> ExportApiClient:
     return client
 
 
-def test_given_calls_that_fail_when_made_then_spans_and_counts_say_how_and_no_url_of_the_exception(
-    spans, counted, make_request
-) -> None:
+def test_given_failing_calls_then_spans_and_counts_say_how_but_no_url(spans, counted, make_request) -> None:
     broken = requests.ConnectionError("https://a/c?sig=SECRET")
     client = _client(broken, _answer(429, {}), _answer(200, {"id": "t", "state": "Queued"}))
     request = make_request(app="shop")
@@ -133,7 +131,7 @@ def test_given_calls_that_fail_when_made_then_spans_and_counts_say_how_and_no_ur
     }
 
 
-def test_given_no_exporter_when_a_call_is_made_then_the_trace_is_handed_on_all_the_same(make_request) -> None:
+def test_given_no_exporter_then_the_trace_is_still_passed_on(make_request) -> None:
     client = _client(_answer(200, {"id": "t", "state": "Queued"}))
     with tracing.span("step", parent=CARRIED):
         client.status(make_request(app="shop"), "t")
@@ -158,14 +156,12 @@ def test_given_no_trace_when_a_call_is_made_then_no_header(make_request) -> None
         ("nonsense", CARRIED, CARRIED),
     ],
 )
-def test_given_the_hosts_span_and_the_carried_one_when_chosen_then_never_another_trace(
-    invocation, carried, expected
-) -> None:
+def test_given_a_host_span_and_a_carried_one_then_never_another_trace(invocation, carried, expected) -> None:
     assert tracing.choose_parent(invocation, carried) == expected
 
 
 @pytest.mark.parametrize("carried", ["", "nonsense", "00-" + "0" * 32 + "-" + "0" * 16 + "-00", "x" * 9999])
-def test_given_a_traceparent_that_is_none_when_carried_then_a_trace_of_its_own(spans, carried) -> None:
+def test_given_an_invalid_traceparent_then_a_trace_of_its_own(spans, carried) -> None:
     with tracing.span("step", parent=carried):
         pass
     (span,) = spans.get_finished_spans()
@@ -201,7 +197,7 @@ def no_services(monkeypatch) -> None:
     monkeypatch.setattr("durable_app.blueprint._services", lambda: None)
 
 
-def test_given_an_activity_that_fails_as_expected_when_run_then_its_span_has_the_code(spans) -> None:
+def test_given_an_expected_activity_failure_then_its_span_has_the_code(spans) -> None:
     def check_export_job(step):
         raise ConfigError("EXPORT_API_SCOPE: https://a?sig=SECRET")
 
@@ -217,7 +213,7 @@ def test_given_an_activity_that_fails_as_expected_when_run_then_its_span_has_the
     assert "SECRET" not in span.to_json()
 
 
-def test_given_an_activity_with_a_bug_when_run_then_its_span_has_the_class_and_no_text(spans) -> None:
+def test_given_an_activity_with_a_bug_then_its_span_has_class_but_no_text(spans) -> None:
     def collect_files(step):
         raise KeyError("sig=SECRET")
 
@@ -228,7 +224,7 @@ def test_given_an_activity_with_a_bug_when_run_then_its_span_has_the_class_and_n
     assert "SECRET" not in span.to_json()
 
 
-def test_given_an_activity_when_the_host_knows_the_trace_then_its_span_is_below_the_hosts(spans) -> None:
+def test_given_a_trace_known_to_the_host_then_the_span_is_below_its_own(spans) -> None:
     context = SimpleNamespace(trace_context=SimpleNamespace(trace_parent=OF_HOST))
     _activity(lambda step: {})({"trace": CARRIED}, context=context)
     (span,) = spans.get_finished_spans()
@@ -268,7 +264,7 @@ def test_given_ids_that_are_none_when_logged_then_left_out(caplog) -> None:
     assert caplog.messages == ['done {"attempt": 1}']
 
 
-def test_given_an_http_function_when_traced_then_the_worker_sees_a_context_parameter(spans) -> None:
+def test_given_an_http_function_then_the_worker_sees_a_context(spans) -> None:
     blueprint = Blueprint()
 
     @blueprint.route(Api(lambda *_: None, problem), "exports", "GET")
@@ -292,9 +288,7 @@ def fresh(monkeypatch) -> Iterator[None]:
     assert (trace.get_tracer_provider(), api_metrics.get_meter_provider()) == before
 
 
-def test_given_an_exporter_that_is_not_installed_when_set_up_then_said_and_no_reason_not_to_work(
-    fresh, monkeypatch, caplog
-) -> None:
+def test_given_an_exporter_that_is_missing_then_said_and_work_goes_on(fresh, monkeypatch, caplog) -> None:
     monkeypatch.setenv("TELEMETRY_EXPORTER", "no_such_thing")
     assert _activity(lambda step: {"done": True})({}) == {"ok": {"done": True}}
     with pytest.raises(ConfigError, match="no exporter 'no_such_thing'; installed:"):
@@ -303,9 +297,7 @@ def test_given_an_exporter_that_is_not_installed_when_set_up_then_said_and_no_re
     assert len(caplog.messages) == 1
 
 
-def test_given_an_exporter_that_cannot_start_when_set_up_then_the_setting_is_named_without_secrets(
-    fresh, monkeypatch
-) -> None:
+def test_given_a_broken_exporter_then_setting_named_without_secrets(fresh, monkeypatch) -> None:
     def broken() -> Any:
         raise ValueError("https://a/?sig=SECRET")
 
@@ -322,7 +314,7 @@ def test_given_no_exporter_asked_for_when_set_up_then_all_is_well(fresh, monkeyp
     exporting.check()
 
 
-def test_given_an_exception_in_a_span_when_it_leaves_then_its_class_and_nothing_of_its_text(spans) -> None:
+def test_given_an_exception_in_a_span_then_class_but_none_of_its_text(spans) -> None:
     with pytest.raises(ValueError, match="SECRET"), tracing.span("convert"):
         raise ValueError("https://a/c?sig=SECRET")
     (span,) = spans.get_finished_spans()

@@ -94,7 +94,7 @@ def test_given_bad_json_when_started_then_400(rig: Rig) -> None:
     assert (answer.status, body(answer)["Message"]) == (400, "Invalid JSON content")
 
 
-def test_given_a_timeout_when_the_instance_ends_in_time_then_its_status_answers(rig: Rig) -> None:
+def test_given_a_timeout_when_the_instance_ends_in_time_then_its_status(rig: Rig) -> None:
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(rig.call, "POST", "orchestrators/fails/x", timeout="5", pollingInterval="1")
         while not waiting.done():
@@ -110,7 +110,7 @@ def test_given_a_timeout_when_it_passes_then_the_start_payload_answers(rig: Rig)
     assert (answer.status, body(answer)["id"]) == (202, "y")
 
 
-def test_given_a_timeout_alone_or_too_short_when_started_then_nothing_waits(rig: Rig) -> None:
+def test_given_a_timeout_alone_or_too_short_then_nothing_waits(rig: Rig) -> None:
     began = time.monotonic()
     assert rig.call("POST", "orchestrators/approval/a", timeout="30").status == 202
     refused = rig.call("POST", "orchestrators/approval/b", timeout="1", pollingInterval="5")
@@ -122,7 +122,7 @@ def test_given_a_timeout_alone_or_too_short_when_started_then_nothing_waits(rig:
     assert rig.call("GET", "instances/b").status == 202
 
 
-def test_given_an_event_when_several_things_are_wrong_then_the_instance_is_looked_at_first(rig: Rig) -> None:
+def test_given_an_event_with_several_faults_then_instance_comes_first(rig: Rig) -> None:
     text = {"Content-Type": "text/plain"}
     assert rig.call("POST", "instances/x/raiseEvent/go", "{bad", text).status == 404
     rig.start("x", "fails")
@@ -247,7 +247,7 @@ def test_given_what_devhost_does_not_run_when_called_then_501_says_so(
     assert body(answer)["Message"] == f"devhost does not run {what}: {method} {path}"
 
 
-def test_given_another_hub_when_named_then_it_is_there_and_nothing_runs_in_it(rig: Rig) -> None:
+def test_given_another_task_hub_then_it_is_there_and_nothing_runs_in_it(rig: Rig) -> None:
     other = DurableApi(Engine(Store(":memory:"), {}, []), "other")
     rig.api = DurableApi(rig.engine, "probe", lambda _: other)
     assert rig.call("GET", "instances/h", taskHub="other").status == 404

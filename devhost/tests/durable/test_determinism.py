@@ -90,7 +90,7 @@ def identity(context):
         (failure, 0, "error"),
     ],
 )
-def test_given_an_orchestrator_that_is_not_deterministic_when_run_then_it_and_the_step_are_named(
+def test_given_a_nondeterministic_orchestrator_then_named_with_its_step(
     orchestrator: Callable[[Any], Any], step: int, words: str
 ) -> None:
     harness = ReplayHarness({orchestrator.__name__: orchestrator}, {"say": lambda _: None})
@@ -103,7 +103,7 @@ def test_given_an_orchestrator_that_is_not_deterministic_when_run_then_it_and_th
     assert step == 0 or f"step {step} was" in str(found.value)
 
 
-def test_given_an_object_address_in_a_failure_when_replayed_then_it_is_no_finding() -> None:
+def test_given_an_object_address_in_a_failure_then_replay_finds_nothing() -> None:
     def raises(context):
         yield context.call_activity("say", "x")
         raise ValueError(f"cannot use {object()}")
@@ -200,7 +200,7 @@ def test_given_every_kind_of_step_when_run_then_no_false_alarm() -> None:
     assert harness.status(instance_id).runtime_status == "Completed"
 
 
-def test_given_an_execution_when_its_prefixes_are_made_then_each_is_what_was_asked_then() -> None:
+def test_given_an_execution_then_its_prefixes_are_what_was_asked_then() -> None:
     asked: dict[str, list[str]] = {}
 
     class Remembering(DeterminismCheck):
@@ -234,7 +234,7 @@ def test_given_an_execution_when_its_prefixes_are_made_then_each_is_what_was_ask
 
 
 @given(st.integers(1, 400))
-def test_given_a_long_execution_when_sampled_after_each_episode_then_every_history_has_its_turn(
+def test_given_a_long_execution_then_every_history_is_sampled_in_turn(
     episodes: int,
 ) -> None:
     seen: set[int] = set()
@@ -275,7 +275,7 @@ def test_given_an_action_when_described_then_as_its_author_would_write_it(
     assert describe(action) == text
 
 
-def test_given_findings_when_watched_then_each_orchestrator_and_step_is_told_once() -> None:
+def test_given_findings_then_each_orchestrator_and_step_is_told_once() -> None:
     check = DeterminismCheck()
     store = Store(":memory:")
     engine = Engine(store, {"dice": check.wrap("dice", df.Orchestrator.create(dice))}, ["say"])
@@ -295,7 +295,7 @@ def test_given_findings_when_watched_then_each_orchestrator_and_step_is_told_onc
     store.close()
 
 
-def test_given_a_hazard_that_is_over_when_its_turn_comes_then_it_is_found_in_the_episode_before() -> None:
+def test_given_a_past_hazard_then_it_is_found_in_the_episode_before() -> None:
     check = DeterminismCheck()
     store = Store(":memory:")
     hazard = check.wrap("hazard", df.Orchestrator.create(retry_in_a_caught_fan_out))
@@ -318,7 +318,7 @@ def test_given_a_hazard_that_is_over_when_its_turn_comes_then_it_is_found_in_the
     store.close()
 
 
-def test_given_a_check_that_fails_itself_when_watched_then_it_is_told_and_the_watch_goes_on() -> None:
+def test_given_a_check_that_fails_itself_then_told_and_the_watch_goes_on() -> None:
     class Broken(DeterminismCheck):
         def run(self, episodes: Any, known: Any) -> Any:
             yield Divergence(episodes[-1].name, 1, "found")

@@ -68,7 +68,7 @@ def _decide(recorded: dict[str, Any], length: int, state: dict[str, Any]) -> Out
 
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=lambda r: f"{r['source']}-{r['instance']}")
-def test_given_a_recorded_execution_when_its_episodes_are_decided_then_the_same_work_is_scheduled(recorded):
+def test_given_recorded_episodes_then_the_same_work_is_scheduled(recorded):
     for length, state in recorded["states"]:
         wanted = []
         for event in recorded["history"][length:]:
@@ -87,7 +87,7 @@ def test_given_a_recorded_execution_when_its_episodes_are_decided_then_the_same_
     [r for r in RECORDED if "final" in r and r["final"][1] != "…"],
     ids=lambda r: f"{r['source']}-{r['instance']}",
 )
-def test_given_a_recorded_execution_when_its_last_episode_is_decided_then_it_ends_as_recorded(recorded):
+def test_given_a_recorded_last_episode_then_it_ends_as_recorded(recorded):
     status, output = recorded["final"]
 
     outcome = _decide(recorded, *recorded["states"][-1])
@@ -99,7 +99,7 @@ def test_given_a_recorded_execution_when_its_last_episode_is_decided_then_it_end
         assert (json.loads(text) if status == "Completed" else outcome.output) == output
 
 
-def test_given_a_new_generation_that_only_waits_when_decided_then_its_batch_is_not_closed_twice():
+def test_given_a_new_generation_that_waits_then_batch_not_closed_twice():
     waits = next(r for r in RECORDED if r["instance"] == "x-can_events" and r["states"][0][0] == 3)
 
     assert _decide(waits, *waits["states"][0]).events == []

@@ -129,9 +129,7 @@ def masked(events: list[Shape]) -> list[Shape]:
 @pytest.mark.parametrize(
     "name", ["chain", "timers", "retrying", "retry_exhausted", "failing", "fan", "eternal", "parent"]
 )
-def test_given_a_recorded_orchestration_when_it_runs_here_then_its_history_is_the_same(
-    harness: ReplayHarness, name: str
-) -> None:
+def test_given_a_recorded_orchestration_then_the_same_history_here(harness: ReplayHarness, name: str) -> None:
     harness.run()
     harness.start(name, None, "x")
     harness.run()
@@ -152,7 +150,7 @@ def test_given_a_race_when_the_timer_wins_then_the_history_is_as_recorded(harnes
     assert harness.status("x").output == "timeout"
 
 
-def test_given_a_running_instance_when_terminated_then_the_history_is_as_recorded(
+def test_given_a_terminated_instance_then_its_history_is_as_recorded(
     harness: ReplayHarness,
 ) -> None:
     harness.start("race", None, "x")
@@ -162,7 +160,7 @@ def test_given_a_running_instance_when_terminated_then_the_history_is_as_recorde
     assert harness.status("x").runtime_status == "Terminated"
 
 
-def test_given_a_failing_activity_when_nothing_catches_it_then_the_text_is_as_recorded(
+def test_given_an_uncaught_activity_failure_then_its_text_is_as_recorded(
     harness: ReplayHarness,
 ) -> None:
     harness.start("failing", None, "x")

@@ -38,7 +38,7 @@ def _engine(store: Store) -> Engine:
     return Engine(store, {"busy": df.Orchestrator.create(busy)}, ["say"], clock=lambda: NOW)
 
 
-def test_given_an_activity_that_ran_twice_when_both_end_then_the_second_result_is_dropped() -> None:
+def test_given_an_activity_run_twice_then_the_second_result_is_dropped() -> None:
     store = Store(":memory:")
     engine = _engine(store)
     engine.run_episode(engine.start("busy", None, "b"))
@@ -49,7 +49,7 @@ def test_given_an_activity_that_ran_twice_when_both_end_then_the_second_result_i
     store.close()
 
 
-def test_given_a_commit_that_fails_when_it_is_tried_again_then_the_store_goes_on() -> None:
+def test_given_a_failed_commit_when_retried_then_the_store_goes_on() -> None:
     class Full(Store):
         full = True
 
@@ -68,7 +68,7 @@ def test_given_a_commit_that_fails_when_it_is_tried_again_then_the_store_goes_on
     store.close()
 
 
-def test_given_a_writer_at_work_when_read_then_readers_do_not_wait_and_see_what_is_committed(
+def test_given_a_writer_at_work_then_readers_see_what_is_committed(
     tmp_path: Path,
 ) -> None:
     store = Store(tmp_path / "s.sqlite")

@@ -46,7 +46,7 @@ def _run(engine: Engine) -> None:
             engine.run_episode(instance_id)
 
 
-def test_given_a_default_version_when_started_without_one_then_parent_and_child_get_it() -> None:
+def test_given_a_default_version_then_parent_and_child_start_with_it() -> None:
     created = {f.__name__: df.Orchestrator.create(f) for f in (parent, child)}
     engine = Engine(Store(":memory:"), created, [], versioning=Versioning("2.0"))
     engine.start("parent", None, "new")

@@ -55,7 +55,7 @@ def ended(engine: Engine, instance_id: str, within: float = 5.0) -> str:
     raise TimeoutError(instance_id)
 
 
-def test_given_timers_and_activities_when_started_then_all_instances_complete() -> None:
+def test_given_timers_and_activities_then_all_instances_complete() -> None:
     store = Store(":memory:")
     with working(store, lambda _, text: text or "null") as (engine, _):
         ids = [engine.start("fan", None) for _ in range(20)]
@@ -63,9 +63,7 @@ def test_given_timers_and_activities_when_started_then_all_instances_complete() 
     store.close()
 
 
-def test_given_an_event_that_comes_while_an_episode_continues_as_new_when_it_is_done_then_it_is_taken() -> (
-    None
-):
+def test_given_an_event_during_continue_as_new_then_it_is_taken_after() -> None:
     store = Store(":memory:")
 
     def rounds(context):
@@ -121,7 +119,7 @@ def test_given_an_activity_that_raises_when_run_then_the_instance_fails() -> Non
     store.close()
 
 
-def test_given_a_process_that_died_when_another_starts_then_its_work_goes_on(tmp_path: Path) -> None:
+def test_given_a_process_that_died_then_its_work_goes_on_in_the_next(tmp_path: Path) -> None:
     path = tmp_path / "state.sqlite"
     first = Store(path)
     dead = engine_of(first)
@@ -146,7 +144,7 @@ def test_given_a_process_that_died_when_another_starts_then_its_work_goes_on(tmp
     second.close()
 
 
-def test_given_a_running_activity_when_stopped_then_it_is_waited_for_and_no_other_begins() -> None:
+def test_given_a_running_activity_when_stopped_then_awaited_and_no_other() -> None:
     begun, runs = threading.Event(), []
 
     def activity(_: str, text: str | None) -> str:
@@ -177,7 +175,7 @@ def generations(context):
     return count
 
 
-def test_given_new_generations_that_wait_for_nothing_when_worked_on_then_each_has_its_first_episode() -> None:
+def test_given_new_generations_that_never_wait_then_each_has_an_episode() -> None:
     store = Store(":memory:")
     engine = Engine(store, {"generations": df.Orchestrator.create(generations)}, ["work"])
     worker = Worker(engine, lambda _, text: text or "null", max_activities=1, warn=lambda _: None)
@@ -189,7 +187,7 @@ def test_given_new_generations_that_wait_for_nothing_when_worked_on_then_each_ha
         store.close()
 
 
-def test_given_a_message_that_comes_during_an_episode_when_that_ends_then_another_follows() -> None:
+def test_given_a_message_during_an_episode_then_another_episode_follows() -> None:
     def posting(context: str) -> str:
         nonlocal posted
         if not posted:

@@ -76,7 +76,7 @@ def world(storage: Storage) -> _World:
 NAMES = ["in/a b.bin", "in/100%.json", "in/sp ace%20é.json", "in/ünï/ço.dé", "in/a+b&c=d#e.txt", "in/.hidden"]
 
 
-def test_given_blobs_when_looked_at_then_each_version_runs_once_also_after_a_restart(world: _World) -> None:
+def test_given_blobs_then_each_version_runs_once_even_after_a_restart(world: _World) -> None:
     first = world.look()  # no container yet: nothing happens
     world.blobs.create_container()
     world.blobs.upload_blob("in/x", b"\xff\x00")
@@ -90,7 +90,7 @@ def test_given_blobs_when_looked_at_then_each_version_runs_once_also_after_a_res
     assert world.runs.seen() == [("in/x", 6, b"second"), ("in/x", 2, b"\xff\x00")]
 
 
-def test_given_names_and_contents_of_all_kinds_when_looked_at_then_they_arrive_as_they_are(
+def test_given_names_and_contents_of_all_kinds_then_they_arrive_intact(
     world: _World,
 ) -> None:
     world.blobs.create_container()
@@ -112,7 +112,7 @@ def test_given_names_and_contents_of_all_kinds_when_looked_at_then_they_arrive_a
     assert len(world.runs.calls) == len(NAMES)
 
 
-def test_given_news_that_is_late_when_looked_at_then_the_function_runs_once_it_has_arrived(
+def test_given_late_news_of_a_blob_then_its_function_runs_on_arrival(
     world: _World,
 ) -> None:
     asked: list[tuple[str, str]] = []
@@ -133,7 +133,7 @@ def test_given_news_that_is_late_when_looked_at_then_the_function_runs_once_it_h
     assert {path for path, _ in asked} == {f"{world.container}/in/late"}
 
 
-def test_given_a_blob_that_always_fails_when_looked_at_then_five_attempts_and_the_poison_queue(
+def test_given_a_blob_that_always_fails_then_five_tries_and_poison_queue(
     world: _World,
 ) -> None:
     world.blobs.create_container()
@@ -159,7 +159,7 @@ def test_given_a_blob_that_always_fails_when_looked_at_then_five_attempts_and_th
     assert len(world.runs.calls) == 5
 
 
-def test_given_a_blob_that_fails_at_first_when_looked_at_then_it_is_tried_again_at_once(
+def test_given_a_blob_that_fails_at_first_then_it_is_retried_at_once(
     world: _World,
 ) -> None:
     world.blobs.create_container()
@@ -169,7 +169,7 @@ def test_given_a_blob_that_fails_at_first_when_looked_at_then_it_is_tried_again_
     assert (len(world.runs.calls), world.runs.seen()) == (5, [("in/x", 1, b"1")])
 
 
-def test_given_a_blob_deleted_or_overwritten_between_attempts_when_tried_again_then_that_version_is_over(
+def test_given_a_blob_deleted_or_changed_between_tries_then_it_is_over(
     world: _World, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.blobs.create_container()
@@ -194,7 +194,7 @@ def test_given_a_blob_deleted_or_overwritten_between_attempts_when_tried_again_t
     assert "does not answer" not in caplog.text
 
 
-def test_given_a_blob_that_takes_long_when_others_come_then_they_do_not_wait_for_it(world: _World) -> None:
+def test_given_a_slow_blob_when_others_come_then_they_do_not_wait(world: _World) -> None:
     world.blobs.create_container()
     world.blobs.upload_blob("in/slow", b"1")
     gate, started = threading.Event(), threading.Event()
@@ -219,7 +219,7 @@ def test_given_a_blob_that_takes_long_when_others_come_then_they_do_not_wait_for
     assert len(world.runs.calls) == 2
 
 
-def test_given_a_processed_blob_when_run_by_hand_then_it_runs_again_and_is_done_as_before(
+def test_given_a_processed_blob_when_run_by_hand_then_it_runs_once_more(
     world: _World,
 ) -> None:
     world.blobs.create_container()
@@ -233,7 +233,7 @@ def test_given_a_processed_blob_when_run_by_hand_then_it_runs_again_and_is_done_
         trigger.run_by_hand("nonsense")
 
 
-def test_given_a_storage_that_is_down_when_looked_at_then_the_log_names_the_setting_once(
+def test_given_storage_that_is_down_then_the_log_names_the_setting_once(
     caplog: pytest.LogCaptureFixture, azurite: Azurite
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:

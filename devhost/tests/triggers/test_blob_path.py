@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from devhost.triggers.blob_path import parse_path
 
 
-def test_given_a_pattern_when_blobs_are_matched_then_names_are_greedy_and_case_counts() -> None:
+def test_given_a_blob_pattern_then_names_are_greedy_and_case_counts() -> None:
     path = parse_path("exports/in/{name}.{ext}")
     assert (path.container, path.prefix) == ("exports", "in/")
     assert path.match("in/a.b.csv") == {"name": "a.b", "ext": "csv"}
@@ -25,7 +25,7 @@ def test_given_a_container_alone_when_blobs_are_matched_then_all_of_them(blob: s
     assert parse_path("exports/{name}").match(blob) == {"name": blob}
 
 
-def test_given_braces_and_dots_in_a_path_when_matched_then_they_are_meant_as_they_stand() -> None:
+def test_given_braces_and_dots_in_a_path_then_they_are_literal() -> None:
     path = parse_path("exports/{{a}}.x/{n}")
     assert path.match("{a}.x/1") == {"n": "1"}
     assert path.match("{a}-x/1") is None
@@ -33,9 +33,7 @@ def test_given_braces_and_dots_in_a_path_when_matched_then_they_are_meant_as_the
 
 
 @given(st.text(alphabet="ab./_ %é", min_size=1), st.text(alphabet="abc", min_size=1, max_size=4))
-def test_given_any_name_when_matched_by_name_and_extension_then_the_last_dot_parts_them(
-    name: str, extension: str
-) -> None:
+def test_given_any_blob_name_then_the_last_dot_parts_name_and_extension(name: str, extension: str) -> None:
     assert parse_path("c-1/{name}.{ext}").match(f"{name}.{extension}") == {"name": name, "ext": extension}
 
 

@@ -51,7 +51,7 @@ class _World:
         return [json.loads(call.value.value) for call in self.calls]
 
 
-def test_given_no_status_when_the_host_starts_then_nothing_runs_and_the_next_time_is_stored() -> None:
+def test_given_no_status_then_nothing_runs_and_the_next_time_is_stored() -> None:
     world = _World()
     timer = world.timer()
     timer.begin()
@@ -64,7 +64,7 @@ def test_given_no_status_when_the_host_starts_then_nothing_runs_and_the_next_tim
     }
 
 
-def test_given_the_recorded_starts_when_replayed_then_each_run_is_told_the_recorded_status() -> None:
+def test_given_the_recorded_starts_then_each_run_has_the_recorded_status() -> None:
     # A start that runs at once, two ticks, a kill, and a start after missed ticks (in microseconds).
     world = _World(datetime(2026, 11, 23, 21, 1, 54, 320683, UTC))
     timer = world.timer(EVERY_MINUTE, run_on_startup=True)
@@ -93,7 +93,7 @@ def test_given_the_recorded_starts_when_replayed_then_each_run_is_told_the_recor
     assert [run["Schedule"] for run in world.given()] == [{"AdjustForDST": True}] * 5
 
 
-def test_given_a_status_of_the_real_host_when_read_then_seven_digits_do_no_harm() -> None:
+def test_given_a_status_of_the_real_host_then_its_seven_digits_are_read() -> None:
     status = read_status(
         {
             "Last": "2026-11-23T21:01:54.3206838+00:00",
@@ -105,7 +105,7 @@ def test_given_a_status_of_the_real_host_when_read_then_seven_digits_do_no_harm(
     assert status.updated is None
 
 
-def test_given_run_on_startup_when_the_host_starts_then_it_runs_once_not_past_due() -> None:
+def test_given_run_on_startup_then_it_runs_once_and_is_not_past_due() -> None:
     world = _World()
     world.timer(run_on_startup=True).begin()
     assert [run["IsPastDue"] for run in world.given()] == [False]
@@ -114,7 +114,7 @@ def test_given_run_on_startup_when_the_host_starts_then_it_runs_once_not_past_du
     assert world.calls[0].metadata["TimerTrigger"].value == "11/24/2026 02:30:00"
 
 
-def test_given_missed_times_when_the_host_starts_again_then_one_run_is_past_due() -> None:
+def test_given_missed_times_when_host_restarts_then_one_run_is_past_due() -> None:
     world = _World()
     world.timer().begin()
     world.now += timedelta(hours=5)
@@ -139,7 +139,7 @@ def test_given_missed_times_when_the_host_starts_again_then_one_run_is_past_due(
         (("02:00", "03:00", "02:00"), "03:00", False),
     ],
 )
-def test_given_a_stored_status_when_the_host_starts_then_it_is_compared_with_the_schedule(
+def test_given_a_stored_status_then_it_is_compared_with_the_schedule(
     status: tuple[str | None, str, str], expected: str, past_due: bool
 ) -> None:
     def at(text: str | None) -> datetime | None:
@@ -154,7 +154,7 @@ def test_given_a_stored_status_when_the_host_starts_then_it_is_compared_with_the
         assert start.status.last is None
 
 
-def test_given_a_run_longer_than_the_interval_when_it_ends_then_one_run_catches_up() -> None:
+def test_given_a_run_longer_than_the_interval_then_one_run_catches_up() -> None:
     world = _World(datetime(2026, 11, 24, 3, tzinfo=UTC))
     timer = world.timer()
     timer.begin()
@@ -168,7 +168,7 @@ def test_given_a_run_longer_than_the_interval_when_it_ends_then_one_run_catches_
     assert [run["IsPastDue"] for run in world.given()] == [False, False]
 
 
-def test_given_a_run_that_fails_when_it_fired_early_then_the_schedule_goes_on_from_the_due_time() -> None:
+def test_given_an_early_run_that_fails_then_next_follows_the_due_time() -> None:
     world = _World()
     timer = world.timer()
     timer.begin()
@@ -179,7 +179,7 @@ def test_given_a_run_that_fails_when_it_fired_early_then_the_schedule_goes_on_fr
     assert world.saved["f"]["Last"] == due.isoformat()
 
 
-def test_given_a_sub_minute_schedule_when_it_runs_then_nothing_is_stored_and_the_status_is_empty() -> None:
+def test_given_a_sub_minute_schedule_then_no_status_is_given_or_stored() -> None:
     world = _World()
     timer = world.timer(parse_schedule("00:00:05"), run_on_startup=True)
     timer.begin()
@@ -215,7 +215,7 @@ def test_given_a_run_by_hand_when_it_ends_then_the_status_is_as_it_was() -> None
     }
 
 
-def test_given_a_schedule_that_never_comes_when_the_host_starts_then_it_waits_for_ever() -> None:
+def test_given_a_schedule_that_never_comes_then_the_host_waits_forever() -> None:
     world = _World()
     timer = world.timer(parse_schedule("0 0 0 31 2 *", UTC_ZONE))
     timer.begin()
@@ -234,7 +234,7 @@ def test_given_a_time_zone_when_times_are_told_then_they_carry_its_offset() -> N
     assert world.calls[0].reason == "Timer fired at 2026-11-24T03:30:00.0000000+01:00"
 
 
-def test_given_a_short_interval_when_started_then_it_runs_again_and_again_until_it_is_stopped() -> None:
+def test_given_a_short_interval_then_it_runs_repeatedly_until_stopped() -> None:
     runs = threading.Semaphore(0)
     world = _World()
     timer = TimerTrigger("f", parse_schedule("00:00:00.02"), world, lambda _call: runs.release())

@@ -82,9 +82,7 @@ def test_given_a_good_token_when_checked_then_admitted(tenant, admit, version: s
         (lambda t: t.claims(ver=["2.0"]), "not an access token of Entra"),
     ],
 )
-def test_given_wrong_claims_under_the_right_key_when_checked_then_401_with_the_reason(
-    tenant, admit, make, says: str
-) -> None:
+def test_given_wrong_claims_under_the_right_key_then_401_with_reason(tenant, admit, make, says: str) -> None:
     with pytest.raises(Unauthorized, match=says) as refused:
         admit(f"Bearer {tenant.sign(make(tenant))}")
     assert refused.value.status == 401
@@ -163,7 +161,7 @@ def test_given_a_good_token_of_another_caller_when_checked_then_403(tenant, admi
 
 
 @pytest.mark.parametrize(("role", "admitted"), [("both", True), ("export-api", False)])
-def test_given_the_apps_own_identity_when_it_calls_then_admitted_unless_it_runs_no_pipeline(
+def test_given_the_apps_own_identity_then_admitted_if_it_has_a_pipeline(
     tenant, role: str, admitted: bool
 ) -> None:
     own = "0e0e0e0e-1111-4222-8333-444444444444"
@@ -228,9 +226,7 @@ def test_given_known_keys_when_asked_again_then_they_are_not_fetched_again(own, 
     assert len(own.requests) == 4
 
 
-def test_given_a_rotation_when_a_new_key_is_named_then_fetched_and_the_old_one_is_gone(
-    own, keys, clock
-) -> None:
+def test_given_a_key_rotation_then_new_key_fetched_and_old_one_gone(own, keys, clock) -> None:
     keys.find("key-1")
     own.rotate("key-2")
     clock.now += PAUSE_SECONDS
@@ -238,7 +234,7 @@ def test_given_a_rotation_when_a_new_key_is_named_then_fetched_and_the_old_one_i
     assert keys.find("key-1")[1] is None
 
 
-def test_given_made_up_keys_when_named_again_and_again_then_one_fetch_a_minute(own, keys, clock) -> None:
+def test_given_made_up_keys_again_and_again_then_one_fetch_a_minute(own, keys, clock) -> None:
     keys.find("key-1")
     for second in range(120):
         clock.now += 1
@@ -246,9 +242,7 @@ def test_given_made_up_keys_when_named_again_and_again_then_one_fetch_a_minute(o
     assert len(own.requests) == 2 + 2 * 2
 
 
-def test_given_the_key_server_down_when_asked_then_503_with_the_wait_and_no_hammering(
-    own, keys, clock
-) -> None:
+def test_given_the_key_server_down_then_503_with_wait_and_no_hammering(own, keys, clock) -> None:
     own.down = True
     with pytest.raises(Transient) as failed:
         keys.find("key-1")
@@ -263,9 +257,7 @@ def test_given_the_key_server_down_when_asked_then_503_with_the_wait_and_no_hamm
     assert keys.find("key-1")[1] is not None
 
 
-def test_given_known_keys_when_the_key_server_is_down_then_they_stay_good_and_new_ones_wait(
-    own, keys, clock
-) -> None:
+def test_given_the_key_server_down_then_known_keys_stay_and_new_ones_wait(own, keys, clock) -> None:
     keys.find("key-1")
     own.down = True
     clock.now += KEEP_SECONDS + 1
@@ -275,7 +267,7 @@ def test_given_known_keys_when_the_key_server_is_down_then_they_stay_good_and_ne
     assert keys.find("key-1")[1] is not None
 
 
-def test_given_the_key_server_down_when_a_token_is_checked_then_unavailable_and_not_unauthorized(
+def test_given_the_key_server_down_then_unavailable_not_unauthorized(
     own,
 ) -> None:
     own.down = True
@@ -286,7 +278,7 @@ def test_given_the_key_server_down_when_a_token_is_checked_then_unavailable_and_
     assert failed.value.retry_after == PAUSE_SECONDS
 
 
-def test_given_metadata_that_points_to_plain_http_when_fetched_then_refused(own, monkeypatch) -> None:
+def test_given_metadata_that_points_to_plain_http_then_refused(own, monkeypatch) -> None:
     monkeypatch.setattr(own, "_answer", lambda path: {"issuer": "x", "jwks_uri": "http://keys.example/"})
     with pytest.raises(Transient, match="not https"):
         fetch_issuer(f"{own.url}/metadata")
@@ -308,7 +300,7 @@ def test_given_metadata_that_points_to_plain_http_when_fetched_then_refused(own,
         ),
     ],
 )
-def test_given_settings_that_do_not_add_up_when_called_then_503_naming_them(changes, config, says) -> None:
+def test_given_inconsistent_settings_then_503_naming_them(changes, config, says) -> None:
     entra_settings = {
         "EXPORT_API_TENANT_ID": TENANT,
         "EXPORT_API_AUDIENCE": AUDIENCE,
@@ -323,7 +315,7 @@ def test_given_settings_that_do_not_add_up_when_called_then_503_naming_them(chan
             call()
 
 
-def test_given_authentication_off_in_local_development_when_called_then_no_library_is_imported() -> None:
+def test_given_authentication_off_locally_then_no_library_is_imported() -> None:
     settings = {**LOCAL, "EXPORT_API_AUTH": "none"}
     code = (
         "import sys\n"

@@ -28,7 +28,7 @@ def add(registry: TaskRegistry, app: str) -> ExportTask:
     return registry.add(app, "Tag", EVERYTHING, URL)
 
 
-def test_given_tasks_in_all_states_when_paged_then_as_plain_sorting_gives_it(registry, app) -> None:
+def test_given_tasks_in_all_states_then_paged_as_plain_sorting_gives(registry, app) -> None:
     made = []
     for number in range(23):
         task = add(registry, app)
@@ -74,9 +74,7 @@ def test_given_no_tasks_when_listed_then_an_empty_page(registry, app) -> None:
         assert registry.page(app, ListOptions(order_by=field)) == ([], False)
 
 
-def test_given_several_instances_when_they_create_at_once_then_numbers_and_ids_ascend_together(
-    registry, storage, app
-) -> None:
+def test_given_concurrent_creates_then_numbers_and_ids_ascend_together(registry, storage, app) -> None:
     def create() -> None:
         own = TaskRegistry(storage)
         for _ in range(5):
@@ -99,9 +97,7 @@ def test_given_several_instances_when_they_create_at_once_then_numbers_and_ids_a
     assert sorted(row["RowKey"] for row in rows) == ids
 
 
-def test_given_a_clock_behind_the_last_one_when_created_then_ids_and_dates_still_ascend(
-    registry, app, monkeypatch
-) -> None:
+def test_given_a_clock_set_back_then_ids_and_dates_still_ascend(registry, app, monkeypatch) -> None:
     first = add(registry, app)
     monkeypatch.setattr("mobexport.ids.time.time_ns", lambda: 10**18)
     monkeypatch.setattr("mobexport.ids._last", 0)
@@ -110,9 +106,7 @@ def test_given_a_clock_behind_the_last_one_when_created_then_ids_and_dates_still
     assert second.date_created >= first.date_created == stamp(created_at(first.id))
 
 
-def test_given_a_head_that_was_read_before_another_append_when_appended_then_refused_whole(
-    registry, storage, app
-) -> None:
+def test_given_an_outdated_head_when_appended_then_refused_as_a_whole(registry, storage, app) -> None:
     index = TaskIndex(storage.table("exporttasks"))
     for _ in range(2):
         old = index.head(app)
@@ -124,7 +118,7 @@ def test_given_a_head_that_was_read_before_another_append_when_appended_then_ref
     assert index.head(app).count == 2
 
 
-def test_given_appends_that_always_lose_when_created_then_throttled_and_no_secret_left(
+def test_given_appends_that_always_lose_then_throttled_without_a_secret(
     registry, storage, app, monkeypatch
 ) -> None:
     monkeypatch.setattr(TaskIndex, "append", lambda *_: False)
@@ -142,7 +136,7 @@ def test_given_what_is_no_task_id_when_looked_up_then_not_found(registry, app, t
         registry.get(app, task_id)
 
 
-def test_given_unfinished_tasks_when_counted_then_up_to_the_limit_and_ended_ones_not(registry, app) -> None:
+def test_given_unfinished_tasks_then_counted_up_to_the_limit(registry, app) -> None:
     made = [add(registry, app) for _ in range(4)]
     assert registry.unfinished(app, 10) == 4
     assert registry.unfinished(app, 3) == 3
@@ -150,7 +144,7 @@ def test_given_unfinished_tasks_when_counted_then_up_to_the_limit_and_ended_ones
     assert registry.unfinished(app, 10) == 3
 
 
-def test_given_a_container_url_without_a_task_when_counted_then_removed_once_it_is_old(
+def test_given_a_container_url_without_a_task_then_removed_once_old(
     registry, storage, app, monkeypatch
 ) -> None:
     kept = add(registry, app)

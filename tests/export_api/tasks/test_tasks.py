@@ -43,7 +43,7 @@ def run(services, app: str, task_id: str) -> None:
     services.export_tasks.finish(TaskRef(app, task_id), Outcome(counts))
 
 
-def test_given_raw_data_when_served_then_the_file_the_counts_and_no_secret_left(
+def test_given_raw_data_when_served_then_file_counts_and_no_secret_left(
     services, storage, app, put_raw, landing
 ) -> None:
     put_raw("events/2025-03-23/part-0.ndjson", EVENTS)
@@ -84,9 +84,7 @@ def test_given_nothing_in_the_window_when_served_then_an_empty_array(
     assert storage.container(f"landing-{app}").download_blob(f"Event-{task.id}.json").readall() == b"[]"
 
 
-def test_given_a_raw_file_replaced_after_the_plan_when_written_then_it_fails(
-    services, app, put_raw, landing
-) -> None:
+def test_given_a_raw_file_replaced_after_the_plan_then_writing_fails(services, app, put_raw, landing) -> None:
     put_raw("events/2025-03-23/part-0.ndjson", EVENTS)
     task = services.export_tasks.create(app, "events", body(landing))
     services.task_writer.plan(TaskRef(app, task.id))
@@ -95,7 +93,7 @@ def test_given_a_raw_file_replaced_after_the_plan_when_written_then_it_fails(
         services.task_writer.write_file(TaskRef(app, task.id))
 
 
-def test_given_a_container_that_is_gone_when_written_then_rejected_with_the_reason(
+def test_given_a_landing_container_that_is_gone_then_rejected_as_such(
     services, storage, app, put_raw, landing
 ) -> None:
     put_raw("events/2025-03-23/part-0.ndjson", EVENTS)
@@ -111,9 +109,7 @@ def test_given_a_container_that_is_gone_when_written_then_rejected_with_the_reas
     assert services.tasks.container_url(app, task.id) is None
 
 
-def test_given_gzip_that_is_none_when_written_then_the_reason_names_the_file(
-    services, app, put_raw, landing
-) -> None:
+def test_given_invalid_gzip_then_the_reason_names_the_file(services, app, put_raw, landing) -> None:
     put_raw("events/2025-03-23/part-0.ndjson.gz", b"x")
     task = services.export_tasks.create(app, "events", body(landing))
     services.task_writer.plan(TaskRef(app, task.id))
@@ -179,7 +175,7 @@ def test_given_many_tasks_when_listed_then_pages_in_order(services, app, put_raw
     assert ([task.id for task in last], more) == (made[1::-1], False)
 
 
-def test_given_too_many_unfinished_tasks_when_created_then_429_until_one_ends(
+def test_given_too_many_unfinished_tasks_then_429_until_one_ends(
     azurite, storage, app, put_raw, landing
 ) -> None:
     put_raw("tags/2025-03-23/a.ndjson", b"")
@@ -199,7 +195,7 @@ def test_given_too_many_unfinished_tasks_when_created_then_429_until_one_ends(
     services.export_tasks.create(app, "tags", body(landing))
 
 
-def test_given_a_sas_that_expires_before_the_file_is_written_when_served_then_failed_with_that_reason(
+def test_given_a_sas_that_expires_before_writing_then_failed_as_such(
     services, storage, app, put_raw, landing, monkeypatch
 ) -> None:
     put_raw("events/2025-03-23/part-0.ndjson", EVENTS)
@@ -218,7 +214,7 @@ def test_given_a_sas_that_expires_before_the_file_is_written_when_served_then_fa
     assert list(storage.list_blobs(f"landing-{app}")) == []
 
 
-def test_given_tasks_in_every_state_when_those_left_behind_are_listed_then_old_ones_with_a_secret(
+def test_given_all_task_states_then_left_behind_are_old_with_a_secret(
     services, app, storage, put_raw, landing
 ) -> None:
     put_raw("events/2025-03-23/a.ndjson", EVENTS)

@@ -59,14 +59,14 @@ def test_given_a_slow_target_when_blocks_come_then_two_are_on_their_way() -> Non
     assert len(target.kept) == 6
 
 
-def test_given_a_block_that_fails_when_more_come_then_it_is_raised_and_none_follows() -> None:
+def test_given_a_failing_block_then_it_is_raised_and_none_follows() -> None:
     target = Target(broken="00001-000002")
     with pytest.raises(OSError, match="00001-000002"), Blocks(target, 0) as made:
         made.add(b"x" * 500)
     assert made.count < 6
 
 
-def test_given_a_last_block_that_fails_when_the_text_ends_then_it_is_raised() -> None:
+def test_given_a_failing_last_block_then_it_is_raised_at_the_end() -> None:
     with pytest.raises(OSError, match="00001-000002"), Blocks(Target(broken="00001-000002"), 0) as made:
         made.add(b"x" * 15)
 

@@ -167,7 +167,7 @@ def test_given_a_hostile_line_when_written_then_it_alone_is_rejected(write, line
     assert written.counts.exported == 2
 
 
-def test_given_all_hostile_lines_at_once_when_written_then_each_has_its_line_and_text(write) -> None:
+def test_given_all_hostile_lines_at_once_then_each_keeps_line_and_text(write) -> None:
     lines = [line.rstrip(b"\n") for line, _, _ in HOSTILE]
     written = write(b"\r\n".join(lines) + b"\r\n" + ndjson(event()))
     assert written.rules == [(n, rule, field) for n, (_, rule, field) in enumerate(HOSTILE, start=1)]
@@ -178,7 +178,7 @@ def test_given_all_hostile_lines_at_once_when_written_then_each_has_its_line_and
 
 
 @pytest.mark.long
-def test_given_a_line_over_16_mib_when_written_then_rejected_with_its_beginning(write) -> None:
+def test_given_a_line_over_16_mib_then_rejected_with_its_beginning(write) -> None:
     long = with_extras('{"a":"' + "x" * (16 << 20) + '"}')
     most = with_extras('{"a":"' + "x" * ((16 << 20) - len(with_extras('{"a":""}')) + 1) + '"}')
     assert len(most) == (16 << 20) + 1  # and a newline, which is not counted
@@ -190,7 +190,7 @@ def test_given_a_line_over_16_mib_when_written_then_rejected_with_its_beginning(
 
 
 @pytest.mark.parametrize("export_type", ["Event", "Tag"])
-def test_given_long_values_when_written_then_untouched_and_little_memory_does(write, export_type) -> None:
+def test_given_long_values_then_untouched_in_little_memory(write, export_type) -> None:
     long = '{"a":1e3,"b":"' + "é" * 3_000_000 + '"}'
     lines = ndjson(event(), tag("small", 1))
     lines += with_extras(long) + ndjson(tag("long", ...))[:-2] + b', "value": ' + long.encode() + b"}\n"
@@ -218,7 +218,7 @@ def test_given_a_long_line_at_fault_when_written_then_its_text_is_cut(write) -> 
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 1 << 20])
-def test_given_line_endings_marks_and_blanks_when_written_then_numbers_are_exact(write, chunk) -> None:
+def test_given_line_endings_a_mark_and_blanks_then_numbers_are_exact(write, chunk) -> None:
     raw = b"\xef\xbb\xbf" + ndjson(event(name="first")).replace(b"\n", b"\r\n")
     raw += b"\n  \n\r\n" + b"bad\r\n" + ndjson(event(name="sixth")) + b"worse"
     written = write(raw, chunk=chunk)
@@ -248,7 +248,7 @@ def test_given_extras_when_written_then_their_text_is_untouched(write, extras) -
     assert write(with_extras(extras), "Activity").data.count(extras.encode()) == 1
 
 
-def test_given_whitespace_in_extras_when_written_then_only_that_between_tokens_is_removed(write) -> None:
+def test_given_whitespace_in_extras_then_removed_only_between_tokens(write) -> None:
     written = write(
         with_extras('{ "a" :\t[ 1 , 2.0 ] ,\r"b c" : " d  e " }') + with_extras('{ "a" : 1.50, "b" : " " }')
     )
@@ -277,7 +277,7 @@ def test_given_a_name_twice_in_a_record_when_written_then_the_last_counts(write)
         ("2025-03-23T23:59:59.999999-00:00", "2025-03-23T23:59:59.999999Z"),
     ],
 )
-def test_given_a_time_when_written_then_in_utc_and_the_window_is_by_its_utc_day(write, raw, text) -> None:
+def test_given_a_time_then_written_in_utc_and_windowed_by_its_utc_day(write, raw, text) -> None:
     assert [record["timestamp"] for record in write(ndjson(event(timestamp=raw))).records] == [text]
 
 
@@ -288,7 +288,7 @@ def test_given_a_time_of_another_utc_day_when_written_then_outside(write, raw) -
     assert written.data == b"[]"
 
 
-def test_given_ties_and_disorder_when_written_then_by_instant_then_file_then_line(write) -> None:
+def test_given_ties_and_disorder_then_by_instant_then_file_then_line(write) -> None:
     late = event(timestamp="2025-03-23T11:00:00Z")
     names = write(
         {
@@ -299,7 +299,7 @@ def test_given_ties_and_disorder_when_written_then_by_instant_then_file_then_lin
     assert [record["name"] for record in names.records] == ["1", "2", "3", "4", "4", "5"]
 
 
-def test_given_activities_without_a_session_when_written_then_a_group_per_device(write) -> None:
+def test_given_activities_without_a_session_then_a_group_per_device(write) -> None:
     raw = ndjson(
         event(deviceId="d1"), event(deviceId="d2"), event(deviceId="d1", name="b"),
         event(deviceId="d1", sessionId="s"), event(deviceId="d2", sessionId="s"),
@@ -314,7 +314,7 @@ def test_given_activities_without_a_session_when_written_then_a_group_per_device
     }  # fmt: skip
 
 
-def test_given_groups_whose_keys_read_alike_when_written_then_they_stay_apart(write) -> None:
+def test_given_groups_whose_keys_read_alike_then_they_stay_apart(write) -> None:
     raw = ndjson(event(sessionId="", deviceId="d"), event(deviceId="d"), event(sessionId="a\x1fb"),
                  event(sessionId="a", deviceId=f"b\x1f{DEVICE}"))  # fmt: skip
     assert write(raw, "Activity").counts.elements == 4
@@ -325,7 +325,7 @@ def tag(key: str, value: Any, time: str = "10:00:00", **changes: Any) -> dict[st
     return {name: item for name, item in values.items() if item is not ...}
 
 
-def test_given_tags_when_written_then_the_latest_of_each_key_and_nothing_removed(write) -> None:
+def test_given_tags_then_the_latest_of_each_key_and_no_removed_ones(write) -> None:
     written = write(
         {
             "tags/b": ndjson(tag("plan", "tie wins by place"), tag("gone", None, "12:00:00")),
@@ -342,7 +342,7 @@ def test_given_tags_when_written_then_the_latest_of_each_key_and_nothing_removed
     assert written.counts == ExportCounts(9, 0, 0, 4, 3, 2, 1, {})
 
 
-def test_given_tags_that_tie_in_one_file_when_written_then_the_later_line_wins(write) -> None:
+def test_given_tags_that_tie_in_one_file_then_the_later_line_wins(write) -> None:
     written = write(ndjson(tag("plan", "a"), tag("plan", "b"), tag("gone", 1), tag("gone", None)), "Tag")
     assert written.elements == [{"deviceId": DEVICE, "appInfo": {"plan": "b"}}]
     assert (written.counts.superseded, written.counts.removed) == (2, 1)
@@ -374,7 +374,7 @@ def test_given_unknown_fields_when_written_then_left_out_and_counted(write) -> N
 
 
 @pytest.mark.long
-def test_given_many_blocks_when_files_are_listed_and_cut_otherwise_then_the_same_bytes(
+def test_given_blocks_listed_and_cut_otherwise_then_the_same_bytes(
     write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contents = {
@@ -396,7 +396,7 @@ def test_given_many_blocks_when_files_are_listed_and_cut_otherwise_then_the_same
 
 
 @pytest.mark.parametrize("text", ['"5"', '"x"', "1.5", "1e3", "true", "[5]", "{}", "1" * 19, "-" + "1" * 19])
-def test_given_a_number_of_another_kind_when_written_then_the_line_is_rejected(write, text: str) -> None:
+def test_given_a_number_of_another_kind_then_the_line_is_rejected(write, text: str) -> None:
     line = '{"deviceId":"%s","timestamp":"2025-03-23T10:00:00.000Z","meta":{"firstSeen":%s}}\n'
     raw = "".join(line % (name, value) for name, value in (("a", "5"), ("b", text), ("c", "1" * 18)))
     written = write(raw.encode(), "Device")
@@ -405,7 +405,7 @@ def test_given_a_number_of_another_kind_when_written_then_the_line_is_rejected(w
 
 
 @pytest.mark.parametrize("late", [3, 700])
-def test_given_fields_that_the_first_lines_lack_when_written_then_they_are_there(
+def test_given_fields_missing_in_the_first_lines_then_they_are_written(
     write, monkeypatch: pytest.MonkeyPatch, late: int
 ) -> None:
     monkeypatch.setattr("mobexport.records.lines.BLOCK_BYTES", 20_000)
@@ -417,7 +417,7 @@ def test_given_fields_that_the_first_lines_lack_when_written_then_they_are_there
     assert written.counts == ExportCounts(1000, 0, 0, 0, 0, 1000, 1, {})
 
 
-def test_given_too_small_limits_when_written_then_a_data_error_that_names_them(write) -> None:
+def test_given_limits_that_are_too_small_then_a_data_error_names_them(write) -> None:
     noise = random.Random(1)
     lines = [with_extras('{"a":"' + noise.randbytes(50_000).hex() + '"}') for _ in range(60)]
     with pytest.raises(DataError, match="WORK_DISK_MB") as caught:
@@ -438,7 +438,7 @@ def test_given_little_memory_when_much_is_written_then_it_is_right(write) -> Non
 @pytest.mark.parametrize("export_type", ["Event", "Activity", "Tag"])
 @pytest.mark.parametrize("app", ["org.wikimedia.wikipedia", "org.wikipedia.dev", "sh.measure.sample"])
 @pytest.mark.long
-def test_given_real_data_when_written_then_all_of_it_in_the_contracts_shape(write, app, export_type) -> None:
+def test_given_real_data_then_all_of_it_in_the_contracts_shape(write, app, export_type) -> None:
     kind = export_types.get(export_type).kind
     paths = sorted((RAW / app / kind).rglob("*.ndjson"))
     contents = {str(path.relative_to(RAW / app)): path.read_bytes() for path in paths}

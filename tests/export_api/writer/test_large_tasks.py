@@ -95,7 +95,7 @@ def content(storage, container: str, name: str) -> bytes:
 
 
 @pytest.mark.parametrize("output", ["JsonBlob", "CsvBlob"])
-def test_given_one_input_when_small_and_large_with_all_steps_twice_then_the_same_bytes_counts_and_rejects(
+def test_given_one_input_small_or_large_and_steps_twice_then_same_output(
     raw, services, large, storage, app, landing, output
 ) -> None:
     ending = {"JsonBlob": "json", "CsvBlob": "csv"}[output]
@@ -121,7 +121,7 @@ def test_given_one_input_when_small_and_large_with_all_steps_twice_then_the_same
     assert not storage.blobs.get_container_client(f"work-{large_id}").exists()
 
 
-def test_given_a_sas_that_may_only_create_when_the_task_is_large_then_planning_says_what_it_needs(
+def test_given_a_create_only_sas_for_a_large_task_then_named_at_planning(
     raw, services, large, storage, app, landing
 ) -> None:
     account = storage.blobs
@@ -151,7 +151,7 @@ def no_file(storage, app: str, task_id: str) -> None:
 
 
 @pytest.mark.parametrize("change", ["deleted", "replaced"])
-def test_given_a_raw_file_that_changes_mid_way_when_read_then_the_task_fails_with_the_reason(
+def test_given_a_raw_file_that_changes_midway_then_the_large_task_fails(
     raw, large, storage, app, landing, change
 ) -> None:
     task_id, plan = started(large, app, landing)
@@ -184,7 +184,7 @@ def partitioned(services: Services, app: str, landing: str) -> tuple[str, dict]:
     return task_id, plan
 
 
-def test_given_a_container_that_disappears_mid_way_when_written_then_failed_and_others_are_not_touched(
+def test_given_a_landing_container_deleted_midway_then_one_task_fails(
     raw, large, storage, app, landing
 ) -> None:
     task_id, plan = partitioned(large, app, landing)
@@ -199,9 +199,7 @@ def test_given_a_container_that_disappears_mid_way_when_written_then_failed_and_
     assert content(storage, elsewhere, f"Event-{other_id}.json")
 
 
-def test_given_a_sas_that_expires_mid_way_when_committed_then_failed_with_the_reason_and_no_half_file(
-    raw, large, storage, app
-) -> None:
+def test_given_a_sas_that_expires_before_commit_then_failed_and_no_file(raw, large, storage, app) -> None:
     storage.container(f"landing-{app}")
     short = storage.container_write_url(f"landing-{app}", timedelta(hours=1))
     task_id, plan = partitioned(large, app, short)
@@ -216,7 +214,7 @@ def test_given_a_sas_that_expires_mid_way_when_committed_then_failed_with_the_re
     no_file(storage, app, task_id)
 
 
-def test_given_a_work_container_that_is_gone_when_committed_then_failed_with_the_reason(
+def test_given_a_work_container_that_is_gone_then_failed_with_reason(
     raw, large, storage, app, landing
 ) -> None:
     task_id, _ = partitioned(large, app, landing)
@@ -225,7 +223,7 @@ def test_given_a_work_container_that_is_gone_when_committed_then_failed_with_the
         large.task_writer.commit_file(TaskRef(app, task_id))
 
 
-def test_given_a_gzip_file_too_large_for_a_step_when_planned_then_the_file_and_the_remedy(
+def test_given_a_gzip_file_too_large_for_a_step_then_named_with_a_remedy(
     server, put_raw, app, landing
 ) -> None:
     services = server(EXPORT_SMALL_MB="0", EXPORT_GZIP_MB="0.0001")

@@ -67,9 +67,7 @@ def parquet(tmp_path: Path) -> Callable[[str], bytes]:
     zeros=st.integers(0, 20),
     chunk=st.integers(1, 500),
 )
-def test_given_members_and_padding_when_unpacked_then_the_bytes_wherever_it_was_cut(
-    members, zeros, chunk
-) -> None:
+def test_given_gzip_members_and_padding_then_the_bytes_wherever_cut(members, zeros, chunk) -> None:
     data = b"".join(gzip.compress(one) for one in members) + b"\0" * zeros
     chunks = (data[at : at + chunk] for at in range(0, len(data), chunk))
     assert b"".join(gunzip(chunks, "f.ndjson.gz")) == b"".join(members)
@@ -102,7 +100,7 @@ def test_given_no_intact_gzip_when_unpacked_then_a_data_error_by_name(data) -> N
 
 
 @pytest.mark.long
-def test_given_a_small_file_that_unpacks_to_much_when_read_then_in_small_chunks() -> None:
+def test_given_a_small_gzip_that_unpacks_to_much_then_in_small_chunks() -> None:
     data = gzip.compress(b"a" * 300_000_000, 1)
     sizes = [len(chunk) for chunk in gunzip([data], "f.gz")]
     assert sum(sizes) == 300_000_000
@@ -155,9 +153,7 @@ MAPS = values("MAP {'n': '1'}", "NULL", "MAP {'n': '2'}", "NULL", "NULL")
         (f"SELECT * FROM {MAPS}", '{"n":"1"}'),
     ],
 )
-def test_given_columns_of_other_types_when_written_then_the_bytes_of_the_lines(
-    write, parquet, query, first
-) -> None:
+def test_given_columns_of_other_types_then_the_same_bytes_as_from_lines(write, parquet, query, first) -> None:
     lines = LINES.replace(b'{"n": 1, "s": "x"}', first.encode())
     lines = lines.replace(b'{"n": 2.5}', b'{"n":"2"}') if query.endswith(MAPS) else lines
     wanted, wanted_counts, wanted_rejects = write("a.ndjson", lines)
@@ -170,7 +166,7 @@ def test_given_columns_of_other_types_when_written_then_the_bytes_of_the_lines(
     assert json.loads(rejects[0]["original"])["name"] == "nobody"
 
 
-def test_given_many_row_groups_when_written_then_places_are_those_of_the_file(write, parquet) -> None:
+def test_given_many_row_groups_then_reject_places_are_those_of_the_file(write, parquet) -> None:
     made = """SELECT 'd' || (i % 7) AS "deviceId", i::VARCHAR AS name,
     CASE WHEN i = 4321 THEN 'soon' ELSE '2025-03-23T10:00:00.000Z' END AS timestamp FROM range(10000) t(i)"""
     with duckdb.connect() as connection:
@@ -193,13 +189,13 @@ def test_given_a_tag_whose_value_is_a_string_when_written_then_it_is_one(write, 
     assert json.loads(data)[0]["appInfo"] == {"k": raw}
 
 
-def test_given_columns_that_are_missing_when_written_then_each_row_is_rejected(write, parquet) -> None:
+def test_given_missing_columns_then_each_row_is_rejected(write, parquet) -> None:
     _, counts, rejects = write("a.parquet", parquet("SELECT 'n' AS name FROM range(3)"))
     assert counts.rejected == 3
     assert {(one["rule"], one["field"]) for one in rejects} == {("missing", "deviceId")}
 
 
-def test_given_extras_that_are_no_json_when_written_then_those_rows_are_rejected(write, parquet) -> None:
+def test_given_extras_that_are_no_json_then_those_rows_are_rejected(write, parquet) -> None:
     query = """SELECT 'd' AS "deviceId", 'n' AS name, '2025-03-23T10:00:00.000Z' AS timestamp, extras
     FROM (VALUES ('{"a":1e3}'), ('{nope'), ('{"a":1} '), ('7'), ('{"a":NaN}'),
         ('{"b":1},"name":"x"')) t(extras)
@@ -220,9 +216,7 @@ def test_given_no_parquet_when_written_then_a_data_error_by_name(write, data) ->
         write("a.parquet", data)
 
 
-def test_given_a_parquet_file_with_damaged_pages_when_written_then_a_data_error_by_name(
-    write, parquet
-) -> None:
+def test_given_damaged_parquet_pages_then_a_data_error_by_name(write, parquet) -> None:
     data = bytearray(parquet(f"SELECT * FROM {TEXTS}"))
     data[4:200] = b"\xff" * 196
     with pytest.raises(DataError, match=r"a\.parquet cannot be read as Parquet"):

@@ -41,9 +41,7 @@ def planned(source: BlobSource, given: dict) -> scale_out.Spec:
     return scale_out.plan(spec, source, slice_bytes=8000, bucket_bytes=16000)
 
 
-def test_given_raw_blobs_when_scaled_out_then_the_file_appears_at_the_commit(
-    storage, app, source, given
-) -> None:
+def test_given_raw_blobs_when_scaled_out_then_the_commit_makes_the_file(storage, app, source, given) -> None:
     store = WorkContainer(storage, f"work-{app}")
     blob = storage.container(f"landing-{app}").get_blob_client("Event-1.csv")
     target = BlobTarget(blob, "text/csv")
@@ -70,7 +68,7 @@ def test_given_raw_blobs_when_scaled_out_then_the_file_appears_at_the_commit(
 
 
 @pytest.mark.parametrize("change", ["replaced", "deleted"])
-def test_given_a_raw_blob_that_changes_when_a_slice_is_read_then_the_task_knows(
+def test_given_a_raw_blob_that_changes_mid_slice_then_the_task_knows(
     storage, app, put_raw, source, given, change
 ) -> None:
     spec = planned(source, given)

@@ -221,7 +221,7 @@ def raw_files(contents: dict[str, bytes], chunk: int, own: str) -> list[RawFile]
     phases=[Phase.generate],
 )
 @given(case=cases(), chunk=st.integers(1, 99), csv=st.booleans())
-def test_given_any_raw_lines_when_written_then_the_bytes_and_counts_of_the_rules(case, chunk, csv) -> None:
+def test_given_any_raw_lines_then_bytes_and_counts_as_the_rules_say(case, chunk, csv) -> None:
     check(case, chunk, csv)
 
 
@@ -235,7 +235,7 @@ def test_given_any_raw_lines_when_written_then_the_bytes_and_counts_of_the_rules
 )
 @given(case=cases(), chunk=st.integers(1, 99), csv=st.booleans())
 @pytest.mark.long
-def test_given_some_raw_lines_when_written_then_the_bytes_and_counts_of_the_rules(case, chunk, csv) -> None:
+def test_given_some_raw_lines_then_bytes_and_counts_as_the_rules_say(case, chunk, csv) -> None:
     check(case, chunk, csv)
 
 
@@ -284,9 +284,7 @@ def check(case: Any, chunk: int, csv: bool) -> None:
     buckets=st.integers(1, 9),
     csv=st.booleans(),
 )
-def test_given_any_cuts_when_scaled_out_then_the_bytes_counts_and_rejects_of_the_rules(
-    case, chunk, cut, buckets, csv
-) -> None:
+def test_given_any_cuts_when_scaled_out_then_result_as_the_rules_say(case, chunk, cut, buckets, csv) -> None:
     check_scaled_out(case, chunk, cut, buckets, csv)
 
 
@@ -306,9 +304,7 @@ def test_given_any_cuts_when_scaled_out_then_the_bytes_counts_and_rejects_of_the
     csv=st.booleans(),
 )
 @pytest.mark.long
-def test_given_some_cuts_when_scaled_out_then_the_bytes_counts_and_rejects_of_the_rules(
-    case, chunk, cut, buckets, csv
-) -> None:
+def test_given_some_cuts_when_scaled_out_then_result_as_the_rules_say(case, chunk, cut, buckets, csv) -> None:
     check_scaled_out(case, chunk, cut, buckets, csv)
 
 
@@ -352,7 +348,7 @@ def check_scaled_out(case: Any, chunk: int, cut: int, buckets: int, csv: bool) -
     assert [(one["file"], one["line"]) for one in found] == wanted.rejects
 
 
-def test_given_an_empty_string_and_an_absent_value_when_written_as_csv_then_they_differ(tmp_path) -> None:
+def test_given_an_empty_string_and_no_value_then_they_differ_in_csv(tmp_path) -> None:
     line = b'{"deviceId":"d,1","timestamp":"2025-03-01T00:00:00.000Z",'
     line += b'"info":{"phoneModel":"","locale":"e\\"n"}}\n'
     write_export(

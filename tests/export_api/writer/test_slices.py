@@ -53,7 +53,7 @@ def test_given_any_cuts_when_ranges_are_read_then_each_line_once_and_whole(
         at += len(part)
 
 
-def test_given_no_raw_data_when_planned_then_there_is_a_bucket_all_the_same(tmp_path) -> None:
+def test_given_no_raw_data_when_planned_then_there_is_still_a_bucket(tmp_path) -> None:
     spec = scale_out.Spec("Event", ExportFormat.JSON, Selection((DAY, DAY)), ())
     planned = scale_out.plan(spec, None)
     assert (planned.slices, planned.buckets) == ((), 1)
@@ -66,7 +66,7 @@ def test_given_no_raw_data_when_planned_then_there_is_a_bucket_all_the_same(tmp_
     ),
     size=st.integers(1, 3000),
 )
-def test_given_files_when_planned_then_all_of_each_in_order_and_no_slice_too_large(files, size) -> None:
+def test_given_files_then_planned_whole_in_order_with_no_slice_too_large(files, size) -> None:
     named = [(f"{n:03}{ending}", length) for n, (ending, length) in enumerate(files)]
     groups = [(10, 700)] * 3
     slices = plan_slices([RawEntry(name, length) for name, length in named], size, lambda _: groups)
@@ -139,7 +139,7 @@ def event(n: int) -> bytes:
     return json.dumps({"deviceId": f"d{n % 97}", "name": f"n{n}", "timestamp": time, "x": n}).encode() + b"\n"
 
 
-def test_given_row_groups_in_different_slices_when_scaled_out_then_the_bytes_of_the_small_path(
+def test_given_row_groups_in_many_slices_then_bytes_of_the_small_path(
     tmp_path: Path,
 ) -> None:
     made = """SELECT 'd' || (i % 97) AS "deviceId", 'n' || i AS name, i AS x,
@@ -163,7 +163,7 @@ def test_given_row_groups_in_different_slices_when_scaled_out_then_the_bytes_of_
     assert [json.loads(line)["line"] for line in rejects.splitlines()] == [8, 4008, 8008, 12008, 16008, 301]
 
 
-def test_given_a_device_over_many_slices_when_scaled_out_then_merged_with_its_tags(tmp_path: Path) -> None:
+def test_given_a_device_in_many_slices_then_merged_with_its_tags(tmp_path: Path) -> None:
     devices = b"".join(
         json.dumps(
             {
@@ -229,7 +229,7 @@ def test_given_nothing_to_export_when_scaled_out_then_an_empty_array(tmp_path: P
         assert large.target.data == b"[]"
 
 
-def test_given_an_attempt_that_was_lost_when_a_slice_is_read_again_then_its_blobs_do_not_count(
+def test_given_a_lost_attempt_at_a_slice_then_its_blobs_do_not_count(
     tmp_path: Path,
 ) -> None:
     large = Large(tmp_path, {"events/1.ndjson": b"".join(map(event, range(100)))})
@@ -240,7 +240,7 @@ def test_given_an_attempt_that_was_lost_when_a_slice_is_read_again_then_its_blob
     assert large.run(spec) == large.small()
 
 
-def test_given_a_file_that_changes_when_a_slice_is_read_then_the_reason_is_raised(tmp_path: Path) -> None:
+def test_given_a_file_that_changes_mid_slice_then_the_reason_is_raised(tmp_path: Path) -> None:
     large = Large(tmp_path, {"events/1.ndjson": b"".join(map(event, range(100)))})
     spec = large.plan(3000, 9000)
 
@@ -253,7 +253,7 @@ def test_given_a_file_that_changes_when_a_slice_is_read_then_the_reason_is_raise
     assert large.store.blobs == {}
 
 
-def test_given_a_large_parquet_file_without_a_footer_when_planned_then_a_data_error_by_name(
+def test_given_a_parquet_file_without_a_footer_then_a_data_error_by_name(
     tmp_path: Path,
 ) -> None:
     large = Large(tmp_path, {"events/1.parquet": b"x" * 5000})

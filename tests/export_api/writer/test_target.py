@@ -65,9 +65,7 @@ def target(server: Server) -> ContainerUrl:
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_given_a_redirect_when_written_then_it_is_refused_and_nothing_goes_there(
-    serve, tmp_path: Path, status: int
-) -> None:
+def test_given_a_redirect_then_refused_and_nothing_is_sent_there(serve, tmp_path: Path, status: int) -> None:
     elsewhere = serve(201)
     first = serve(status, f"{elsewhere.url}/stolen?{SAS}")
     source = tmp_path / "file"
@@ -89,7 +87,7 @@ def test_given_a_refusal_when_written_then_the_reason_without_the_sas(serve, tmp
 
 
 @pytest.mark.parametrize("fine", [0, 1, 2])
-def test_given_a_refusal_after_some_blocks_when_written_then_nothing_is_committed(
+def test_given_a_refusal_after_some_blocks_then_nothing_is_committed(
     serve, tmp_path: Path, fine: int
 ) -> None:
     source = tmp_path / "file"

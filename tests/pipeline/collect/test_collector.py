@@ -41,7 +41,7 @@ def create(jobs, registry, row) -> str:
     return registry.get(row.id).job_id
 
 
-def test_given_a_new_attempt_when_created_then_the_job_has_a_container_of_its_own(
+def test_given_a_new_attempt_then_its_job_has_a_container_of_its_own(
     jobs, registry, source, storage, row
 ) -> None:
     made = jobs.create(row.ref, 3600)
@@ -58,9 +58,7 @@ def test_given_a_repeated_step_when_created_then_one_job(jobs, source, row) -> N
     assert source.calls.count("create") == 1
 
 
-def test_given_a_lost_answer_when_created_again_then_the_first_job_is_found(
-    jobs, registry, source, row
-) -> None:
+def test_given_a_lost_answer_when_repeated_then_the_first_job_is_found(jobs, registry, source, row) -> None:
     source.lose_answer = True
     with pytest.raises(ConnectionError):
         jobs.create(row.ref, 3600)
@@ -83,9 +81,7 @@ def test_given_an_unknown_state_when_checked_then_an_error_never_running(jobs, r
     assert "unknown state 'Paused'" in error["message"]
 
 
-def test_given_a_job_under_way_when_checked_then_the_export_shows_when_the_next_poll_is(
-    jobs, registry, source, row
-) -> None:
+def test_given_a_job_under_way_then_the_export_shows_the_next_poll(jobs, registry, source, row) -> None:
     create(jobs, registry, row)
     source.jobs["job-1"] = replace(source.jobs["job-1"], state="Started", retry_after=120.0)
     later = PollProgress(6, 0, BEGAN.began, JobState.RUNNING, BEGAN.since)
@@ -147,7 +143,7 @@ def test_given_the_sas_of_a_job_when_used_then_it_writes_and_cannot_read(
         list(client.list_blobs())
 
 
-def test_given_two_tasks_of_one_attempt_when_created_then_one_is_read_the_other_recorded_and_purged(
+def test_given_two_tasks_of_one_attempt_then_one_is_read_one_purged(
     jobs, registry, source, storage, row
 ) -> None:
     # Two workers at once: neither finds the other's task, both create one.
@@ -162,7 +158,7 @@ def test_given_two_tasks_of_one_attempt_when_created_then_one_is_read_the_other_
     assert not storage.container(landing_of(source.jobs["job-2"]), create=False).exists()
 
 
-def test_given_several_tasks_after_a_crash_when_created_again_then_the_oldest_wins_and_no_new_one_is_made(
+def test_given_many_tasks_after_a_crash_then_oldest_wins_and_none_is_made(
     jobs, registry, source, row
 ) -> None:
     for _ in range(2):
@@ -173,7 +169,7 @@ def test_given_several_tasks_after_a_crash_when_created_again_then_the_oldest_wi
 
 
 @pytest.mark.parametrize("name", ["exports", "curated", "landing-../curated", "", "landing-XYZ"])
-def test_given_a_task_whose_description_names_another_container_when_created_then_it_is_not_ours(
+def test_given_a_task_that_names_another_container_then_it_is_not_ours(
     jobs, registry, source, row, name: str
 ) -> None:
     source.jobs["job-0"] = Job("job-0", "Queued", job_marker(row) + name)
@@ -181,7 +177,7 @@ def test_given_a_task_whose_description_names_another_container_when_created_the
     assert registry.get(row.id).job_id != "job-0"
 
 
-def test_given_a_cancel_between_the_copy_and_the_end_of_collecting_when_collected_then_the_cancel_wins(
+def test_given_a_cancel_after_the_copy_then_the_cancel_still_wins(
     jobs, collector, registry, source, storage, row, monkeypatch
 ) -> None:
     job = create(jobs, registry, row)
@@ -200,9 +196,7 @@ def test_given_a_cancel_between_the_copy_and_the_end_of_collecting_when_collecte
     assert storage.read_json(EXPORTS_CONTAINER, row.folder + COMPLETE) is None
 
 
-def test_given_a_task_that_shows_late_when_checked_then_tried_again_but_not_once_it_was_seen(
-    jobs, registry, source, row
-) -> None:
+def test_given_a_task_not_shown_yet_then_retried_unless_seen_before(jobs, registry, source, row) -> None:
     job = create(jobs, registry, row)
     shown = source.jobs.pop(job)
 
@@ -219,9 +213,7 @@ def test_given_a_task_that_shows_late_when_checked_then_tried_again_but_not_once
     assert jobs.check(row.ref, POLICY, BEGAN, datetime.now(UTC))["end"]["error"]["code"] == "Rejected"
 
 
-def test_given_an_attempt_that_ended_when_a_step_comes_again_then_it_does_nothing(
-    jobs, registry, source, row
-) -> None:
+def test_given_an_ended_attempt_then_a_repeated_step_does_nothing(jobs, registry, source, row) -> None:
     registry.change(row.ref, lambda now: replace(now, state=State.FAILED))
     with pytest.raises(AttemptEnded):
         jobs.create(row.ref, 3600)

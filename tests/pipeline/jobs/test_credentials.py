@@ -67,9 +67,7 @@ def client(servers) -> ExportApiClient:
     return ExportApiClient(Endpoint(servers.api_url, "api://export/.default", "source.scope", Source()))
 
 
-def test_given_a_scope_when_called_then_a_token_of_it_over_tls_fetched_once(
-    servers, client, make_request
-) -> None:
+def test_given_a_scope_then_its_token_is_fetched_once_over_tls(servers, client, make_request) -> None:
     for _ in range(3):
         assert client.status(make_request(), "t1").id == "t1"
     assert servers.seen == ["token-1"] * 3
@@ -78,17 +76,13 @@ def test_given_a_scope_when_called_then_a_token_of_it_over_tls_fetched_once(
     assert "scope=api%3A%2F%2Fexport%2F.default" in asked["body"][0]
 
 
-def test_given_a_token_refused_before_it_expires_when_called_then_once_more_with_a_new_one(
-    servers, client, make_request
-) -> None:
+def test_given_a_token_refused_early_then_one_more_call_with_a_new_one(servers, client, make_request) -> None:
     servers.refused = {"token-1"}
     assert client.status(make_request(), "t1").id == "t1"
     assert servers.seen == ["token-1", "token-2"]
 
 
-def test_given_an_api_that_refuses_every_token_when_called_then_configuration_and_no_more_tries(
-    servers, client, make_request
-) -> None:
+def test_given_an_api_refusing_every_token_then_config_error_no_retry(servers, client, make_request) -> None:
     servers.refused = {"token-1", "token-2", "token-3"}
     with pytest.raises(ConfigError, match=r"source\.scope") as raised:
         client.status(make_request(), "t1")
@@ -96,9 +90,7 @@ def test_given_an_api_that_refuses_every_token_when_called_then_configuration_an
     assert not raised.value.retryable
 
 
-def test_given_an_identity_that_gets_no_token_when_called_then_the_setting_is_named_and_no_secret(
-    servers, client, make_request
-) -> None:
+def test_given_an_identity_without_a_token_then_setting_but_no_secret(servers, client, make_request) -> None:
     servers.oauth.broken = True
     with pytest.raises(ConfigError, match=r"source\.scope: no token") as raised:
         client.status(make_request(), "t1")
@@ -107,7 +99,7 @@ def test_given_an_identity_that_gets_no_token_when_called_then_the_setting_is_na
 
 
 @pytest.mark.long
-def test_given_an_oauth_server_that_is_not_trusted_when_called_then_no_secret_is_sent_to_it(
+def test_given_an_untrusted_oauth_server_then_no_secret_is_sent_to_it(
     servers, client, make_request, monkeypatch
 ) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
@@ -117,9 +109,7 @@ def test_given_an_oauth_server_that_is_not_trusted_when_called_then_no_secret_is
 
 
 @pytest.mark.long
-def test_given_an_oauth_server_that_is_down_when_called_then_tried_again_since_it_may_come_back(
-    servers, client, make_request
-) -> None:
+def test_given_an_oauth_server_that_is_down_then_the_call_is_retryable(servers, client, make_request) -> None:
     servers.oauth.stop()
     with pytest.raises(Transient, match="no token could be fetched"):
         client.status(make_request(), "t1")

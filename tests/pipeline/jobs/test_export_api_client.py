@@ -152,7 +152,7 @@ def test_given_tasks_of_others_when_searched_then_only_ours_oldest_first(api, cl
         ),
     ],
 )
-def test_given_a_request_of_each_kind_when_created_then_its_route_and_parameters(
+def test_given_a_request_of_each_kind_then_its_route_and_parameters(
     api, client, make_request, changes, route: str, parameters
 ) -> None:
     api.says(202, TASK)

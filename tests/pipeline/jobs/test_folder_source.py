@@ -92,7 +92,7 @@ def test_given_files_and_a_status_document_when_exported_then_parquet(run, sourc
     assert not row.open
 
 
-def test_given_a_lost_answer_when_created_again_then_the_job_is_found_by_its_marker(run, source) -> None:
+def test_given_a_lost_answer_then_the_folder_job_is_found_by_its_marker(run, source) -> None:
     crashed = iter([True])
     run.app.crashed = lambda name: name == names.CREATE_EXPORT_JOB and next(crashed, False)
     run.h.schedule(20, lambda: finish(source))
@@ -100,14 +100,14 @@ def test_given_a_lost_answer_when_created_again_then_the_job_is_found_by_its_mar
     assert source.jobs() == ["job-1"]
 
 
-def test_given_a_job_that_breaks_when_polled_then_failed_with_its_own_reason(run, source) -> None:
+def test_given_a_job_that_breaks_then_failed_with_its_own_reason(run, source) -> None:
     run.h.schedule(8, lambda: source.put("job-1/status.json", {"phase": "broken", "why": "disk full"}))
     row = run.play()
     assert (str(row.state), row.error["code"]) == ("Failed", "JobFailed")
     assert "disk full" in row.error["message"]
 
 
-def test_given_a_word_that_is_not_in_its_map_when_polled_then_failed_never_running(run, source) -> None:
+def test_given_a_status_word_not_in_its_map_then_failed_never_running(run, source) -> None:
     run.h.schedule(8, lambda: source.put("job-1/status.json", {"phase": "paused"}))
     row = run.play()
     assert (str(row.state), row.error["code"]) == ("Failed", "UnknownState")
@@ -120,7 +120,7 @@ def test_given_a_cancel_when_the_job_runs_then_it_is_stopped_at_its_source(run, 
     assert storage.read_json(VENDOR, f"{row.request.app}/job-1/stop.json") == {}
 
 
-def test_given_a_container_of_the_users_when_it_cannot_deliver_there_then_refused(run, source) -> None:
+def test_given_a_source_that_cannot_deliver_to_a_container_then_refused(run, source) -> None:
     request = replace(run.row.request, destination="team.blob.core.windows.net/c")
     run.row, _ = run.services.registry.request(request, rerun=False)
     row = run.play()

@@ -83,7 +83,7 @@ def test_given_a_bad_record_when_converted_then_rejected_with_its_reason(tmp_pat
         ([{**event()[0], "deviceId": "abc"}], "not-a-guid:deviceId"),
     ],
 )
-def test_given_a_weak_id_when_converted_then_lenient_counts_and_strict_rejects(tmp_path, file, count) -> None:
+def test_given_a_weak_id_then_lenient_counts_and_strict_rejects(tmp_path, file, count) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     lenient, strict = convert(tmp_path / "a", file), convert(tmp_path / "b", file, strict=True)
@@ -91,7 +91,7 @@ def test_given_a_weak_id_when_converted_then_lenient_counts_and_strict_rejects(t
     assert (strict.rows, dict(strict.rules)) == (0, {count: 1})
 
 
-def test_given_a_tag_file_when_converted_then_one_row_a_key_in_its_snapshot(tmp_path) -> None:
+def test_given_a_tag_file_then_one_row_per_key_in_its_snapshot(tmp_path) -> None:
     done = convert(
         tmp_path, [{"deviceId": "d", "appInfo": {"plan": "gold", "n": 12345678901234567890}}], type_="Tag"
     )
@@ -111,7 +111,7 @@ def test_given_several_days_when_converted_then_a_file_each_with_utc_times(tmp_p
     assert "isAdjustedToUTC=1" in str(schema["timestamp"]).replace("true", "1").replace(" ", "")
 
 
-def test_given_a_file_cut_off_anywhere_when_converted_then_never_taken_for_whole(tmp_path) -> None:
+def test_given_a_file_cut_off_anywhere_then_never_taken_for_whole(tmp_path) -> None:
     whole = json.dumps(event(extras={"t": "]}"}), indent=1).encode()
     for end in range(len(whole)):
         with pytest.raises(DataError):
@@ -135,9 +135,7 @@ def test_given_a_file_cut_off_anywhere_when_converted_then_never_taken_for_whole
     indent=st.sampled_from([None, 0, 2]),
     size=st.integers(1, 50),
 )
-def test_given_any_array_however_written_when_taken_apart_then_the_same_elements(
-    values, indent, size
-) -> None:
+def test_given_any_array_however_written_then_the_same_elements(values, indent, size) -> None:
     raw = json.dumps(values, indent=indent, ensure_ascii=False).encode()
     found = list(elements(raw[i : i + size] for i in range(0, len(raw), size)))
     assert [value for item in found for value in json.loads(b"[%b]" % item.text)] == values

@@ -87,7 +87,7 @@ def test_given_json_values_when_converted_then_their_text_is_untouched(convert, 
     assert rows(done, "name, extras") == [("1", None), ("2", extras), ("3", None)]
 
 
-def test_given_tag_values_when_converted_then_their_text_keys_and_order_are_untouched(convert) -> None:
+def test_given_tag_values_then_their_text_keys_and_order_are_untouched(convert) -> None:
     pairs = {"a.b": "1e3", " k": '"\\u00e9"', 'q"': "[1,2.50]", "é": "true", "z": "null", "a": '{"x":-0}'}
     info = ", ".join(f"{json.dumps(key)} : {value}" for key, value in pairs.items())
     done = convert(f'[{{"deviceId":"d","appInfo":{{ {info} }}}}]'.encode(), "Tag")
@@ -104,7 +104,7 @@ def listed(*elements: str) -> bytes:
     return f"[{','.join(elements)}]".encode()
 
 
-def test_given_flat_elements_when_converted_then_texts_and_whole_numbers_as_written(convert) -> None:
+def test_given_flat_elements_then_texts_and_whole_numbers_as_written(convert) -> None:
     head = f'"jobId":"j","deviceId":"d","name":"n","start":"{AT}"'
     jobs = listed(
         f'{{{head},"extras":{EXACT[0]}}}',
@@ -123,7 +123,7 @@ def test_given_flat_elements_when_converted_then_texts_and_whole_numbers_as_writ
     assert dict(bad.rules) == {"wrong-type:meta.firstSeen": 4, "not-json": 1}
 
 
-def test_given_a_push_when_converted_then_its_flags_are_checked_and_kept_as_text(convert) -> None:
+def test_given_a_push_then_its_flags_are_checked_and_kept_as_text(convert) -> None:
     head = '{"deviceId":"d","campaignType":"Poll","campaignId":1'
     good = ['["Queued", "Dropped"]', "[]", '["\\u0051ueued"]']
     bad = ['["Queued","\\u0051ueued"]', '["queued"]', "[1]", "null"]
@@ -168,7 +168,7 @@ HOSTILE = [
 ]
 
 
-def test_given_hostile_elements_among_good_ones_when_converted_then_each_alone_is_rejected(convert) -> None:
+def test_given_hostile_elements_among_good_then_each_alone_is_rejected(convert) -> None:
     good = element(record("good"), record("exact", '{"a":1e3}'))
     file = b"[" + b",\n".join(good + b"," + bad for bad, _, _ in HOSTILE) + b"]"
     done = convert(file)
@@ -178,21 +178,21 @@ def test_given_hostile_elements_among_good_ones_when_converted_then_each_alone_i
     assert [name for (name,) in rows(done, "name")][:4] == ["good", "exact", "good", "exact"]
 
 
-def test_given_a_bad_record_among_good_ones_when_converted_then_its_place_and_text(convert) -> None:
+def test_given_a_bad_record_among_good_then_its_place_and_text_are_kept(convert) -> None:
     bad = record("\\ud83d", '{"a":1e3}')
     exact = convert(b"[" + element(record("1"), bad, record("3")) + b"]")
     assert [name for (name,) in rows(exact, "name")] == ["1", "3"]
     assert rejects(exact) == [{"element": 1, "record": 2, "rule": "lone-surrogate", "original": bad}]
 
 
-def test_given_a_record_with_the_groups_field_when_converted_then_the_elements_counts(convert) -> None:
+def test_given_the_groups_field_in_a_record_then_the_elements_counts(convert) -> None:
     inner = record()[:-1] + ',"deviceId":"other"}'
     done = convert(b"[" + element(inner) + b',{"events":[' + inner.encode() + b"]}]")
     assert rows(done, "deviceId") == [("d",)]
     assert dict(done.rules) == {"missing:deviceId": 1}
 
 
-def test_given_activities_of_another_server_when_converted_then_deviceid_is_not_asked_for(convert) -> None:
+def test_given_activities_of_another_server_then_deviceid_is_optional(convert) -> None:
     file = b'[{"sessionId":"' + b"a" * 32 + b'","activities":[' + record().encode() + b"]}]"
     for strict in (False, True):
         done = convert(file, "Activity", strict=strict)
@@ -216,7 +216,7 @@ def test_given_no_window_when_converted_then_the_days_of_the_file(convert) -> No
 
 
 @pytest.mark.long
-def test_given_one_file_when_cut_and_formatted_otherwise_then_the_same_bytes(convert) -> None:
+def test_given_one_file_cut_and_formatted_otherwise_then_the_same_bytes(convert) -> None:
     records = [record(f"{n}", f'{{"a":{n}}}').replace("10:00:00Z", f"10:00:00.{n:06}Z") for n in range(500)]
     value = json.loads(b"[" + b",".join(element(*records, device=f'"{d}"') for d in range(20)) + b"]")
     digests = set()
@@ -232,7 +232,7 @@ def test_given_one_file_when_cut_and_formatted_otherwise_then_the_same_bytes(con
 @pytest.mark.parametrize(("limit", "value"), [("GROUP_ROWS", 500), ("GROUP_BYTES", 50_000)])
 @pytest.mark.parametrize("memory_mb", [0, 96])
 @pytest.mark.long
-def test_given_rows_in_many_groups_when_converted_then_a_file_a_day_in_the_files_order(
+def test_given_rows_in_many_groups_then_a_file_a_day_in_the_files_order(
     convert, monkeypatch, tmp_path, limit, value, memory_mb
 ) -> None:
     monkeypatch.setattr(elements, "BLOCK_BYTES", 20_000)
@@ -254,7 +254,7 @@ def test_given_rows_in_many_groups_when_converted_then_a_file_a_day_in_the_files
     assert min(groups) >= 3
 
 
-def test_given_more_rows_than_the_disk_may_hold_when_converted_then_it_says_what_to_raise(convert) -> None:
+def test_given_more_rows_than_the_disk_limit_then_it_says_what_to_raise(convert) -> None:
     noise = random.Random(1)
     records = [record(str(n), f'{{"t":"{noise.randbytes(500).hex()}"}}') for n in range(5000)]
     with pytest.raises(DataError, match="WORK_DISK_MB") as raised:
@@ -264,7 +264,7 @@ def test_given_more_rows_than_the_disk_may_hold_when_converted_then_it_says_what
 
 @pytest.mark.parametrize("order", ["key first", "key last"])
 @pytest.mark.long
-def test_given_a_large_element_with_a_long_text_when_converted_then_all_of_it(convert, order) -> None:
+def test_given_a_large_element_with_a_long_text_then_all_is_converted(convert, order) -> None:
     records = [record(str(n), f'{{"t":"{"x" * (8_000_000 if n == 5000 else 200)}"}}') for n in range(8000)]
     listed = f'"events":[{",".join(records)}]'
     pairs = ['"deviceId":"d"', listed] if order == "key first" else [listed, '"deviceId":"d"']
@@ -284,7 +284,7 @@ def test_given_a_cut_file_when_converted_then_nothing_is_taken_for_whole(convert
 
 
 @pytest.mark.long
-def test_given_every_cut_of_a_file_when_converted_then_never_a_row_less_in_silence(convert) -> None:
+def test_given_every_cut_of_a_file_then_never_a_row_lost_silently(convert) -> None:
     file = b"[\n" + element(record(), record("2", '{"a":"]}"}')) + b",\n" + element(record()) + b"\n]"
     for end in range(len(file)):
         with pytest.raises(DataError):

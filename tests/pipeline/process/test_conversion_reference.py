@@ -357,7 +357,7 @@ def judge(tmp_path: Path, type_: str, file: list[Any], writing: str, *, strict: 
 @pytest.mark.parametrize("strict", [False, True], ids=["lenient", "strict"])
 @pytest.mark.parametrize("writing", WRITINGS)
 @pytest.mark.parametrize("type_", TYPES)
-def test_given_something_of_everything_when_converted_then_as_plain_python_says(
+def test_given_something_of_everything_then_as_plain_python_converts(
     tmp_path, type_, writing, strict
 ) -> None:
     dice = Dice(random.Random(20180331))

@@ -300,7 +300,7 @@ def test_given_a_webhook_when_sent_then_the_receiver_verifies_it(
     assert sent["data"]["counts"]["rows"] == 1
 
 
-def test_given_a_webhook_that_is_down_or_refuses_when_sent_then_retry_or_not(storage, monkeypatch) -> None:
+def test_given_a_webhook_that_is_down_or_refuses_then_retried_or_not(storage, monkeypatch) -> None:
     monkeypatch.setenv("HOOK_SECRET", new_secret())
     event = {"id": "x/1/completed"}
     with Receiver(new_secret()) as receiver:
@@ -314,7 +314,7 @@ def test_given_a_webhook_that_is_down_or_refuses_when_sent_then_retry_or_not(sto
         notify.send(target, event, storage)
 
 
-def test_given_the_published_example_when_signed_then_the_published_signature() -> None:
+def test_given_the_published_example_then_the_published_signature() -> None:
     # The example of the Standard Webhooks specification's own libraries.
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     signed = sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
@@ -332,7 +332,7 @@ def test_given_an_attempt_that_ended_meanwhile_when_committed_then_the_table_sta
     assert table(storage, row) == []
 
 
-def test_given_a_commit_that_crashed_half_way_when_the_attempt_is_ended_then_it_is_completed(
+def test_given_a_half_done_commit_when_the_attempt_ends_then_completed(
     processor, registry, storage, source, collected, monkeypatch
 ) -> None:
     row = collected(FILE)
@@ -347,7 +347,7 @@ def test_given_a_commit_that_crashed_half_way_when_the_attempt_is_ended_then_it_
     assert len(table(storage, row)) == 1
 
 
-def test_given_a_finish_that_is_repeated_when_the_attempt_ends_then_it_is_counted_once_with_its_measures(
+def test_given_a_repeated_finish_then_counted_once_with_its_measures(
     processor, registry, storage, source, collected, monkeypatch
 ) -> None:
     counted: list = []
@@ -365,7 +365,7 @@ def test_given_a_finish_that_is_repeated_when_the_attempt_ends_then_it_is_counte
     assert set(ended.phases) == {*measures["seconds"], "done"}
 
 
-def test_given_two_that_end_an_attempt_at_once_when_one_loses_then_it_does_not_count(
+def test_given_two_enders_of_one_attempt_then_the_loser_does_not_count(
     processor, registry, storage, source, collected, monkeypatch
 ) -> None:
     counted: list = []

@@ -11,9 +11,7 @@ from mobexport.pipeline.registry.states import State
 from mobexport.storage import EXPORTS_TABLE
 
 
-def test_given_fifty_identical_requests_at_once_when_registered_then_one_begins(
-    registry, make_request
-) -> None:
+def test_given_fifty_identical_requests_when_registered_then_one_begins(registry, make_request) -> None:
     wanted = make_request()
     with ThreadPoolExecutor(16) as pool:
         results = list(pool.map(lambda _: registry.request(wanted, rerun=False), range(50)))
@@ -34,9 +32,7 @@ def test_given_a_running_export_when_rerun_then_conflict(registry, make_request)
         registry.request(make_request(), rerun=True)
 
 
-def test_given_a_succeeded_export_when_requested_then_as_it_is_and_rerun_begins(
-    registry, make_request
-) -> None:
+def test_given_a_succeeded_export_when_requested_then_kept_unless_rerun(registry, make_request) -> None:
     row, _ = registry.request(make_request(), rerun=False)
     for state in (State.SUBMITTED, State.COLLECTING, State.PROCESSING, State.SUCCEEDED):
         registry.change(row.ref, lambda now, state=state: replace(now, state=state))
@@ -59,7 +55,7 @@ def test_given_two_changes_at_once_when_applied_then_none_is_lost(registry, make
     assert len(registry.get(row.id).deliveries) == 8
 
 
-def test_given_a_purged_row_when_requested_again_then_the_attempts_go_on_after_the_last_manifest(
+def test_given_a_purged_row_then_attempts_go_on_after_the_last_manifest(
     registry, storage, make_request
 ) -> None:
     row, _ = registry.request(make_request(), rerun=False)
@@ -71,9 +67,7 @@ def test_given_a_purged_row_when_requested_again_then_the_attempts_go_on_after_t
     assert (again.attempt, began) == (11, True)
 
 
-def test_given_a_notification_still_owed_when_the_next_attempt_begins_then_it_stays_owed(
-    registry, make_request
-) -> None:
+def test_given_an_owed_notification_then_still_owed_in_the_next_attempt(registry, make_request) -> None:
     row, _ = registry.request(make_request(), rerun=False)
     pending = {"event": "failed", "state": "Pending"}
     registry.change(
@@ -91,9 +85,7 @@ def test_given_a_notification_still_owed_when_the_next_attempt_begins_then_it_st
     assert registry.get(row.id).events == {}
 
 
-def test_given_rows_when_the_open_ones_are_listed_then_those_with_anything_left_to_do(
-    registry, make_request
-) -> None:
+def test_given_rows_then_those_with_anything_left_to_do_are_open(registry, make_request) -> None:
     row, _ = registry.request(make_request(), rerun=False)
 
     def is_open(**changes) -> bool:

@@ -45,7 +45,7 @@ def make(make_request, count: int, *, parallel: int = 2, rerun: bool = False):
     return new_batch("batch", requests, parallel=parallel, rerun=rerun)
 
 
-def test_given_a_batch_when_carried_on_then_so_many_at_once_and_every_outcome_is_its_own(
+def test_given_a_running_batch_then_few_at_once_and_every_outcome_kept(
     batches, registry, make_request
 ) -> None:
     batch, began = batches.add(make(make_request, 5))
@@ -67,9 +67,7 @@ def test_given_a_batch_when_carried_on_then_so_many_at_once_and_every_outcome_is
     assert batches.get(batch.id) == batch
 
 
-def test_given_a_step_that_is_repeated_when_carried_on_then_nothing_begins_twice(
-    batches, registry, make_request
-) -> None:
+def test_given_a_repeated_step_of_a_batch_then_nothing_begins_twice(batches, registry, make_request) -> None:
     batch, _ = batches.add(make(make_request, 2, rerun=True))
     row, _ = registry.request(batch.items[0].request, rerun=True)
     end(registry, row, State.SUCCEEDED)
@@ -80,9 +78,7 @@ def test_given_a_step_that_is_repeated_when_carried_on_then_nothing_begins_twice
     assert [started.id for started in starting] == [batch.items[1].request.id]
 
 
-def test_given_the_same_batch_when_asked_for_again_then_as_it_is_or_what_failed_begins_anew(
-    batches, registry, make_request
-) -> None:
+def test_given_the_same_batch_again_then_kept_or_failed_ones_restart(batches, registry, make_request) -> None:
     batch, _ = batches.add(make(make_request, 2))
     assert batches.add(make(make_request, 2)) == (batch, False)
     _, rows = batches.advance(batch.id)
@@ -154,9 +150,7 @@ def scheduler(app: str, storage, batches, **schedule) -> Scheduler:
     return Scheduler(config(app, schedule=schedule, notify=["q"]), SETTINGS, storage, batches)
 
 
-def test_given_a_schedule_when_due_then_late_days_of_each_type_and_fresh_snapshots_once(
-    app, storage, batches
-) -> None:
+def test_given_a_schedule_then_late_days_per_type_and_snapshots_once(app, storage, batches) -> None:
     daily = scheduler(app, storage, batches, at="03:00", types=["Event", "Tag", "Push"])
     (batch,) = daily.due(NOW)
     subjects = [item.request.subject() for item in batch.items]
@@ -166,9 +160,7 @@ def test_given_a_schedule_when_due_then_late_days_of_each_type_and_fresh_snapsho
     assert list(daily.due(NOW + timedelta(hours=5))) == []
 
 
-def test_given_days_of_downtime_when_due_then_each_missed_day_oldest_first_snapshots_only_fresh(
-    app, storage, batches
-) -> None:
+def test_given_days_of_downtime_then_missed_days_and_fresh_snapshots(app, storage, batches) -> None:
     daily = scheduler(app, storage, batches, types=["Event", "Tag"], late_days=1)
     list(daily.due(NOW))
     missed = list(daily.due(NOW + timedelta(days=3)))
@@ -176,9 +168,7 @@ def test_given_days_of_downtime_when_due_then_each_missed_day_oldest_first_snaps
     assert found == [[["2026-11-24"] * 2], [["2026-11-25"] * 2], [["2026-11-26"] * 2, None]]
 
 
-def test_given_a_crash_before_a_day_is_noted_when_due_again_then_the_same_batch(
-    app, storage, batches
-) -> None:
+def test_given_a_crash_before_a_day_is_noted_then_the_same_batch_is_due(app, storage, batches) -> None:
     daily = scheduler(app, storage, batches, types=["Event"])
     crashed = next(iter(daily.due(NOW)))
     (again,) = daily.due(NOW + timedelta(minutes=5))
