@@ -56,7 +56,7 @@ def test_given_the_page_when_read_then_its_recipes_are_there() -> None:
     assert len(tables) == sum(len(rows) for rows in RECIPES.values())
 
 
-def test_given_the_page_when_read_then_every_file_and_folder_it_names_is_there() -> None:
+def test_every_file_and_folder_that_the_page_names_is_there() -> None:
     for path in re.findall(r"`((?:[\w.-]+/)+[\w.{}-]*|[\w-]+\.(?:py|md|toml))(?:::\w+)?`", PAGE):
         name = path if "{" not in path else str(Path(path).parent)
         by_name = [] if "/" in path else [*(ROOT / "mobexport").rglob(path), *(ROOT / "tests").rglob(path)]
@@ -241,9 +241,7 @@ def copy(tmp_path: Path) -> Path:
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", RECIPES)
-def test_given_a_recipe_when_followed_then_what_is_forgotten_fails_and_then_nothing(
-    name: str, copy: Path
-) -> None:
+def test_given_a_recipe_then_what_is_forgotten_fails_and_then_nothing(name: str, copy: Path) -> None:
     rows, edits = RECIPES[name], EDITS[name]
     assert [row.path for row in rows] == list(edits)
     tests = {row.test for row in rows if row.test}
@@ -260,7 +258,7 @@ def test_given_a_recipe_when_followed_then_what_is_forgotten_fails_and_then_noth
 # --- a type and a target, through the seams that the recipes name -----------------------------------------
 
 
-def test_given_the_recipe_of_a_type_when_compared_then_code_is_what_the_eleventh_type_stands_for() -> None:
+def test_the_recipe_of_a_type_is_what_the_eleventh_type_stands_for() -> None:
     code = [row.path for row in RECIPES[TYPE] if row.path.startswith("mobexport/")]
     assert code == ["mobexport/export_types/{type}.py", "mobexport/export_types/__init__.py"]
     eleventh = (ROOT / "tests" / "export_types" / "test_eleventh_type.py").read_text("utf-8")
@@ -282,16 +280,14 @@ class FileTarget(targets.Target):
             file.write(json.dumps(event) + "\n")
 
 
-def test_given_the_recipe_of_a_target_when_compared_then_code_is_a_module_and_its_entry() -> None:
+def test_the_code_of_a_target_is_a_module_and_its_entry() -> None:
     code = [row.path for row in RECIPES[TARGET] if row.path.startswith("mobexport/")]
     assert code == ["mobexport/targets/{kind}.py", "mobexport/targets/__init__.py"]
     modules = {path.stem for path in (ROOT / "mobexport/targets").glob("*.py")} - {"__init__", "model"}
     assert modules == {declared.__module__.rpartition(".")[2] for declared in targets.kinds().values()}
 
 
-def test_given_a_new_kind_of_target_when_registered_then_an_ended_export_is_told_to_it(
-    azurite, tmp_path: Path
-) -> None:
+def test_given_a_new_kind_of_target_then_it_is_told_of_ended_exports(azurite, tmp_path: Path) -> None:
     told = tmp_path / "told.ndjson"
     app = f"told-{tmp_path.parent.name}-{tmp_path.name}"[:60]
     config = tmp_path / "exports.toml"

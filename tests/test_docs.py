@@ -44,7 +44,7 @@ def test_given_the_readme_when_read_then_its_make_targets_exist() -> None:
     assert named <= targets
 
 
-def test_given_the_readme_when_compared_then_it_names_every_option_of_the_list() -> None:
+def test_the_readme_names_every_option_of_the_list() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     for name in OPTIONS:
         assert f"`{name}`" in text, name

@@ -1,6 +1,7 @@
 """The rules that hold the parts together: who imports whom, and what cold start may import."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -125,7 +126,7 @@ _TOOLS = ("demo", "localdev", "benchmarks", "scripts")
 
 
 @pytest.mark.parametrize("path", _modules(*_PACKAGES, *_TOOLS), ids=lambda path: str(path.relative_to(ROOT)))
-def test_given_a_module_when_read_then_its_first_line_is_a_noun_phrase_or_an_imperative(path: Path) -> None:
+def test_first_lines_of_modules_are_noun_phrases_or_imperatives(path: Path) -> None:
     header = ast.get_docstring(ast.parse(path.read_text("utf-8")))
     assert header, "a module says in its first line what it is"
     asks = header.split()[0] in {"What", "How", "Which", "Where", "Who", "Whom", "When", "Whether", "Why"}
@@ -252,3 +253,10 @@ def test_given_telemetry_when_it_imports_then_nothing_of_the_domain() -> None:
 def test_given_function_app_when_read_then_it_only_registers() -> None:
     lines = (ROOT / "function_app.py").read_text("utf-8").splitlines()
     assert len(lines) <= 40
+
+
+def test_names_of_tests_can_be_read_in_a_failure_list() -> None:
+    for folder in (ROOT / "tests", ROOT / "devhost" / "tests"):
+        for path in folder.rglob("test_*.py"):
+            names = re.findall(r"^\s*(?:async )?def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)
+            assert [name for name in names if len(name) > 70] == [], path

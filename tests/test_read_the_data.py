@@ -37,7 +37,7 @@ def table(azurite, tmp_path) -> None:
     Tables(storage).commit(TableCommit("shop", event, "e", 1, datetime.now(UTC), (DAY,), [file]))
 
 
-def test_given_the_page_when_its_python_is_run_then_every_reader_sees_the_rows(table, azurite) -> None:
+def test_given_the_pages_python_when_run_then_every_reader_sees_the_rows(table, azurite) -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert len(blocks) == 4
     key = re.search(r"AccountKey=([^;]+)", azurite.connection_string)

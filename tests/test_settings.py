@@ -117,7 +117,7 @@ def test_docs_list_every_setting_in_the_table() -> None:
         assert f"`{field.validation_alias or name.upper()}`" in table, name
 
 
-def test_given_the_docs_when_compared_then_every_kind_of_target_stands_in_the_table_and_the_sample() -> None:
+def test_every_kind_of_target_stands_in_the_docs_and_the_sample() -> None:
     table = (ROOT / "docs" / "settings.md").read_text("utf-8")
     sample = load_config(ROOT / "exports.sample.toml", required=True)
     assert {target.kind for target in sample.targets.values()} == set(targets.kinds())
@@ -125,7 +125,7 @@ def test_given_the_docs_when_compared_then_every_kind_of_target_stands_in_the_ta
         assert f'`kind = "{name}"`' in table
 
 
-def test_given_the_docs_when_compared_then_every_kind_of_source_stands_in_the_table() -> None:
+def test_every_kind_of_source_stands_in_the_docs() -> None:
     table = (ROOT / "docs" / "settings.md").read_text("utf-8")
     (row,) = [line for line in table.splitlines() if line.startswith("| `[source]` `kind`")]
     for name in get_args(Source.model_fields["kind"].annotation):

@@ -66,7 +66,7 @@ def _leaves(schema: dict[str, Any], prefix: str, nested: str) -> list[str]:
     return found
 
 
-def test_given_the_table_of_the_judges_when_compared_then_it_knows_every_type_and_column() -> None:
+def test_the_judges_table_knows_every_type_and_column() -> None:
     declared = {one.name: [column.name for column in one.columns] for one in export_types.all_types()}
     assert declared == {name: [field.name for field in one.columns] for name, one in TYPES.items()}
 

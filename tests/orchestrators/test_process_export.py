@@ -31,7 +31,7 @@ def pipeline(make_pipeline):
     return found
 
 
-def test_given_a_large_file_when_processed_then_its_parts_side_by_side_and_the_others_whole(pipeline) -> None:
+def test_given_a_large_file_then_parts_side_by_side_and_the_others_whole(pipeline) -> None:
     running: Counter[str] = Counter()
     most = 0
     seconds = itertools.cycle([5, 1, 3])
@@ -69,9 +69,7 @@ def test_given_a_large_file_that_cannot_be_cut_when_processed_then_whole(pipelin
 
 
 @pytest.mark.parametrize("step", [names.FIND_PARTS, names.CONVERT_PART])
-def test_given_a_large_file_that_is_truncated_or_a_part_that_fails_when_processed_then_no_commit(
-    pipeline, step
-) -> None:
+def test_given_a_part_or_a_look_that_fails_when_processed_then_no_commit(pipeline, step) -> None:
     pipeline.overrides[step] = lambda given: FAILED if given.get("number", 3) == 3 else {"ok": {}}
     calls = process(pipeline)
     assert names.COMMIT_EXPORT not in dict(calls)
@@ -84,7 +82,7 @@ def test_given_a_large_file_that_is_truncated_or_a_part_that_fails_when_processe
 
 
 @pytest.mark.parametrize("step", [names.FIND_PARTS, names.CONVERT_PART])
-def test_given_a_step_whose_worker_dies_when_processed_then_it_alone_is_tried_again(pipeline, step) -> None:
+def test_given_a_step_whose_worker_dies_then_it_alone_is_tried_again(pipeline, step) -> None:
     tried: Counter[int] = Counter()
     answers = {names.FIND_PARTS: {"parts": 5, "lanes": 2}, names.CONVERT_PART: {}}
 
@@ -100,7 +98,7 @@ def test_given_a_step_whose_worker_dies_when_processed_then_it_alone_is_tried_ag
     assert tried == ({2: 3} if step == names.FIND_PARTS else {0: 1, 1: 1, 2: 3, 3: 1, 4: 1})
 
 
-def test_given_a_trace_when_a_large_file_is_processed_then_every_step_carries_it(pipeline) -> None:
+def test_given_a_trace_and_a_large_file_then_every_step_carries_it(pipeline) -> None:
     calls = process(pipeline, trace="00-trace-span-01")
     assert len(calls) == 1 + 2 + 1 + 5 + 2
     assert {step["trace"] for _, step in calls} == {"00-trace-span-01"}

@@ -137,7 +137,7 @@ def test_given_old_containers_then_purged_unless_still_collected_from(
     }  # fmt: skip
 
 
-def test_given_files_in_curated_when_purged_then_only_old_ones_that_do_not_count(
+def test_given_curated_files_when_purged_then_old_ones_that_do_not_count(
     registry, storage, settings, make_request
 ) -> None:
     tables = Tables(storage)

@@ -35,7 +35,7 @@ def test_given_times_when_read_together_then_as_one_by_one(texts) -> None:
 
 @settings(max_examples=1000, deadline=None, derandomize=True, database=None)
 @given(st.one_of(VALUES, st.lists(st.one_of(TOKENS, VALUES), max_size=8).map(b"".join)))
-def test_given_any_tokens_when_read_without_recursion_then_as_msgspec_reads_them(text) -> None:
+def test_given_any_tokens_read_without_recursion_then_as_msgspec_reads(text) -> None:
     assert _read(json_text._deep_members, text) == _read(json_text.members, text)
 
 

@@ -69,7 +69,7 @@ def by_day(log: Log) -> dict[str, list[str]]:
 # --- order and once -----------------------------------------------------------------------------------------
 
 
-def test_given_an_export_of_several_days_when_committed_then_all_change_at_once(tables, storage, app) -> None:
+def test_given_an_export_of_several_days_then_all_change_at_once(tables, storage, app) -> None:
     tables.commit(commit_of(app, "old", 1, DAYS[:2]))
     done = tables.commit(commit_of(app, "new", 2, DAYS[:3]))
     assert (done.version, done.days) == (2, tuple(DAYS[:3]))
@@ -85,16 +85,14 @@ def test_given_a_repeat_when_committed_then_nothing_changes(tables, storage, app
     assert log_of(storage, app).version == 1
 
 
-def test_given_an_older_request_when_it_comes_late_then_only_days_of_its_own(tables, storage, app) -> None:
+def test_given_an_older_request_that_is_late_then_only_days_of_its_own(tables, storage, app) -> None:
     tables.commit(commit_of(app, "new", 2, DAYS[:1]))
     assert tables.commit(commit_of(app, "old", 1, DAYS[:2])).days == (DAYS[1],)
     found = by_day(log_of(storage, app))
     assert (found[str(DAYS[0])], found[str(DAYS[1])]) == (["new-0.parquet"], ["old-0.parquet"])
 
 
-def test_given_a_day_without_rows_when_committed_then_it_is_empty_and_remembered(
-    tables, storage, app
-) -> None:
+def test_given_a_day_without_rows_then_it_is_empty_and_remembered(tables, storage, app) -> None:
     tables.commit(commit_of(app, "full", 1))
     tables.commit(commit_of(app, "empty", 3, files=0))
     tables.commit(commit_of(app, "between", 2))
@@ -163,9 +161,7 @@ def test_given_any_order_of_commits_that_die_and_repeat_then_as_the_model(
     assert by_day(log_of(storage, name)) == newest(commits)
 
 
-def test_given_many_commits_when_a_checkpoint_was_made_then_the_log_says_the_same(
-    tables, storage, app
-) -> None:
+def test_given_a_checkpoint_then_the_log_says_the_same(tables, storage, app) -> None:
     for number in range(13):
         tables.commit(commit_of(app, f"e{number}", number, [DAYS[number % 3]]))
     names = [blob.name for blob in storage.list_blobs(CURATED, f"{app}/Event/_delta_log/")]
@@ -226,7 +222,7 @@ def options(azurite) -> dict[str, str]:
     }
 
 
-def test_given_a_converted_file_when_committed_then_polars_and_the_log_have_its_rows(
+def test_given_a_committed_file_then_polars_and_the_log_have_its_rows(
     tables, storage, app, tmp_path, azurite
 ) -> None:
     convert_and_commit(tables, storage, app, tmp_path)
@@ -239,9 +235,7 @@ def test_given_a_converted_file_when_committed_then_polars_and_the_log_have_its_
     ]
 
 
-def test_given_a_converted_file_when_committed_then_statistics_bound_its_ids_and_times(
-    tables, storage, app, tmp_path
-) -> None:
+def test_given_a_committed_file_then_statistics_bound_ids_and_times(tables, storage, app, tmp_path) -> None:
     convert_and_commit(tables, storage, app, tmp_path)
     (file,) = log_of(storage, app).files.values()
     stats = json.loads(file["stats"])
@@ -253,9 +247,7 @@ def test_given_a_converted_file_when_committed_then_statistics_bound_its_ids_and
 
 
 @pytest.mark.parametrize("type_", export_types.all_types(), ids=lambda one: one.name)
-def test_given_a_type_when_its_table_is_made_then_columns_comments_and_partitions(
-    tables, storage, type_
-) -> None:
+def test_given_a_types_table_then_columns_comments_and_partitions(tables, storage, type_) -> None:
     app = "schemas"
     commit = TableCommit(app, type_, "x", 1, BEGIN, (DAYS[0],), (), campaign_type="Poll")
     tables.commit(replace(commit, campaign_type="Poll" if type_.name == "Push" else None))
@@ -269,9 +261,7 @@ def test_given_a_type_when_its_table_is_made_then_columns_comments_and_partition
     assert columns["app"]["metadata"]["comment"]
 
 
-def test_given_pushes_of_two_campaign_types_when_committed_then_each_replaces_its_own(
-    tables, storage, app
-) -> None:
+def test_given_pushes_of_two_campaign_types_then_each_replaces_its_own(tables, storage, app) -> None:
     push = export_types.get("Push")
 
     def commit(name: str, at: float, campaign: str) -> None:
@@ -290,7 +280,7 @@ def test_given_pushes_of_two_campaign_types_when_committed_then_each_replaces_it
 # --- evolution ----------------------------------------------------------------------------------------------
 
 
-def test_given_a_type_that_gains_a_column_when_committed_then_old_rows_read_as_null(
+def test_given_a_type_that_gains_a_column_then_old_rows_read_as_null(
     tables, storage, app, tmp_path, azurite
 ) -> None:
     convert_and_commit(tables, storage, app, tmp_path / "1")
@@ -305,7 +295,7 @@ def test_given_a_type_that_gains_a_column_when_committed_then_old_rows_read_as_n
     assert [one["name"] for one in metadata["fields"]].count("colour") == 1
 
 
-def test_given_a_column_of_another_type_when_committed_then_refused_with_a_remedy(tables, app) -> None:
+def test_given_a_column_of_another_type_then_refused_with_a_remedy(tables, app) -> None:
     tables.commit(commit_of(app, "one", 1))
     changed = [
         replace(field, kind=FieldKind.INTEGER) if field.name == "infoId" else field for field in EVENT.fields
@@ -318,7 +308,7 @@ def test_given_a_column_of_another_type_when_committed_then_refused_with_a_remed
 # --- identity -----------------------------------------------------------------------------------------------
 
 
-def test_given_no_account_key_when_a_call_is_made_then_with_a_token_of_the_moment() -> None:
+def test_given_no_account_key_then_each_call_has_a_token_of_the_moment() -> None:
     made = iter(["first", "second"])
     blobs = SimpleNamespace(
         account_name="team", url="https://team.blob.core.windows.net/", credential=object()
@@ -346,7 +336,7 @@ def test_given_storage_that_fails_when_committed_then_our_error_and_no_url(
     assert "SECRET" not in raised.value.message
 
 
-def test_given_every_type_when_compared_then_the_table_has_the_columns_that_files_have() -> None:
+def test_tables_have_the_columns_that_files_have() -> None:
     import pyarrow as pa
 
     from mobexport.records.columns import schema_of

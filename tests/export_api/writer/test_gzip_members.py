@@ -50,9 +50,7 @@ class File:
     chosen=st.sets(st.integers(1, 7)),
     chunk=st.integers(1, 60),
 )
-def test_given_any_members_and_cuts_when_read_then_each_line_once_and_whole(
-    members, zeros, chosen, chunk
-) -> None:
+def test_given_any_members_and_cuts_then_each_line_once_and_whole(members, zeros, chosen, chunk) -> None:
     packed = [gzip.compress(one) + b"\0" * pad for one, pad in zip(members, zeros, strict=False)]
     starts = list(accumulate(map(len, packed), initial=0))
     file = File(b"".join(packed), chunk)
@@ -75,9 +73,7 @@ def packed_lines(count: int, size: int, level: int = 6) -> tuple[list[bytes], by
 
 @pytest.mark.parametrize("size", [700, 5000, 40_000])
 @pytest.mark.parametrize("every", [1, 900, 30_000])
-def test_given_many_members_when_looked_for_then_only_true_beginnings_as_far_apart_as_asked_for(
-    size, every
-) -> None:
+def test_given_many_members_then_only_true_beginnings_far_enough_apart(size, every) -> None:
     members, text = packed_lines(6000, size)
     file = File(b"".join(members))
     found = member_starts(file.read, file.size, every)
@@ -108,7 +104,7 @@ NOT_MEMBERS = {
 
 
 @pytest.mark.parametrize("what", NOT_MEMBERS)
-def test_given_what_only_begins_like_a_member_when_looked_for_then_passed_over(what) -> None:
+def test_given_what_only_begins_like_a_member_then_passed_over(what) -> None:
     # Level 0 keeps the bytes as they are.
     first = gzip.compress(b"line\n" * 200 + NOT_MEMBERS[what] + b"\nline" * 50 + b"\n", 0)
     file = File(first + gzip.compress(b"last\n"))
@@ -117,7 +113,7 @@ def test_given_what_only_begins_like_a_member_when_looked_for_then_passed_over(w
 
 
 @pytest.mark.parametrize("more", [b"", gzip.compress(b"last\n")], ids=["at the end", "in the middle"])
-def test_given_a_member_within_a_member_when_cut_there_then_the_slice_before_it_refuses(more) -> None:
+def test_given_a_cut_at_a_member_in_a_member_then_the_slice_before_refuses(more) -> None:
     inner = gzip.compress(b"inner\n" * 9)
     outer = gzip.compress(b"line\n" * 200 + inner + b"line\n" * 200, 0)
     file = File(outer + more)

@@ -196,9 +196,7 @@ def test_given_a_device_in_many_slices_then_merged_with_its_tags(tmp_path: Path)
 
 
 @pytest.mark.parametrize("member", [300, 2111, 1 << 20])
-def test_given_a_gzip_file_of_members_when_scaled_out_then_the_bytes_of_the_small_path(
-    tmp_path: Path, member: int
-) -> None:
+def test_given_gzip_members_when_scaled_out_then_bytes_of_the_small_path(tmp_path: Path, member: int) -> None:
     lines = b"".join(b"{oops\n" if n % 50 == 7 else event(n) for n in range(900))
     packed = b"".join(gzip.compress(lines[at : at + member]) for at in range(0, len(lines), member))
     contents = {"events/2025-03-23/a.ndjson.gz": packed, "events/2025-03-23/b.ndjson": event(901)}

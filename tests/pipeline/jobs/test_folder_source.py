@@ -127,11 +127,11 @@ def test_given_a_source_that_cannot_deliver_to_a_container_then_refused(run, sou
     assert (str(row.state), row.error["code"]) == ("Failed", "NoDestination")
 
 
-def test_given_the_kinds_of_exports_toml_when_compared_then_there_is_a_source_for_each() -> None:
+def test_every_kind_in_exports_toml_has_a_source() -> None:
     assert set(get_args(Source.model_fields["kind"].annotation)) == set(services._SOURCES)
 
 
-def test_given_a_source_of_another_kind_when_an_app_names_it_then_its_jobs_run_there(
+def test_given_a_source_of_another_kind_then_the_apps_jobs_run_there(
     storage, source, make_request, monkeypatch
 ) -> None:
     settings = read_settings(LOCAL)

@@ -179,9 +179,7 @@ EXPECTED = {
 
 @pytest.mark.parametrize("layout", FILES)
 @pytest.mark.parametrize("large", [200, 4 << 20])
-def test_given_a_legal_file_when_cut_then_its_parts_give_what_the_whole_gives(
-    layout, large, monkeypatch
-) -> None:
+def test_given_a_legal_file_then_its_parts_give_what_the_whole_gives(layout, large, monkeypatch) -> None:
     monkeypatch.setattr(elements, "LARGE_BYTES", large)
     raw = FILES[layout]
     for chunks in ((1 << 20, 1 << 20), (100, 333), (31, 7)):
@@ -210,7 +208,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("what", UNUSABLE)
-def test_given_a_file_that_is_no_whole_array_when_cut_then_it_fails_as_the_whole_conversion_does(
+def test_given_a_file_that_is_no_whole_array_when_cut_then_fails_as_whole(
     what,
 ) -> None:
     raw = UNUSABLE[what]
@@ -221,7 +219,7 @@ def test_given_a_file_that_is_no_whole_array_when_cut_then_it_fails_as_the_whole
         assert compare(raw, chunks=(chunk, chunk)) == []
 
 
-def test_given_other_shapes_when_cut_then_their_parts_give_what_the_whole_gives() -> None:
+def test_given_other_shapes_then_their_parts_give_what_the_whole_gives() -> None:
     session = {"deviceId": "d", "start": AT, "end": "soon"}
     flat = [{"sessionId": f"s{n}", **session, **({"end": AT} if n % 3 else {})} for n in range(40)]
     assert compare(json.dumps(flat).encode(), "Session")[1:4] == [2, 3, 7]
@@ -229,9 +227,7 @@ def test_given_other_shapes_when_cut_then_their_parts_give_what_the_whole_gives(
     assert compare(json.dumps(tags).encode(), "Tag")[1:4] == [2, 3, 7]
 
 
-def test_given_cuts_near_the_end_when_its_elements_are_broken_then_they_are_not_taken_for_large_ones() -> (
-    None
-):
+def test_given_cuts_near_the_end_then_broken_elements_are_not_large_ones() -> None:
     # What is left of the file has no place where an element surely ends, as large ones have.
     broken = b'{"deviceId":"d","events":[,%b]}' % SMALL
     raw = b"[" + b",".join([BROKEN[2], BROKEN[5], b"tru", TEXTS[1], broken]) + b"]"
@@ -239,7 +235,7 @@ def test_given_cuts_near_the_end_when_its_elements_are_broken_then_they_are_not_
         assert compare(raw, chunks=(73, chunk), numbers=(1000,))
 
 
-def test_given_a_stretch_without_sure_ends_when_cut_then_only_where_the_reader_looks_anew(
+def test_given_a_stretch_without_sure_ends_then_cut_where_looked_at_anew(
     monkeypatch,
 ) -> None:
     monkeypatch.setattr(elements, "LARGE_BYTES", 1000)
@@ -291,7 +287,7 @@ def test_given_any_file_when_cut_then_its_parts_give_what_the_whole_gives(
         lambda part: Part(part.begin, None, part.first, part.count),
     ],
 )
-def test_given_a_part_that_does_not_end_where_the_next_begins_when_read_then_refused(change) -> None:
+def test_given_a_part_that_does_not_end_where_the_next_begins_then_refused(change) -> None:
     raw = FILES["one a line"]
     _, part, _ = cut(raw, "Event", 3).parts
     assert list(element_ranges.elements_of(chunked(raw[part.begin :], 100), part))

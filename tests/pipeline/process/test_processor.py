@@ -87,7 +87,7 @@ def table(storage, row, day: date = DAY) -> list[str]:
     return [f"{folder}/{path}" for path in log.paths(day.isoformat())]
 
 
-def test_given_collected_files_when_processed_then_parquet_rejects_manifest_and_table(
+def test_given_collected_files_then_parquet_rejects_manifest_and_table(
     processor, registry, storage, collected, tmp_path
 ) -> None:
     row = collected(FILE, b"[]")
@@ -116,9 +116,7 @@ def test_given_a_truncated_file_when_converted_then_nothing_is_committed(
     assert table(storage, row) == []
 
 
-def test_given_a_newer_export_when_an_older_one_commits_late_then_the_newer_one_counts(
-    processor, storage, collected
-) -> None:
+def test_given_an_older_export_that_commits_late_then_the_newer_counts(processor, storage, collected) -> None:
     newer = collected(FILE, requested_at=datetime(2026, 11, 25, tzinfo=UTC))
     process(processor, newer)
     wide = (DAY, date(2025, 3, 24))
@@ -168,7 +166,7 @@ def read_back(storage, manifest) -> tuple[list, list]:
     return rows, rejects
 
 
-def test_given_a_large_file_when_processed_in_parts_then_the_manifest_accounts_for_it_as_if_it_were_whole(
+def test_given_a_large_file_in_parts_then_the_manifest_is_as_of_the_whole(
     processor, parts, registry, storage, source, collected
 ) -> None:
     whole = collected(FILE, LARGE, b"[]")
@@ -212,7 +210,7 @@ def test_given_a_large_file_when_processed_in_parts_then_the_manifest_accounts_f
     assert table(storage, row) == files
 
 
-def test_given_workers_that_die_after_every_step_when_a_large_file_is_processed_then_all_of_it_once(
+def test_given_workers_that_die_after_every_step_then_a_large_file_once(
     processor, parts, registry, storage, collected, virtual_app
 ) -> None:
     row = collected(LARGE)
@@ -240,9 +238,7 @@ def test_given_workers_that_die_after_every_step_when_a_large_file_is_processed_
     assert [(one["element"], one["record"]) for one in rejects] == [(n + 1, 1) for n in range(0, 40, 3)]
 
 
-def test_given_a_large_file_that_is_cut_off_when_cut_then_nothing_is_committed(
-    parts, storage, collected
-) -> None:
+def test_given_a_truncated_large_file_then_nothing_is_committed(parts, storage, collected) -> None:
     row = collected(LARGE[:-1])
     for _ in range(2):
         with pytest.raises(Truncated):
@@ -250,9 +246,7 @@ def test_given_a_large_file_that_is_cut_off_when_cut_then_nothing_is_committed(
     assert table(storage, row) == []
 
 
-def test_given_a_large_file_that_is_packed_or_one_element_when_cut_then_whole(
-    parts, storage, collected
-) -> None:
+def test_given_a_packed_file_or_one_large_element_then_converted_whole(parts, storage, collected) -> None:
     one = json.dumps([{"deviceId": "d", "events": json.loads(LARGE)[0]["events"] * 80}]).encode()
     packed = gzip.compress(LARGE, 0)
     row = collected(one, packed)
@@ -265,7 +259,7 @@ def test_given_a_large_file_that_is_packed_or_one_element_when_cut_then_whole(
     assert (first["bytes"], second["bytes"]) == (len(one), len(packed))
 
 
-def test_given_a_file_that_was_converted_whole_before_when_cut_afterwards_then_it_counts_once(
+def test_given_a_file_converted_whole_when_cut_later_then_it_counts_once(
     processor, parts, storage, collected
 ) -> None:
     row = collected(LARGE)
@@ -321,7 +315,7 @@ def test_given_the_published_example_then_the_published_signature() -> None:
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_given_an_attempt_that_ended_meanwhile_when_committed_then_the_table_stays(
+def test_given_an_attempt_that_ended_meanwhile_then_the_table_stays(
     processor, registry, storage, collected
 ) -> None:
     row = collected(FILE)
