@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -148,8 +149,14 @@ class Services:
 
     @cached_property
     def purger(self) -> Purger:
-        """Deletes old data."""
-        return Purger(self.registry, self.storage, self.settings, self.tables)
+        """Deletes old data, and keeps tables up."""
+        # Heavy, as the tables are.
+        from mobexport.tables.upkeep import TableUpkeep
+
+        history = timedelta(days=self.settings.table_history_days)
+        return Purger(
+            self.registry, self.storage, self.settings, TableUpkeep(self.tables, self.storage, history)
+        )
 
     def request_export(self, body: Any) -> tuple[ExportRow, bool]:
         """The export of a request body, and whether this call began an attempt. Raises RequestError."""

@@ -1,11 +1,11 @@
-"""Purge by age: containers nobody reads, superseded files, old rows of the registry."""
+"""Purge by age: containers nobody reads, old rows of the registry; upkeep of the tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
@@ -15,13 +15,17 @@ from mobexport.clock import stamp
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.settings import Settings
 from mobexport.storage import EXPORTS_TABLE, DataStorage
+from mobexport.tables.commit import table_folder
 
 
-class VacuumsTables(Protocol):
+class KeepsTables(Protocol):
     """What the purge needs of the curated tables."""
 
-    def folders(self) -> list[str]: ...
-    def vacuum(self, folder: str, older_than: timedelta) -> list[str]: ...
+    def run(self, unfinished: Collection[str]) -> dict[str, int]: ...
+
+
+# Clocks of the app and of the storage account may differ.
+_CLOCKS: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,13 @@ class Purger:
     registry: Registry
     storage: DataStorage
     settings: Settings
-    tables: VacuumsTables
+    upkeep: KeepsTables
 
     def purge(self, now: datetime) -> dict[str, int]:
-        """`{containers, superseded, rows}`: numbers of deletions."""
+        """Numbers of deletions, `{containers, rows}`, and what the upkeep of tables did."""
         return {
             "containers": sum(1 for _ in self._containers(now)),
-            "superseded": sum(1 for _ in self._superseded()),
+            **self.upkeep.run(self._unfinished(now)),
             "rows": sum(1 for _ in self._rows(now)),
         }
 
@@ -51,14 +55,17 @@ class Purger:
                     self.storage.delete_container(name)
                     yield name
 
-    def _superseded(self) -> Iterator[str]:
-        """Files that have not counted for so long, and files of attempts that never committed.
+    def _unfinished(self, now: datetime) -> set[str]:
+        """Tables in which an attempt may have files that are old and not committed yet.
 
-        None that a running attempt has written: an attempt does not take as long.
+        An attempt does not take as long, but an app can stand still for weeks and then go on.
         """
-        history = timedelta(days=self.settings.table_history_days)
-        for folder in self.tables.folders():
-            yield from self.tables.vacuum(folder, history)
+        before = stamp(now - timedelta(days=self.settings.table_history_days) + _CLOCKS)
+        return {
+            table_folder(row.request.app, row.request.export_type)
+            for row in self.registry.open_rows()
+            if not row.state.terminal and row.began_at < before
+        }
 
     def _rows(self, now: datetime) -> Iterator[str]:
         before = stamp(now - timedelta(days=self.settings.registry_days))

@@ -15,6 +15,11 @@ def day_column(export_type: ExportType) -> str:
     return "date" if export_type.historical else "snapshot"
 
 
+def table_folder(app: str, export_type: str) -> str:
+    """The table's folder in `curated`, by the names of app and type."""
+    return f"{app}/{export_type}"
+
+
 @dataclass(frozen=True)
 class NewFile:
     """A Parquet file of an attempt, written and not yet part of the table."""
@@ -46,7 +51,7 @@ class TableCommit:
     @property
     def folder(self) -> str:
         """The table's folder in `curated`."""
-        return f"{self.app}/{self.export_type.name}"
+        return table_folder(self.app, self.export_type.name)
 
     @property
     def order(self) -> int:

@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Any, Final
+from datetime import date
+from typing import Final
 
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
@@ -23,8 +23,10 @@ from mobexport.clock import now
 from mobexport.errors import ConfigError, DataError, Transient
 from mobexport.export_types.model import ExportType
 from mobexport.storage import DataStorage
-from mobexport.tables.commit import TableCommit, day_column
+from mobexport.tables.active_files import active_files
+from mobexport.tables.commit import TableCommit, table_folder
 from mobexport.tables.schema import partition_columns, table_schema
+from mobexport.tables.transactions import read_transactions
 
 _TRIES: Final = 20
 # Commits of other days that came in between are no conflict: delta-rs checks, and writes the next version.
@@ -40,8 +42,6 @@ _CONFIGURATION: Final[dict[str, str | None]] = {
 class Committed:
     """What a commit came to."""
 
-    version: int | None
-    """Version of the table that shows the attempt; None if nothing was left to do."""
     days: tuple[date, ...]
     """Days that the attempt replaced; of the others a newer request, or this one, was there already."""
 
@@ -58,31 +58,28 @@ class Tables:
         May be repeated, also while another try of it is under way. Raises DataError if the table's columns do
         not fit, Transient if others commit to the same days all the time.
         """
-        with _as_our_errors(commit.folder):
+        with as_our_errors(commit.folder):
             return self._commit(commit)
 
     def _commit(self, commit: TableCommit) -> Committed:
         for _ in range(_TRIES):
             try:
                 table = self._open_or_create(commit)
-                days = [day for day in commit.days if self._is_ours(table, commit, day)]
-                if not days:
-                    return Committed(None, ())
-                self._write(table, commit, days)
+                days = self._days_to_replace(table, commit)
+                if days:
+                    self._write(table, commit, days)
             except CommitFailedError:
                 continue  # Somebody made the table, or committed to one of these days: look again.
-            table.update_incremental()
-            return Committed(table.version(), tuple(days))
+            return Committed(tuple(days))
         raise Transient(f"table {commit.folder}: other exports of the same days commit all the time")
 
     def files(self, app: str, export_type: ExportType, day: date | None = None) -> list[str]:
         """Paths in `curated` of the files that count, of a day or of all; none if there is no table."""
-        table = self._open(f"{app}/{export_type.name}")
+        folder = table_folder(app, export_type.name)
+        table = self.open(folder)
         if table is None:
             return []
-        column = day_column(export_type)
-        wanted = [(column, "=", day.isoformat())] if day else None
-        return sorted(f"{app}/{export_type.name}/{path}" for path in _paths(table, wanted))
+        return [f"{folder}/{file.path}" for file in active_files(table, None if day is None else (day,))]
 
     def folders(self) -> list[str]:
         """Every table: `{app}/{type}`."""
@@ -91,30 +88,30 @@ class Tables:
         found = [one.name for app in apps for one in container.walk_blobs(app) if one.name.endswith("/")]
         return sorted(name.rstrip("/") for name in found if not name.startswith("_"))
 
-    def vacuum(self, folder: str, older_than: timedelta, *, is_trial: bool = False) -> list[str]:
-        """Deletes files that have not counted for so long; their names."""
-        table = self._open(folder)
-        if table is None:
-            return []
-        hours = int(older_than.total_seconds() // 3600)
-        return table.vacuum(
-            retention_hours=hours, dry_run=is_trial, enforce_retention_duration=False, full=True
-        )
+    def open(self, folder: str) -> DeltaTable | None:
+        """A table by its folder in `curated`; None if there is none."""
+        self._storage.container(CURATED_CONTAINER)
+        try:
+            return DeltaTable(self._uri(folder), storage_options=self._options())
+        except TableNotFoundError:
+            return None
 
     # ------------------------------------------------------------------------------------------------------
 
-    def _is_ours(self, table: DeltaTable, commit: TableCommit, day: date) -> bool:
-        known = table.transaction_version(_transaction(commit, day))
-        return known is None or known < commit.order
+    def _days_to_replace(self, table: DeltaTable, commit: TableCommit) -> list[date]:
+        """Days for which the table has no request as new as this one."""
+        container = self._storage.container(CURATED_CONTAINER)
+        known = read_transactions(container, commit.folder, table.version())
+        return [day for day in commit.days if known.get(_transaction(commit, day), -1) < commit.order]
 
     def _write(self, table: DeltaTable, commit: TableCommit, days: Sequence[date]) -> None:
-        actions: list[AddAction | RemoveAction] = []
         at = round(now().timestamp() * 1000)
-        for day in days:
-            partition: dict[str, str | None] = {**commit.partition(day)}
-            filters = [(name, "=", value) for name, value in partition.items()]
-            for path, size in _paths(table, filters).items():
-                actions.append(RemoveAction(path, True, at, size, partition))
+        partitions = [commit.partition(day) for day in days]
+        actions: list[AddAction | RemoveAction] = [
+            RemoveAction(old.path, True, at, old.bytes, {**old.partition})
+            for old in active_files(table, days)
+            if old.partition in partitions
+        ]
         for file in commit.files:
             if file.day in days:
                 stats = {"numRecords": file.rows, **file.stats}
@@ -142,10 +139,12 @@ class Tables:
                 max_commit_retries=_RETRIES,
                 app_transactions=[Transaction(_transaction(commit, day), commit.order) for day in days],
             ),
+            # Old logs are the upkeep's: looking for them is a call.
+            post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
         )
 
     def _open_or_create(self, commit: TableCommit) -> DeltaTable:
-        table = self._open(commit.folder)
+        table = self.open(commit.folder)
         if table is None:
             create_table_with_add_actions(
                 self._uri(commit.folder),
@@ -157,7 +156,7 @@ class Tables:
                 configuration=_CONFIGURATION,
                 storage_options=self._options(),
             )
-            table = self._open(commit.folder)
+            table = self.open(commit.folder)
             assert table is not None
         self._check_columns(table, commit)
         return table
@@ -176,13 +175,6 @@ class Tables:
                 )
         if added := [column for column in wanted.fields if column.name not in there]:
             table.alter.add_columns(added)
-
-    def _open(self, folder: str) -> DeltaTable | None:
-        self._storage.container(CURATED_CONTAINER)
-        try:
-            return DeltaTable(self._uri(folder), storage_options=self._options())
-        except TableNotFoundError:
-            return None
 
     @staticmethod
     def _uri(folder: str) -> str:
@@ -207,7 +199,7 @@ class Tables:
 
 
 @contextmanager
-def _as_our_errors(folder: str) -> Iterator[None]:
+def as_our_errors(folder: str) -> Iterator[None]:
     """delta-rs says what storage answered in the text of an OSError; the text itself has URLs and more."""
     try:
         yield
@@ -221,16 +213,3 @@ def _as_our_errors(folder: str) -> Iterator[None]:
 
 def _transaction(commit: TableCommit, day: date) -> str:
     return ",".join(f"{name}={value}" for name, value in commit.partition(day).items())
-
-
-def _paths(table: DeltaTable, filters: Any) -> dict[str, int]:
-    """Sizes of active files by path."""
-    import pyarrow as pa
-
-    adds = pa.table(table.get_add_actions(flatten=True))
-    found = {}
-    wanted = {f"partition.{name}": value for name, _, value in filters or ()}
-    for row in adds.select(["path", "size_bytes", *wanted]).to_pylist():
-        if all(str(row[name]) == value for name, value in wanted.items()):
-            found[row["path"]] = row["size_bytes"]
-    return found

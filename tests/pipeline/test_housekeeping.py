@@ -18,6 +18,7 @@ from mobexport.pipeline.registry.states import State
 from mobexport.settings import read_settings
 from mobexport.tables.commit import NewFile, TableCommit
 from mobexport.tables.tables import Tables
+from mobexport.tables.upkeep import TableUpkeep
 
 LATER = timedelta(hours=2)
 
@@ -117,7 +118,12 @@ def test_given_an_api_down_when_reconciled_then_container_still_deleted(
 
 @pytest.fixture
 def purger(registry, storage, settings) -> Purger:
-    return Purger(registry, storage, settings, Tables(storage))
+    return purger_of(registry, storage, settings)
+
+
+def purger_of(registry, storage, settings) -> Purger:
+    history = timedelta(days=settings.table_history_days)
+    return Purger(registry, storage, settings, TableUpkeep(Tables(storage), storage, history))
 
 
 def test_given_old_containers_then_purged_unless_still_collected_from(
@@ -159,12 +165,30 @@ def test_given_curated_files_when_purged_then_old_ones_that_do_not_count(
         names = {blob.name for blob in storage.list_blobs(CURATED_CONTAINER, f"{app}/")}
         return {name for name in names if name.endswith(".parquet") and "_delta_log" not in name}
 
-    Purger(registry, storage, settings, tables).purge(datetime.now(UTC))
+    purger_of(registry, storage, settings).purge(datetime.now(UTC))
     assert left() == {first, second, written}
     # As if the history were over at once: what counts stays, whatever its age.
-    assert f"{app}/Event" in tables.folders()
-    tables.vacuum(f"{app}/Event", timedelta(0))
+    over = settings.model_copy(update={"table_history_days": 0})
+    purger_of(registry, storage, over).purge(datetime.now(UTC) - LATER)
     assert left() == {second}
+
+
+def test_given_an_attempt_that_stood_still_when_purged_then_its_files_stay(
+    registry, storage, settings, make_request
+) -> None:
+    """An app that was stopped for longer than the history goes on with the files it had written."""
+    row, _ = registry.request(make_request(), rerun=False)
+    day, event = date(2025, 3, 23), export_types.get("Event")
+    tables, app = Tables(storage), row.request.app
+    tables.commit(TableCommit(app, event, "other", 1, datetime(2026, 1, 1, tzinfo=UTC), (day,), ()))
+    path = f"{app}/Event/date={day}/{row.id}-1-0.parquet"
+    storage.container(CURATED_CONTAINER).upload_blob(path, b"x")
+    over = settings.model_copy(update={"table_history_days": 0})
+    purger_of(registry, storage, over).purge(datetime.now(UTC))
+    assert [blob.name for blob in storage.list_blobs(CURATED_CONTAINER, path)] == [path]
+    registry.amend(row.id, lambda now: replace(now, state=State.FAILED))
+    purger_of(registry, storage, over).purge(datetime.now(UTC))
+    assert [blob.name for blob in storage.list_blobs(CURATED_CONTAINER, path)] == []
 
 
 def test_given_rows_when_purged_then_only_old_ones_with_nothing_left_to_do(

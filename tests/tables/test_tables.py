@@ -14,6 +14,7 @@ from delta_log import CURATED, Log, read_log, rows_of
 from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from table_files import names_of, with_rows
 
 from mobexport import export_types
 from mobexport.errors import ConfigError, DataError, Transient
@@ -25,6 +26,8 @@ from mobexport.storage import DataStorage
 from mobexport.tables.commit import NewFile, TableCommit
 from mobexport.tables.schema import partition_columns, table_schema
 from mobexport.tables.tables import Tables
+from mobexport.tables.transactions import read_transactions
+from mobexport.tables.upkeep import CompactionLimits, TableUpkeep
 
 EVENT = export_types.get("Event")
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -72,8 +75,8 @@ def by_day(log: Log) -> dict[str, list[str]]:
 def test_given_an_export_of_several_days_then_all_change_at_once(tables, storage, app) -> None:
     tables.commit(commit_of(app, "old", 1, DAYS[:2]))
     done = tables.commit(commit_of(app, "new", 2, DAYS[:3]))
-    assert (done.version, done.days) == (2, tuple(DAYS[:3]))
     log = log_of(storage, app)
+    assert (log.version, done.days) == (2, tuple(DAYS[:3]))
     assert by_day(log) == {str(day): ["new-0.parquet"] * (day in DAYS[:3]) for day in DAYS}
     assert [commit.get("exportId") for commit in log.commits] == [None, "old", "new"]
 
@@ -81,7 +84,7 @@ def test_given_an_export_of_several_days_then_all_change_at_once(tables, storage
 def test_given_a_repeat_when_committed_then_nothing_changes(tables, storage, app) -> None:
     commit = commit_of(app, "one", 1)
     tables.commit(commit)
-    assert tables.commit(commit).version is None
+    assert tables.commit(commit).days == ()
     assert log_of(storage, app).version == 1
 
 
@@ -122,6 +125,39 @@ class Killed(Exception):
     """The worker died here."""
 
 
+class Life:
+    """A table through commits that die and are repeated, and upkeep in between."""
+
+    def __init__(self, storage, tables, commits: list[TableCommit]) -> None:
+        self.storage, self.tables = storage, tables
+        self.left = list(commits)
+        self.folder = commits[0].folder
+
+    def commit(self, commit: TableCommit, monkeypatch, dies: str | None = None) -> None:
+        write = DeltaTable.create_write_transaction
+
+        def dying(table, *given, **named):
+            if dies == "before":
+                raise Killed
+            write(table, *given, **named)
+            if dies == "after":
+                raise Killed
+
+        with monkeypatch.context() as patched:
+            patched.setattr(DeltaTable, "create_write_transaction", dying)
+            with suppress(Killed):
+                self.tables.commit(commit)
+                if commit in self.left:
+                    self.left.remove(commit)
+
+    def keep_up(self, monkeypatch) -> None:
+        """As if all were older than the history; attempts that have not ended keep their files."""
+        monkeypatch.setattr(Tables, "folders", lambda _: [self.folder])
+        limits = CompactionLimits(many=2)
+        keeper = TableUpkeep(self.tables, self.storage, timedelta(0), limits)
+        assert not keeper.run({self.folder} if self.left else ())["failed"]
+
+
 @pytest.mark.long
 @settings(
     max_examples=40,
@@ -131,34 +167,33 @@ class Killed(Exception):
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
-def test_given_any_order_of_commits_that_die_and_repeat_then_as_the_model(
+def test_given_any_order_of_commits_that_die_and_upkeep_then_as_the_model(
     tables, storage, app, monkeypatch, data
 ) -> None:
     name = f"{app}-{next(NUMBERS)}"  # a table of each example's own
     several = st.lists(st.sampled_from(DAYS), min_size=1, max_size=3, unique=True)
     commits = [
-        commit_of(name, f"e{n}", n, sorted(data.draw(several)), data.draw(st.integers(0, 2)))
+        with_rows(
+            storage, commit_of(name, f"e{n}", n, sorted(data.draw(several)), data.draw(st.integers(0, 3)))
+        )
         for n in range(data.draw(st.integers(1, 4)))
     ]
-    write = DeltaTable.create_write_transaction
-    tries = data.draw(st.permutations([one for one in commits for _ in range(2)]), "tries")
-    for commit in tries:
-        dies = data.draw(st.sampled_from(["before", "after", None]))
-
-        def dying(table, *given, dies=dies, **named):
-            if dies == "before":
-                raise Killed
-            write(table, *given, **named)
-            if dies == "after":
-                raise Killed
-
-        monkeypatch.setattr(DeltaTable, "create_write_transaction", dying)
-        with suppress(Killed):
-            tables.commit(commit)
-        monkeypatch.setattr(DeltaTable, "create_write_transaction", write)
+    life = Life(storage, tables, commits)
+    steps = [one for one in commits for _ in range(2)] + [None] * data.draw(st.integers(0, 3))
+    for commit in data.draw(st.permutations(steps), "steps"):
+        if commit is None:
+            life.keep_up(monkeypatch)
+        else:
+            life.commit(commit, monkeypatch, data.draw(st.sampled_from(["before", "after", None])))
     for commit in commits:
-        tables.commit(commit)
-    assert by_day(log_of(storage, name)) == newest(commits)
+        life.commit(commit, monkeypatch)
+    life.keep_up(monkeypatch)
+    assert {str(day): names_of(storage, life.folder, str(day)) for day in DAYS} == newest(commits)
+    log = log_of(storage, name)
+    there = {blob.name for blob in storage.list_blobs(CURATED, f"{life.folder}/date=")}
+    assert there == {f"{life.folder}/{path}" for path in log.paths()}
+    known = read_transactions(storage.container(CURATED), life.folder, log.version)
+    assert known == log.transactions
 
 
 def test_given_a_checkpoint_then_the_log_says_the_same(tables, storage, app) -> None:
