@@ -17,7 +17,7 @@ KILLS = 25
 WORKERS ?= 2
 BICEP ?= $(firstword $(shell command -v bicep) $(wildcard $(HOME)/.azure/bin/bicep ../shared/tools/bicep))
 
-.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-paging bench-polling infra package lock smoke bench-package bench-export bench-convert bench-cliffs fuzz format clean
+.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-paging bench-polling bench-tables infra package lock smoke bench-package bench-export bench-convert bench-cliffs fuzz format clean
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value]"
@@ -76,6 +76,9 @@ bench-paging: setup ## time of a page of 10,000 export tasks
 soak: setup ## 6 types by 20 days and the snapshots, with random kills and injected faults; SEED= DAYS=20 KILLS=25
 	@$(BIN)/python -m benchmarks.soak --days $(or $(DAYS),20) --kills $(KILLS) \
 		$(if $(SEED),--seed $(SEED))
+
+bench-tables: setup ## a commit to a Delta table of 3 years, its checkpoint, vacuum, compaction; FILES=10000
+	@$(BIN)/python -m benchmarks.tables --files $(or $(FILES),10000)
 
 bench-polling: setup ## a 12-hour job polled through the real SDK, beside a fixed loop; HOURS=12
 	@$(BIN)/python -m benchmarks.polling --hours $(or $(HOURS),12)

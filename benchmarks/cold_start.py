@@ -23,6 +23,10 @@ ROWS = {
         "import function_app, mobexport.services, mobexport.export_api.writer.scale_out,"
         " mobexport.pipeline.process.conversion"
     ),
+    "… + tables (first step that commits)": (
+        "import function_app, mobexport.services, mobexport.export_api.writer.scale_out,"
+        " mobexport.pipeline.process.conversion, mobexport.tables.tables"
+    ),
     "function_app + OpenTelemetry SDK": (
         "import function_app, opentelemetry.sdk.trace, opentelemetry.sdk.metrics"
     ),

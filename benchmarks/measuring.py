@@ -174,11 +174,16 @@ def as_deployed(way: Way) -> Way:
 
     @wraps(way)
     def hidden(task: Task, folder: Path) -> Callable[[], Result]:
-        sys.meta_path.insert(0, _NotDeployed())
-        import_module("dateutil.relativedelta")
+        hide_what_is_not_deployed()
         return way(task, folder)
 
     return hidden
+
+
+def hide_what_is_not_deployed() -> None:
+    """From here on this process finds of what pyarrow imports at work only what the app brings."""
+    sys.meta_path.insert(0, _NotDeployed())
+    import_module("dateutil.relativedelta")
 
 
 class _NotDeployed(MetaPathFinder):

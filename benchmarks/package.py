@@ -27,6 +27,7 @@ MODULES = {
     "azure-data-tables": "azure.data.tables",
     "msgspec": "msgspec",
     "pyarrow": "pyarrow",
+    "deltalake": "deltalake",
     "requests": "requests",
     "PyJWT": "jwt",
 }

@@ -34,6 +34,8 @@ from orchestrators.poll_export_job import poll_export_job
 
 DAY = timedelta(days=1).total_seconds()
 POLICY = PollPolicy(first=5, most=300, queue_deadline=DAY, run_deadline=DAY, total_deadline=DAY)
+NAMES = ("shop", "stall")
+DAYS = (21, 22)
 EVENT = b'{"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00Z"}\n'
 
 
@@ -116,21 +118,24 @@ def storage_calls() -> tuple[Calls, Calls, dict[str, int]]:
         settings = read_settings(
             {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
         )
-        for day in (21, 22, 23, 24):
-            DataStorage(settings).container("raw").upload_blob(f"shop/events/2025-03-{day}/a.ndjson", EVENT)
-        usual = _two_exports(azurite, Path(folder) / "usual", (21, 22), {})
+        raw = DataStorage(settings).container("raw")
+        for name in NAMES:
+            for day in DAYS:
+                raw.upload_blob(f"{name}/events/2025-03-{day}/a.ndjson", EVENT)
+        # Each with a table of its own: a commit costs more for each one before it.
+        usual = _two_exports(azurite, Path(folder) / "usual", NAMES[0], {})
         always = {"POLL_FIRST_SECONDS": "0.05", "POLL_MAX_SECONDS": "0.05"}
-        often = _two_exports(azurite, Path(folder) / "often", (23, 24), always)
+        often = _two_exports(azurite, Path(folder) / "often", NAMES[1], always)
         timers = _timers(azurite, Path(folder) / "timers")
     return usual, often, timers
 
 
-def _two_exports(azurite: Azurite, state: Path, days: tuple[int, int], settings: dict[str, str]) -> Calls:
+def _two_exports(azurite: Azurite, state: Path, name: str, settings: dict[str, str]) -> Calls:
     """The second of two: the first also makes containers and tables."""
     with _app(azurite, state, settings) as app:
-        _run(app, days[0])
+        _run(app, name, DAYS[0])
         calls, polls = len(_lines(azurite)), _polls(app)
-        asked = _run(app, days[1])
+        asked = _run(app, name, DAYS[1])
         found = _count(_lines(azurite)[calls:])
         # Each look at the export, ours, is one read of its row.
         found["table GET"] -= asked
@@ -155,7 +160,7 @@ def _timers(azurite: Azurite, state: Path) -> dict[str, int]:
 def _app(azurite: Azurite, state: Path, settings: dict[str, str]) -> App:
     state.mkdir()
     config = state / "exports.toml"
-    config.write_text("[apps.shop]\n")
+    config.write_text("".join(f"[apps.{name}]\n" for name in NAMES))
     # An app in Azure is told of blobs: here the trigger would look into `exports` once a second.
     off = {"AzureWebJobs.exported_file.Disabled": "true", "TRIGGER_GRACE_SECONDS": "0.5"}
     return App(
@@ -189,9 +194,9 @@ def _service(url: str) -> str:
     return "blob"
 
 
-def _run(app: App, day: int) -> int:
+def _run(app: App, name: str, day: int) -> int:
     """One export; how often it was looked at."""
-    body = {"exportType": "Event", "app": "shop", "startDate": f"2025-03-{day}", "endDate": f"2025-03-{day}"}
+    body = {"exportType": "Event", "app": name, "startDate": f"2025-03-{day}", "endDate": f"2025-03-{day}"}
     _, made = app.post("/api/exports", body)
     asked = 1
     while app.get(f"/api/exports/{made['id']}")[1]["phase"] != "done":

@@ -211,8 +211,9 @@ def test_given_devhost_when_it_is_used_then_by_its_public_modules_alone() -> Non
 
 def test_given_function_app_when_imported_then_nothing_heavy_comes_with_it() -> None:
     heavy = (
-        "duckdb pyarrow msgspec pydantic pydantic_settings azure.storage azure.identity azure.data requests"
-        " jwt cryptography opentelemetry.sdk opentelemetry.exporter azure.monitor importlib.metadata"
+        "duckdb pyarrow deltalake arro3 msgspec pydantic pydantic_settings azure.storage azure.identity"
+        " azure.data requests jwt cryptography opentelemetry.sdk opentelemetry.exporter azure.monitor"
+        " importlib.metadata"
     )
     # The Durable SDK itself imports requests when its optional telemetry is there: compare with its own.
     code = (
@@ -229,7 +230,7 @@ def test_given_function_app_when_imported_then_nothing_heavy_comes_with_it() -> 
 def test_importing_the_app_does_not_load_the_record_engine() -> None:
     code = (
         "import sys, function_app, mobexport.services;"
-        "print([m for m in ('pyarrow', 'msgspec', 'deltalake', 'duckdb') if m in sys.modules])"
+        "print([m for m in ('pyarrow', 'msgspec', 'deltalake', 'arro3', 'duckdb') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60

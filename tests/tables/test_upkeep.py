@@ -198,9 +198,7 @@ def test_given_some_commits_then_a_checkpoint_and_old_logs_go(
     assert keeper.run()["checkpoints"] == 0
 
 
-def test_given_the_history_then_the_table_keeps_tombstones_and_logs_as_long(
-    tables, storage, app, commit
-) -> None:
+def test_given_the_history_then_tombstones_and_logs_last_as_long(tables, storage, app, commit) -> None:
     commit("a", 1, {DAY: 1})
     for history, logs in ((timedelta(days=90), 90), (timedelta(days=2), 30)):
         TableUpkeep(tables, storage, history).run()
