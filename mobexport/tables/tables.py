@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
@@ -20,13 +20,18 @@ from deltalake.transaction import AddAction, RemoveAction, create_table_with_add
 
 from mobexport.blob_paths import CURATED_CONTAINER
 from mobexport.clock import now
-from mobexport.errors import ConfigError, DataError, Transient
+from mobexport.errors import ConfigError, Transient
 from mobexport.export_types.model import ExportType
 from mobexport.storage import DataStorage
 from mobexport.tables.commit import TableCommit, day_column
-from mobexport.tables.schema import partition_columns, table_schema
+from mobexport.tables.pointers import pointer_blobs
+from mobexport.tables.schema import partition_columns, schema_change, table_schema
+
+if TYPE_CHECKING:
+    import pyarrow.fs as pa_fs
 
 _TRIES: Final = 20
+_LOOKED_AT: Final = 10
 # Commits of other days that came in between are no conflict: delta-rs checks, and writes the next version.
 _RETRIES: Final = 15
 _FORBIDDEN: Final = re.compile(r"\b(?:401|403)\b|Authorization|Authentication")
@@ -50,7 +55,7 @@ class Tables:
     """The tables of one data account."""
 
     def __init__(self, storage: DataStorage) -> None:
-        self._storage = storage
+        self.storage = storage
 
     def commit(self, commit: TableCommit) -> Committed:
         """Makes the attempt's files those of its days, at one moment, unless a newer request was faster.
@@ -58,7 +63,7 @@ class Tables:
         May be repeated, also while another try of it is under way. Raises DataError if the table's columns do
         not fit, Transient if others commit to the same days all the time.
         """
-        with _as_our_errors(commit.folder):
+        with as_our_errors(commit.folder):
             return self._commit(commit)
 
     def _commit(self, commit: TableCommit) -> Committed:
@@ -77,24 +82,37 @@ class Tables:
 
     def files(self, app: str, export_type: ExportType, day: date | None = None) -> list[str]:
         """Paths in `curated` of the files that count, of a day or of all; none if there is no table."""
-        table = self._open(f"{app}/{export_type.name}")
+        table = self.open(f"{app}/{export_type.name}")
         if table is None:
             return []
         column = day_column(export_type)
         wanted = [(column, "=", day.isoformat())] if day else None
         return sorted(f"{app}/{export_type.name}/{path}" for path in _paths(table, wanted))
 
+    def last_manifest(self, app: str, export_type: ExportType) -> str | None:
+        """Path of the manifest of the newest commit that has one, among the last few; None if none has."""
+        folder = f"{app}/{export_type.name}"
+        with as_our_errors(folder):
+            table = self.open(folder)
+            history = table.history(_LOOKED_AT) if table else []
+        return next((one["manifest"] for one in history if one.get("manifest")), None)
+
     def folders(self) -> list[str]:
         """Every table: `{app}/{type}`."""
-        container = self._storage.container(CURATED_CONTAINER)
+        container = self.storage.container(CURATED_CONTAINER, create=False)
+        if not container.exists():
+            return []
         apps = [one.name for one in container.walk_blobs() if one.name.endswith("/")]
         found = [one.name for app in apps for one in container.walk_blobs(app) if one.name.endswith("/")]
         return sorted(name.rstrip("/") for name in found if not name.startswith("_"))
 
     def vacuum(self, folder: str, older_than: timedelta, *, is_trial: bool = False) -> list[str]:
-        """Deletes files that have not counted for so long; their names."""
-        table = self._open(folder)
-        if table is None:
+        """Deletes files that have not counted for so long; their names.
+
+        Nothing while there are pointers: what they name counts until it is migrated.
+        """
+        table = self.open(folder)
+        if table is None or next(pointer_blobs(self.storage, folder), None):
             return []
         hours = int(older_than.total_seconds() // 3600)
         return table.vacuum(
@@ -134,18 +152,15 @@ class Tables:
             table.schema(),
             partition_by=partition_columns(commit.export_type),
             commit_properties=CommitProperties(
-                custom_metadata={
-                    "exportId": commit.export_id,
-                    "attempt": str(commit.attempt),
-                    "manifest": commit.manifest,
-                },
+                custom_metadata=commit.metadata(days),
                 max_commit_retries=_RETRIES,
                 app_transactions=[Transaction(_transaction(commit, day), commit.order) for day in days],
             ),
         )
 
     def _open_or_create(self, commit: TableCommit) -> DeltaTable:
-        table = self._open(commit.folder)
+        self.storage.container(CURATED_CONTAINER)
+        table = self.open(commit.folder)
         if table is None:
             create_table_with_add_actions(
                 self._uri(commit.folder),
@@ -157,32 +172,51 @@ class Tables:
                 configuration=_CONFIGURATION,
                 storage_options=self._options(),
             )
-            table = self._open(commit.folder)
+            table = self.open(commit.folder)
             assert table is not None
-        self._check_columns(table, commit)
+        self._evolve(table, commit)
         return table
 
     @staticmethod
-    def _check_columns(table: DeltaTable, commit: TableCommit) -> None:
-        there = {one.name: one for one in table.schema().fields}
-        wanted = table_schema(commit.export_type)
-        for column in wanted.fields:
-            known = there.get(column.name)
-            if known is not None and str(known.type) != str(column.type):
-                raise DataError(
-                    f"table {commit.folder}: column {column.name!r} is {known.type} there, and this version"
-                    f" writes {column.type}: move the table away, or give the column another name",
-                    code="ColumnChanged",
-                )
-        if added := [column for column in wanted.fields if column.name not in there]:
-            table.alter.add_columns(added)
+    def _evolve(table: DeltaTable, commit: TableCommit) -> None:
+        change = schema_change(commit.folder, table.schema(), table_schema(commit.export_type))
+        if change.added:
+            table.alter.add_columns(list(change.added))
+        for name in change.relaxed:
+            table.alter.drop_column_not_null(name)
 
-    def _open(self, folder: str) -> DeltaTable | None:
-        self._storage.container(CURATED_CONTAINER)
+    def open(self, folder: str) -> DeltaTable | None:
+        """The newest version of a table, to be read; None if there is none."""
         try:
             return DeltaTable(self._uri(folder), storage_options=self._options())
         except TableNotFoundError:
             return None
+        except OSError as error:
+            if "ContainerNotFound" in str(error):
+                return None
+            raise
+
+    def shows(self, commit: TableCommit) -> bool:
+        """Whether the commit's days are in the table: with its files, or with what replaced them."""
+        table = self.open(commit.folder)
+        if table is None:
+            return False
+        there = _paths(table, None)
+        for day in commit.days:
+            known = table.transaction_version(_transaction(commit, day))
+            if known is None or known < commit.order:
+                return False
+            own = {file.path.removeprefix(f"{commit.folder}/") for file in commit.files if file.day == day}
+            if known == commit.order and not own <= there.keys():
+                return False
+        return True
+
+    def files_of_account(self) -> pa_fs.FileSystem:
+        """The container `curated` as a file system that reads and writes by ranges."""
+        import pyarrow.fs as pa_fs
+        from deltalake.fs import DeltaStorageHandler
+
+        return pa_fs.PyFileSystem(DeltaStorageHandler(f"az://{CURATED_CONTAINER}", self._options()))
 
     @staticmethod
     def _uri(folder: str) -> str:
@@ -193,7 +227,7 @@ class Tables:
 
         Made for each call: azure-identity keeps the token, and renews it before it expires.
         """
-        blobs = self._storage.blobs
+        blobs = self.storage.blobs
         found = {
             "azure_storage_account_name": str(blobs.account_name),
             "azure_storage_endpoint": blobs.url.rstrip("/"),
@@ -203,18 +237,18 @@ class Tables:
         key = getattr(blobs.credential, "account_key", None)
         if key:
             return found | {"azure_storage_account_key": key}
-        return found | {"azure_storage_token": self._storage.token()}
+        return found | {"azure_storage_token": self.storage.token()}
 
 
 @contextmanager
-def _as_our_errors(folder: str) -> Iterator[None]:
+def as_our_errors(folder: str) -> Iterator[None]:
     """delta-rs says what storage answered in the text of an OSError; the text itself has URLs and more."""
     try:
         yield
     except OSError as error:
         if _FORBIDDEN.search(str(error)):
             raise ConfigError(
-                f"DATA_STORAGE: table {folder} cannot be written; may this app's identity use the account?"
+                f"DATA_STORAGE: table {folder} cannot be used; may this app's identity use the account?"
             ) from None
         raise Transient(f"DATA_STORAGE: storage cannot be reached for table {folder}") from None
 

@@ -30,7 +30,7 @@ from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
 from mobexport.records.formats import ExportFormat
 from mobexport.settings import Settings
-from mobexport.storage import NDJSON, DataStorage, RawBlob
+from mobexport.storage import NDJSON, PARQUET, DataStorage, RawBlob
 from mobexport.tables.commit import NewFile, TableCommit
 from mobexport.telemetry.tracing import span
 from mobexport.wire import AttemptRef, Failure
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     from mobexport.pipeline.process.conversion import Conversion
     from mobexport.records.element_ranges import Part
-
-_PARQUET = "application/vnd.apache.parquet"
 
 
 class CommitsTables(Protocol):
@@ -178,7 +176,7 @@ class Processor:
         outputs = []
         for output in conversion.outputs:
             path = row.day_folder(output.date) + output.path.name
-            self.storage.upload_file(CURATED_CONTAINER, path, output.path, _PARQUET)
+            self.storage.upload_file(CURATED_CONTAINER, path, output.path, PARQUET)
             outputs.append(
                 {
                     "path": path,
