@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -197,17 +197,19 @@ class Tables:
             raise
 
     def shows(self, commit: TableCommit) -> bool:
-        """Whether the commit's days are in the table: with its files, or with what replaced them."""
+        """Whether each of the commit's days is in the table: its rows, or those of a newer request.
+
+        Rows, since its files may have been compacted into others.
+        """
         table = self.open(commit.folder)
         if table is None:
             return False
-        there = _paths(table, None)
         for day in commit.days:
             known = table.transaction_version(_transaction(commit, day))
             if known is None or known < commit.order:
                 return False
-            own = {file.path.removeprefix(f"{commit.folder}/") for file in commit.files if file.day == day}
-            if known == commit.order and not own <= there.keys():
+            own = sum(file.rows for file in commit.files if file.day == day)
+            if known == commit.order and _rows(table, commit.partition(day)) != own:
                 return False
         return True
 
@@ -268,3 +270,13 @@ def _paths(table: DeltaTable, filters: Any) -> dict[str, int]:
         if all(str(row[name]) == value for name, value in wanted.items()):
             found[row["path"]] = row["size_bytes"]
     return found
+
+
+def _rows(table: DeltaTable, partition: Mapping[str, str]) -> int:
+    """Rows of a partition, by its files' statistics."""
+    import pyarrow as pa
+
+    columns = [f"partition.{name}" for name in partition]
+    adds = pa.table(table.get_add_actions(flatten=True)).select(["num_records", *columns]).to_pylist()
+    wanted = list(partition.values())
+    return sum(one["num_records"] for one in adds if [str(one[name]) for name in columns] == wanted)

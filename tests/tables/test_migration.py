@@ -5,10 +5,11 @@ import json
 from contextlib import suppress
 from datetime import date, timedelta
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from curated import BEGIN, DAYS, commit_of, events, storage_of, upload
+from curated import BEGIN, DAYS, commit_of, delta_options, events, storage_of, upload
 from delta_log import read_log, rows_of
 from deltalake import DeltaTable
 
@@ -153,6 +154,37 @@ def test_given_a_kill_between_any_two_calls_then_nothing_is_lost(storage, app, t
     pytest.fail("it never ended by itself")
 
 
+def test_given_files_compacted_before_pointers_are_gone_then_they_go(
+    storage, app, tmp_path, monkeypatch
+) -> None:
+    old_event_data(storage, app, tmp_path)
+    again = upload(storage, app, tmp_path / "more", events(DAYS[1], "v"), stem="again-1-1")
+    name = f"{app}/Event/date={DAYS[1]}/_current.json"
+    pointer, etag = storage.read_json_etag("curated", name)
+    pointer |= {"files": [*pointer["files"], again[0].path], "rows": 3}
+    storage.write_json("curated", name, pointer, etag=etag)
+
+    def dies(*_) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched, suppress(Killed):
+        patched.setattr(DataStorage, "delete_blob", dies)
+        migrate(storage, Tables(storage))
+    assert len(left(storage, app)) == 4
+    assert Tables(storage).open(f"{app}/Event").optimize.compact()["numFilesRemoved"] == 2
+    migrate(storage, Tables(storage))
+    assert (names_in(storage, app), left(storage, app)) == (["v", *EXPECTED], [])
+
+
+def test_given_a_table_that_does_not_show_the_rows_then_pointers_stay(
+    storage, app, tmp_path, monkeypatch
+) -> None:
+    old_event_data(storage, app, tmp_path)
+    monkeypatch.setattr(tables_module, "_rows", lambda *_: 0)
+    (done,) = migrate(storage, Tables(storage))
+    assert ("does not show the files" in done.problem, len(left(storage, app))) == (True, 4)
+
+
 def test_given_a_newer_export_of_this_version_then_its_day_stays(storage, app, tmp_path) -> None:
     old_event_data(storage, app, tmp_path)
     newer = upload(storage, app, tmp_path / "new", events(DAYS[0], "new"), stem="new-1-0")
@@ -239,12 +271,14 @@ def test_given_a_file_that_is_gone_or_cut_then_its_pointer_and_the_remedy(storag
     assert left(storage, app) == [name]
 
 
-def test_given_pushes_then_each_type_of_campaign_is_its_own(storage, app, tmp_path) -> None:
+def test_given_pushes_then_each_type_of_campaign_is_its_own(storage, app, tmp_path, azurite) -> None:
     push = export_types.get("Push")
     data = b'[{"deviceId":"d","campaignType":"Poll","campaignId":1,"status":["Queued"]}]'
     files = upload(storage, app, tmp_path, data, type_=push)
     point(storage, app, DAYS[0], "p", 1, files, 1, type_="Push")
     migrate(storage, Tables(storage))
+    frame = pl.scan_delta(f"az://curated/{app}/Push", storage_options=delta_options(azurite)).collect()
+    assert frame.select("deviceId", "campaignType").rows() == [("d", "Poll")]
     (file,) = read_log(storage.container("curated"), f"{app}/Push").files.values()
     assert file["partitionValues"] == {"snapshot": str(DAYS[0]), "campaignType": "Poll"}
 
