@@ -150,12 +150,14 @@ class Demo:
         self.story.step("Every number, beside an independent count of the raw files in plain Python")
         for table in count_comparison.table(results):
             self.story.table(table)
-        if problems := [problem for result in results for problem in count_comparison.problems(result)]:
+        checks = (count_comparison.problems, count_comparison.manifest_faults)
+        if problems := [problem for result in results for check in checks for problem in check(result)]:
             raise DemoError("\n  ".join(problems))
         compared = sum(len(count_comparison.compared(result)) for result in results)
         self.story.say(f"   {compared} numbers compared, all the same")
-        self.story.step("Ask the table, as any engine that reads Delta Lake")
+        self.story.step("Ask the table, as any engine that reads Delta Lake, and look at its history")
         evidence.show_query(self.story, results[0])
+        evidence.show_history(self.story, results[0], azurite.connection_string)
         return results
 
     def _notifications(self, receiver: Receiver, azurite: Azurite) -> None:

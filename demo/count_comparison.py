@@ -15,9 +15,11 @@ import pyarrow as pa
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 from deltalake import DeltaTable
+from jsonschema import Draft202012Validator
 
 from demo.independent_count import RULES, Count, count_records
 from demo.raw_data import Export
+from localdev.processes import ROOT
 
 TASKS = "exporttasks"
 
@@ -151,6 +153,13 @@ def _download(account: Account, export: Export, export_id: str, folder: Path) ->
             file.write_bytes(account.read("curated", f"{export.app}/{export.export_type}/{path}"))
             local.append(file)
     return local
+
+
+def manifest_faults(result: Result) -> list[str]:
+    """All that the manifest has otherwise than its published schema says."""
+    schema = json.loads((ROOT / "docs" / "manifest.schema.json").read_text("utf-8"))
+    errors = Draft202012Validator(schema).iter_errors(result.manifest)
+    return [f"{result.export.name}: the manifest: {one.json_path}: {one.message}" for one in errors]
 
 
 def problems(result: Result) -> list[str]:

@@ -2,6 +2,9 @@
 
 import base64
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -45,7 +48,7 @@ def _show(story: Story, place: str, reject: dict[str, Any]) -> None:
 
 
 def show_query(story: Story, result: Result) -> None:
-    """A query over the table as it stands, and who committed to it."""
+    """A query over the table as it stands."""
     label = "key" if result.export.export_type == "Tag" else "name"
     query = (
         f"SELECT {label}, count(*) AS records, count(DISTINCT deviceId) AS devices\n"
@@ -60,9 +63,23 @@ def show_query(story: Story, result: Result) -> None:
     rows = found.fetchall() if found else []
     shown = [[_cut(str(name)), f"{records:,}", f"{devices:,}"] for name, records, devices in rows]
     story.table([[label, "records", "devices"], *shown], indent="      ")
-    for commit in reversed(result.table.history()):
-        by = commit.get("exportId", "")
-        story.say(f"   version {commit['version']}: {commit['operation']} {by}".rstrip())
+
+
+def show_history(story: Story, result: Result, connection: str) -> None:
+    """Which export changed the table, as the command line tells it."""
+    command = ["tables", "history", f"{result.export.app}/{result.export.export_type}"]
+    story.say(f"   $ mobexport {' '.join(command)}")
+    done = subprocess.run(
+        [sys.executable, "-m", "mobexport", *command],
+        env={**os.environ, "DATA_STORAGE": connection},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ValueError(f"mobexport {' '.join(command)}: {done.stderr.strip()}")
+    for line in done.stdout.splitlines():
+        story.say(f"   {line}")
 
 
 def _cut(text: str) -> str:

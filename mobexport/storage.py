@@ -56,6 +56,7 @@ AZURITE: Final = (
 
 CHUNK: Final = 4 * 1024 * 1024
 NDJSON: Final = "application/x-ndjson"
+PARQUET: Final = "application/vnd.apache.parquet"
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from manifests import faults_of
 
 from activities import batching, collecting, creating, notifying, processing, serving
 from devhost.replay import AlreadyExistsError, EndedError, NotFoundError, ReplayHarness
 from localdev.azurite import Azurite, missing
 from mobexport import durable_names as names
+from mobexport.pipeline.process import processor
+from mobexport.pipeline.process.manifests import make_manifest
 from orchestrators.deliver_notification import deliver_notification
 from orchestrators.poll_export_job import poll_export_job
 from orchestrators.process_export import process_export
@@ -121,6 +124,18 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
         pytest.skip(reason)
     with Azurite(log=tmp_path_factory.mktemp("azurite") / "azurite.log") as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _valid_manifests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every manifest that a test's own process writes is as published."""
+
+    def checked(*given: Any) -> dict[str, Any]:
+        manifest = make_manifest(*given)
+        assert faults_of(manifest) == []
+        return manifest
+
+    monkeypatch.setattr(processor, "make_manifest", checked)
 
 
 @pytest.hookimpl(tryfirst=True)

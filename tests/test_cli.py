@@ -131,6 +131,6 @@ def test_given_a_terminal_when_converted_then_bytes_rows_and_speed(file, tmp_pat
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr("sys.stderr", terminal)
-    monkeypatch.setattr("mobexport.cli._EVERY_SECONDS", 0)
+    monkeypatch.setattr("mobexport.cli.files._EVERY_SECONDS", 0)
     assert main(["convert", str(file), "--out", str(tmp_path / "out")]) == 0
     assert re.search(r"\d of \d MB, 1 rows, \d+ MB/s", terminal.getvalue())

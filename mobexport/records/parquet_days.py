@@ -94,7 +94,9 @@ class ParquetDays:
             path = self._part(day).rename(self._part(day).with_name(f"{self._stem}-{n}.parquet"))
             with path.open("rb") as written:
                 digest = hashlib.file_digest(written, "sha256").hexdigest()
-            yield ParquetFile(day, path, own.written, path.stat().st_size, digest, _statistics(path))
+            yield ParquetFile(
+                day, path, own.written, path.stat().st_size, digest, statistics_of(pq.read_metadata(path))
+            )
 
     def _part(self, day: date) -> Path:
         """Where the file of a day is written."""
@@ -160,13 +162,12 @@ class ParquetDays:
         self._limits.check_disk(self._on_disk, "rows")
 
 
-def _statistics(path: Path) -> dict[str, Any]:
-    """Bounds and nulls of the columns that readers look for records by, from the file's footer.
+def statistics_of(footer: pq.FileMetaData) -> dict[str, Any]:
+    """Bounds and nulls of the columns that readers look for records by, from a file's footer.
 
     Times are in milliseconds there: the greatest one is rounded up, so that no reader skips its record.
     """
     found: dict[str, dict[str, Any]] = {"minValues": {}, "maxValues": {}, "nullCount": {}}
-    footer = pq.read_metadata(path)
     for column in footer.schema.to_arrow_schema():
         at = next((n for n in range(footer.num_columns) if footer.schema.column(n).path == column.name), None)
         if at is None or not (pa.types.is_timestamp(column.type) or column.name.endswith("Id")):

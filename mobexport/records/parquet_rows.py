@@ -24,7 +24,7 @@ from mobexport.errors import DataError
 from mobexport.export_types.model import ExportType, Field, FieldKind
 from mobexport.records.json_text import NotJson, members, tame
 from mobexport.records.lines import BLOCK_BYTES, LineBlock
-from mobexport.records.raw_records import Names
+from mobexport.records.names import Names
 
 _MAX_ROWS = 4096
 _TO_MICROS = {"s": 1_000_000, "ms": 1000, "us": 1}

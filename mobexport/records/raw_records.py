@@ -8,7 +8,7 @@ depends on a record's neighbours. From the first name on that nobody declared, n
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress, repeat
 from operator import attrgetter
@@ -21,13 +21,11 @@ from mobexport.export_types.model import ExportType, Field, FieldKind
 from mobexport.records import json_text, times
 from mobexport.records.checks import MAX_TEXT, Fault, Rule, Rules, is_blank, is_utf8
 from mobexport.records.lines import MARK, LineBlock
+from mobexport.records.names import Names
 from mobexport.records.structs import ABSENT, attribute, struct_of
 
 Reject = Callable[[int, Fault, bytes], None]
 """Takes a reject: the line's number, what is wrong, the line."""
-LONG_NAME: Final = 64
-OTHER_NAMES: Final = "*"
-_NAMES_KEPT = 10_000
 _HOPELESS = 100  # parts of a line, none of which can be used
 _SPACES = (b" ", b"\t", b"\r", b"\n")
 FAILS: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
@@ -203,26 +201,6 @@ class RawReader:
     def _count(self, before: str, declared: set[str], objects: list[dict[str, Any]]) -> None:
         for names, count in Counter(map(tuple, objects)).items():
             self.names.add([before + name for name in names if name not in declared], count)
-
-
-class Names:
-    """How many usable records have each name that nobody declared; long names are cut."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-
-    def add(self, names: Iterable[str], count: int = 1) -> None:
-        """Adds records that have each of those names; beyond 10,000 different ones under `*`."""
-        for name in names if count else ():
-            shown = name if len(name) <= LONG_NAME else f"{name[:LONG_NAME]}…"
-            if shown not in self.counts and len(self.counts) >= _NAMES_KEPT:
-                shown = OTHER_NAMES
-            self.counts[shown] += count
-
-    def merge(self, counts: Mapping[str, int]) -> None:
-        """Adds those of another part."""
-        for name, count in counts.items():
-            self.add([name], count)
 
 
 def look_at_json(values: list[msgspec.Raw], field: Field) -> tuple[list[msgspec.Raw], list[int]]:

@@ -23,18 +23,22 @@ class ActiveFile:
     bytes: int
     partition: Mapping[str, str]
     """Values of the partition columns: the day, of Push the campaign type too."""
+    rows: int = 0
 
 
 def active_files(table: DeltaTable, days: Collection[date] | None = None) -> list[ActiveFile]:
     """Those of the days, or all; by path. Only these become Python objects: a table of years has 10,000."""
-    found: Any = pa.table(table.get_add_actions()).select(["path", "size_bytes", "partition"])
+    found: Any = pa.table(table.get_add_actions()).select(["path", "size_bytes", "num_records", "partition"])
     if days is not None and len(found):
         column = next(name for name in DAY_COLUMNS if name in _names(found))
         day = pc.struct_field(found["partition"].combine_chunks(), column)
         found = found.filter(pc.is_in(day, value_set=pa.array(sorted(days), pa.date32())))
     files = [
         ActiveFile(
-            row["path"], row["size_bytes"], {name: str(value) for name, value in row["partition"].items()}
+            row["path"],
+            row["size_bytes"],
+            {name: str(value) for name, value in row["partition"].items()},
+            row["num_records"] or 0,
         )
         for row in found.to_pylist()
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from mobexport.export_types.model import ExportType
@@ -18,6 +18,17 @@ def day_column(export_type: ExportType) -> str:
 def table_folder(app: str, export_type: str) -> str:
     """The table's folder in `curated`, by the names of app and type."""
     return f"{app}/{export_type}"
+
+
+def day_ranges(days: Sequence[date]) -> str:
+    """Days as ranges: `2025-03-01..2025-03-31,2025-04-02`."""
+    found: list[tuple[date, date]] = []
+    for day in sorted(days):
+        if found and day - found[-1][1] <= timedelta(days=1):
+            found[-1] = (found[-1][0], day)
+        else:
+            found.append((day, day))
+    return ",".join(f"{first}" if first == last else f"{first}..{last}" for first, last in found)
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,16 @@ class TableCommit:
     def order(self) -> int:
         """What makes one request newer than another: milliseconds since 1970."""
         return round(self.requested_at.timestamp() * 1000)
+
+    def metadata(self, days: Sequence[date]) -> dict[str, str]:
+        """The commit's own words in the table's history, if it replaces those days."""
+        return {
+            "exportId": self.export_id,
+            "attempt": str(self.attempt),
+            "manifest": self.manifest,
+            "days": day_ranges(days),
+            "rows": str(sum(file.rows for file in self.files if file.day in days)),
+        }
 
     def partition(self, day: date) -> dict[str, str]:
         """Values of the partition columns."""

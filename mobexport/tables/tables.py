@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
@@ -20,13 +20,16 @@ from deltalake.transaction import AddAction, RemoveAction, create_table_with_add
 
 from mobexport.blob_paths import CURATED_CONTAINER
 from mobexport.clock import now
-from mobexport.errors import ConfigError, DataError, Transient
+from mobexport.errors import ConfigError, Transient
 from mobexport.export_types.model import ExportType
 from mobexport.storage import DataStorage
 from mobexport.tables.active_files import active_files
 from mobexport.tables.commit import TableCommit, table_folder
-from mobexport.tables.schema import partition_columns, table_schema
-from mobexport.tables.transactions import read_transactions
+from mobexport.tables.schema import partition_columns, schema_change, table_schema
+from mobexport.tables.transactions import last_manifest, read_transactions
+
+if TYPE_CHECKING:
+    import pyarrow.fs as pa_fs
 
 _TRIES: Final = 20
 # Commits of other days that came in between are no conflict: delta-rs checks, and writes the next version.
@@ -50,7 +53,7 @@ class Tables:
     """The tables of one data account."""
 
     def __init__(self, storage: DataStorage) -> None:
-        self._storage = storage
+        self.storage = storage
 
     def commit(self, commit: TableCommit) -> Committed:
         """Makes the attempt's files those of its days, at one moment, unless a newer request was faster.
@@ -81,28 +84,30 @@ class Tables:
             return []
         return [f"{folder}/{file.path}" for file in active_files(table, None if day is None else (day,))]
 
+    def last_manifest(self, app: str, export_type: ExportType) -> str | None:
+        """Path of the manifest of the newest commit that has one, among the last few; None if none has."""
+        container = self.storage.container(CURATED_CONTAINER)
+        return last_manifest(container, table_folder(app, export_type.name))
+
     def folders(self) -> list[str]:
         """Every table: `{app}/{type}`."""
-        container = self._storage.container(CURATED_CONTAINER)
+        container = self.storage.container(CURATED_CONTAINER, create=False)
+        if not container.exists():
+            return []
         apps = [one.name for one in container.walk_blobs() if one.name.endswith("/")]
         found = [one.name for app in apps for one in container.walk_blobs(app) if one.name.endswith("/")]
         return sorted(name.rstrip("/") for name in found if not name.startswith("_"))
-
-    def open(self, folder: str) -> DeltaTable | None:
-        """A table by its folder in `curated`; None if there is none."""
-        self._storage.container(CURATED_CONTAINER)
-        try:
-            return DeltaTable(self._uri(folder), storage_options=self._options())
-        except TableNotFoundError:
-            return None
 
     # ------------------------------------------------------------------------------------------------------
 
     def _days_to_replace(self, table: DeltaTable, commit: TableCommit) -> list[date]:
         """Days for which the table has no request as new as this one."""
-        container = self._storage.container(CURATED_CONTAINER)
-        known = read_transactions(container, commit.folder, table.version())
+        known = self._transactions(table, commit)
         return [day for day in commit.days if known.get(_transaction(commit, day), -1) < commit.order]
+
+    def _transactions(self, table: DeltaTable, commit: TableCommit) -> dict[str, int]:
+        container = self.storage.container(CURATED_CONTAINER)
+        return read_transactions(container, commit.folder, table.version())
 
     def _write(self, table: DeltaTable, commit: TableCommit, days: Sequence[date]) -> None:
         at = round(now().timestamp() * 1000)
@@ -131,11 +136,7 @@ class Tables:
             table.schema(),
             partition_by=partition_columns(commit.export_type),
             commit_properties=CommitProperties(
-                custom_metadata={
-                    "exportId": commit.export_id,
-                    "attempt": str(commit.attempt),
-                    "manifest": commit.manifest,
-                },
+                custom_metadata=commit.metadata(days),
                 max_commit_retries=_RETRIES,
                 app_transactions=[Transaction(_transaction(commit, day), commit.order) for day in days],
             ),
@@ -144,6 +145,7 @@ class Tables:
         )
 
     def _open_or_create(self, commit: TableCommit) -> DeltaTable:
+        self.storage.container(CURATED_CONTAINER)
         table = self.open(commit.folder)
         if table is None:
             create_table_with_add_actions(
@@ -158,23 +160,52 @@ class Tables:
             )
             table = self.open(commit.folder)
             assert table is not None
-        self._check_columns(table, commit)
+        self._evolve(table, commit)
         return table
 
     @staticmethod
-    def _check_columns(table: DeltaTable, commit: TableCommit) -> None:
-        there = {one.name: one for one in table.schema().fields}
-        wanted = table_schema(commit.export_type)
-        for column in wanted.fields:
-            known = there.get(column.name)
-            if known is not None and str(known.type) != str(column.type):
-                raise DataError(
-                    f"table {commit.folder}: column {column.name!r} is {known.type} there, and this version"
-                    f" writes {column.type}: move the table away, or give the column another name",
-                    code="ColumnChanged",
-                )
-        if added := [column for column in wanted.fields if column.name not in there]:
-            table.alter.add_columns(added)
+    def _evolve(table: DeltaTable, commit: TableCommit) -> None:
+        change = schema_change(commit.folder, table.schema(), table_schema(commit.export_type))
+        if change.added:
+            table.alter.add_columns(list(change.added))
+        for name in change.relaxed:
+            table.alter.drop_column_not_null(name)
+
+    def open(self, folder: str) -> DeltaTable | None:
+        """The newest version of a table, by its folder in `curated`; None if there is none."""
+        try:
+            return DeltaTable(self._uri(folder), storage_options=self._options())
+        except TableNotFoundError:
+            return None
+        except OSError as error:
+            if "ContainerNotFound" in str(error):
+                return None
+            raise
+
+    def shows(self, commit: TableCommit) -> bool:
+        """Whether each of the commit's days is in the table: its rows, or those of a newer request.
+
+        Rows, since its files may have been compacted into others.
+        """
+        table = self.open(commit.folder)
+        if table is None:
+            return False
+        known = self._transactions(table, commit)
+        for day in commit.days:
+            version = known.get(_transaction(commit, day), -1)
+            if version < commit.order:
+                return False
+            own = sum(file.rows for file in commit.files if file.day == day)
+            if version == commit.order and _rows(table, commit, day) != own:
+                return False
+        return True
+
+    def files_of_account(self) -> pa_fs.FileSystem:
+        """The container `curated` as a file system that reads and writes by ranges."""
+        import pyarrow.fs as pa_fs
+        from deltalake.fs import DeltaStorageHandler
+
+        return pa_fs.PyFileSystem(DeltaStorageHandler(f"az://{CURATED_CONTAINER}", self._options()))
 
     @staticmethod
     def _uri(folder: str) -> str:
@@ -185,7 +216,7 @@ class Tables:
 
         Made for each call: azure-identity keeps the token, and renews it before it expires.
         """
-        blobs = self._storage.blobs
+        blobs = self.storage.blobs
         found = {
             "azure_storage_account_name": str(blobs.account_name),
             "azure_storage_endpoint": blobs.url.rstrip("/"),
@@ -195,7 +226,7 @@ class Tables:
         key = getattr(blobs.credential, "account_key", None)
         if key:
             return found | {"azure_storage_account_key": key}
-        return found | {"azure_storage_token": self._storage.token()}
+        return found | {"azure_storage_token": self.storage.token()}
 
 
 @contextmanager
@@ -206,10 +237,15 @@ def as_our_errors(folder: str) -> Iterator[None]:
     except OSError as error:
         if _FORBIDDEN.search(str(error)):
             raise ConfigError(
-                f"DATA_STORAGE: table {folder} cannot be written; may this app's identity use the account?"
+                f"DATA_STORAGE: table {folder} cannot be used; may this app's identity use the account?"
             ) from None
         raise Transient(f"DATA_STORAGE: storage cannot be reached for table {folder}") from None
 
 
 def _transaction(commit: TableCommit, day: date) -> str:
     return ",".join(f"{name}={value}" for name, value in commit.partition(day).items())
+
+
+def _rows(table: DeltaTable, commit: TableCommit, day: date) -> int:
+    partition = commit.partition(day)
+    return sum(file.rows for file in active_files(table, (day,)) if file.partition == partition)

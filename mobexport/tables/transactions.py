@@ -1,6 +1,6 @@
-"""Read the application transactions of a table, all at once.
+"""Read what our commits left in a table's log: application transactions, all at once, and the manifest.
 
-A table has one for each day, and its version is the time of the newest request (see `tables.py`). delta-rs
+A table has one transaction for each day, and its version is the time of the newest request (see `tables.py`). delta-rs
 reads the log anew for each one that it is asked for: 12 calls a day, nine commits after a checkpoint. Here
 it is one call for the checkpoint's name, one for the checkpoint, one for each commit since.
 
@@ -10,7 +10,7 @@ Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md, *Last Checkpo
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +20,8 @@ from mobexport.errors import Transient
 
 if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
+
+_LOOKED_AT: Final = 10
 
 
 def last_checkpoint(container: ContainerClient, folder: str) -> int | None:
@@ -43,6 +45,20 @@ def read_transactions(container: ContainerClient, folder: str, version: int) -> 
             if b'"txn"' in line and (one := json.loads(line).get("txn")):
                 found[one["appId"]] = int(one["version"])
     return found
+
+
+def last_manifest(container: ContainerClient, folder: str) -> str | None:
+    """Path of the manifest of the newest commit that has one, among the last few; None if none has.
+
+    A list and a read; delta-rs would open the table first.
+    """
+    log = f"{folder}/_delta_log/"
+    names = [name for name in container.list_blob_names(name_starts_with=log) if name.endswith(".json")]
+    for name in sorted(names, reverse=True)[:_LOOKED_AT]:
+        for line in (_read(container, name) or b"").splitlines():
+            if b'"commitInfo"' in line and (found := json.loads(line)["commitInfo"].get("manifest")):
+                return str(found)
+    return None
 
 
 def _of_checkpoint(data: bytes) -> dict[str, int]:

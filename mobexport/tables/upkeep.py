@@ -20,6 +20,7 @@ from mobexport.errors import MobexportError
 from mobexport.heavy import exclusive_step
 from mobexport.storage import DataStorage
 from mobexport.tables.active_files import ActiveFile, active_files
+from mobexport.tables.pointers import pointer_blobs
 from mobexport.tables.tables import Tables, as_our_errors
 from mobexport.tables.transactions import last_checkpoint
 from mobexport.telemetry.logs import get_logger
@@ -118,7 +119,8 @@ class TableUpkeep:
             self._set_properties(table)
             for partition in partitions_to_compact(active_files(table), self.limits, budget):
                 done["compacted"] += self._compact(table, folder, partition)
-            if vacuums:
+            # What pointers name counts until it is migrated, and no log knows of it.
+            if vacuums and not next(pointer_blobs(self.storage, folder), None):
                 done["superseded"] += len(self._vacuum(table))
             done["checkpoints"] += self._checkpoint(table, folder)
         except CommitFailedError:

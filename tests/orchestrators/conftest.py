@@ -17,6 +17,7 @@ from mobexport import durable_names as names
 from mobexport.blob_paths import EXPORTS_CONTAINER, conversion_path
 from mobexport.config import ExportsConfig
 from mobexport.errors import Conflict
+from mobexport.export_types import ExportType
 from mobexport.pipeline.jobs.export_api_client import ExportApiClient
 from mobexport.pipeline.jobs.export_jobs import landing_of
 from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress, Seen, decide
@@ -252,6 +253,11 @@ class MemoryTables:
     def __init__(self, told: Callable[[], None]) -> None:
         self.days: dict[tuple[str, date], TableCommit] = {}
         self._told = told
+
+    def last_manifest(self, app: str, export_type: ExportType) -> str | None:
+        self._told()
+        found = [commit for (folder, _), commit in self.days.items() if folder == f"{app}/{export_type.name}"]
+        return max(found, key=lambda commit: commit.order).manifest if found else None
 
     def commit(self, commit: TableCommit) -> None:
         self._told()

@@ -142,6 +142,17 @@ def test_given_a_commit_after_a_compaction_then_its_files_alone(keeper, storage,
     assert log_of(storage, app).paths() == [f"date={DAY}/b-00.parquet", f"date={DAY}/b-01.parquet"]
 
 
+def test_given_exports_and_upkeep_then_the_newest_exports_manifest(keeper, tables, storage, app) -> None:
+    assert tables.last_manifest(app, EVENT) is None
+    for number in (1, 2):
+        found = [NewFile(f"{app}/Event/date={DAY}/{number}-{n}.parquet", DAY, 0, 0) for n in range(9)]
+        when, told = BEGIN + timedelta(number), f"_manifests/{number}.json"
+        commit = TableCommit(app, EVENT, f"e{number}", 1, when, (DAY,), found, manifest=told)
+        tables.commit(with_rows(storage, commit))
+    assert keeper.run()["compacted"] == 1
+    assert tables.last_manifest(app, EVENT) == "_manifests/2.json"
+
+
 def test_given_a_commit_before_the_compactions_then_compaction_gives_way(
     keeper, tables, storage, app, commit, caplog
 ) -> None:

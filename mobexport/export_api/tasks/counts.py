@@ -6,10 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mobexport.records.raw_records import OTHER_NAMES, Names
-
-_NAMES_KEPT = 50
-
 
 @dataclass(frozen=True)
 class ExportCounts:
@@ -47,16 +43,3 @@ class ExportCounts:
             "elements": self.elements,
             "unknownFields": dict(self.unknown_fields),
         }
-
-
-def ranked(names: Names) -> dict[str, int]:
-    """The most frequent unknown names, and the others as one."""
-    others = names.counts.get(OTHER_NAMES, 0)
-    found = sorted(
-        ((name, count) for name, count in names.counts.items() if name != OTHER_NAMES),
-        key=lambda one: (-one[1], one[0]),
-    )
-    unknown = dict(found[:_NAMES_KEPT])
-    if others := others + sum(count for _, count in found[_NAMES_KEPT:]):
-        unknown[OTHER_NAMES] = others
-    return unknown

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from mobexport.export_api.tasks.counts import ExportCounts, ranked
+from mobexport.export_api.tasks.counts import ExportCounts
 from mobexport.export_api.tasks.selection import Selection, Window
 from mobexport.export_api.writer.slices import PARQUET
 from mobexport.export_types.model import ExportType
@@ -28,8 +28,9 @@ from mobexport.records.keeping import Keeper
 from mobexport.records.limits import Limits
 from mobexport.records.lines import line_blocks
 from mobexport.records.merging import Tally
+from mobexport.records.names import Names
 from mobexport.records.parquet_rows import row_blocks
-from mobexport.records.raw_records import Names, RawReader
+from mobexport.records.raw_records import RawReader
 from mobexport.records.rejects import RejectsFile
 from mobexport.records.sorting import SpillFile
 
@@ -177,7 +178,7 @@ def write_export(
         tally.removed,
         tally.exported,
         tally.elements,
-        ranked(names),
+        names.ranked(),
     )
 
 

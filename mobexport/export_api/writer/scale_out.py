@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mobexport import export_types
-from mobexport.export_api.tasks.counts import ExportCounts, ranked
+from mobexport.export_api.tasks.counts import ExportCounts
 from mobexport.export_api.tasks.selection import Selection
 from mobexport.export_api.writer.blocks import Blocks, BlockTarget, block_name
 from mobexport.export_api.writer.export_file import RawLoader, Sink, make_loaders
@@ -45,8 +45,8 @@ from mobexport.records.gunzip import unpacked
 from mobexport.records.limits import Limits
 from mobexport.records.lines import line_blocks
 from mobexport.records.merging import Tally
+from mobexport.records.names import Names
 from mobexport.records.parquet_rows import open_range, row_groups
-from mobexport.records.raw_records import Names
 from mobexport.records.rejects import RejectsFile, reject_line
 from mobexport.records.sorting import merged, read_run
 
@@ -283,7 +283,7 @@ def commit(
         sum(one["removed"] for one in written),
         sum(one["exported"] for one in written),
         elements,
-        ranked(names),
+        names.ranked(),
     )
 
 

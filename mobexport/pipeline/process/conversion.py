@@ -23,8 +23,10 @@ from mobexport.records.formats import ExportFormat
 from mobexport.records.gunzip import MAGIC, unpacked
 from mobexport.records.instants import bounds_of
 from mobexport.records.limits import Limits
+from mobexport.records.names import SampledNames
 from mobexport.records.parquet_days import ParquetDays, ParquetFile
 from mobexport.records.rejects import RejectsFile
+from mobexport.records.sampling import NameSampler
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Conversion:
     """By day."""
     rejects: Path | None
     """NDJSON: element, record (both from 1), rule, field (where one is at fault), original."""
+    sampled: SampledNames
+    """Names in the first records; of CSV nothing."""
     lenient: Mapping[str, int]
     """What breaks the published schema and passed: `missing:sessionId`, `not-a-guid:deviceId`."""
     rules: Mapping[str, int]
@@ -97,6 +101,7 @@ def convert_file(
         limits=limits,
     )
     rows = 0
+    sampler = NameSampler(export_type)
     rejects_path = out_dir / f"{stem}.rejects.ndjson"
     with RejectsFile(rejects_path) as rejects:
 
@@ -104,7 +109,7 @@ def convert_file(
             rejects.take({"element": element, "record": record}, fault, text)
 
         text = measured if part else unpacked(measured, stem)
-        for checked in _columns(text, checks, reject, file_format, part):
+        for checked in _columns(text, checks, reject, sampler, file_format, part):
             rows += len(checked.batch)
             days.add(checked)
             watch(measured.bytes, rows)
@@ -116,6 +121,7 @@ def convert_file(
         rejected,
         outputs,
         rejects_path if rejected else None,
+        sampler.sampled(),
         {label: count for label, count in sorted(checks.lenient.items()) if count},
         dict(sorted(rejects.rules.items())),
         measured.bytes,
@@ -148,6 +154,7 @@ def _columns(
     chunks: Iterable[bytes],
     checks: FileChecks,
     reject: Reject,
+    sampler: NameSampler,
     file_format: ExportFormat,
     part: Part | None,
 ) -> Iterator[Checked]:
@@ -158,6 +165,8 @@ def _columns(
     layout = Layout.of(checks.export_type)
     found_elements = elements_of(chunks, part, layout) if part else elements(chunks, layout)
     for found in _together(found_elements):
+        for one in found:
+            sampler.take(one)
         if (checked := reader.read(found, reject)) is not None:
             yield checked
 

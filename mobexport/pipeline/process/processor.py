@@ -24,13 +24,14 @@ from mobexport.blob_paths import (
 )
 from mobexport.errors import DataError
 from mobexport.heavy import exclusive_step
-from mobexport.pipeline.process.manifests import make_manifest
+from mobexport.pipeline.process.drift import has_drifted
+from mobexport.pipeline.process.manifests import Earlier, make_manifest
 from mobexport.pipeline.registry.export_row import ExportRow
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
 from mobexport.records.formats import ExportFormat
 from mobexport.settings import Settings
-from mobexport.storage import NDJSON, DataStorage, RawBlob
+from mobexport.storage import NDJSON, PARQUET, DataStorage, RawBlob
 from mobexport.tables.commit import NewFile, TableCommit
 from mobexport.telemetry.tracing import span
 from mobexport.wire import AttemptRef, Failure
@@ -38,16 +39,16 @@ from mobexport.wire import AttemptRef, Failure
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mobexport.export_types.model import ExportType
     from mobexport.pipeline.process.conversion import Conversion
     from mobexport.records.element_ranges import Part
-
-_PARQUET = "application/vnd.apache.parquet"
 
 
 class CommitsTables(Protocol):
     """What processing needs of the curated tables."""
 
     def commit(self, commit: TableCommit) -> Any: ...
+    def last_manifest(self, app: str, export_type: ExportType) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ class Processor:
         outputs = []
         for output in conversion.outputs:
             path = row.day_folder(output.date) + output.path.name
-            self.storage.upload_file(CURATED_CONTAINER, path, output.path, _PARQUET)
+            self.storage.upload_file(CURATED_CONTAINER, path, output.path, PARQUET)
             outputs.append(
                 {
                     "path": path,
@@ -201,6 +202,7 @@ class Processor:
             "rejected": conversion.rejected,
             "rules": dict(conversion.rules),
             "lenient": dict(conversion.lenient),
+            "sampled": conversion.sampled.to_json(),
         }
 
     def commit(self, ref: AttemptRef, started_by: str | None = None) -> dict[str, Any]:
@@ -213,8 +215,11 @@ class Processor:
         files = range(len(self._complete(row)["files"]))
         conversions = [done for index in files for done in self._conversions(row, index)]
         path = row.manifest_path
-        self.storage.write_json(CURATED_CONTAINER, path, make_manifest(row, conversions))
         manifest = self.storage.read_json(CURATED_CONTAINER, path)
+        if manifest is None:
+            made = make_manifest(row, conversions, self._earlier_manifest(row))
+            is_first = self.storage.write_json(CURATED_CONTAINER, path, made)
+            manifest = made if is_first else self.storage.read_json(CURATED_CONTAINER, path)
         counts = manifest["counts"]
         if counts["records"] != counts["rows"] + counts["rejected"]:
             raise DataError(
@@ -230,8 +235,17 @@ class Processor:
         if not row.committing:
             raise DataError(f"export {row.id!r} ended as {row.state} before its commit", code="Ended")
         self.tables.commit(_table_commit(row, manifest))
-        self.registry.change(ref, lambda now: replace(now, manifest=path, counts=counts))
+        drift = manifest.get("drift")
+        shown = {**counts, "drift": drift} if drift and has_drifted(drift) else counts
+        self.registry.change(ref, lambda now: replace(now, manifest=path, counts=shown))
         return _counts(counts)
+
+    def _earlier_manifest(self, row: ExportRow) -> Earlier | None:
+        """The manifest of the newest commit to the table."""
+        request = row.request
+        path = self.tables.last_manifest(request.app, export_types.get(request.export_type))
+        found = self.storage.read_json(CURATED_CONTAINER, path) if path else None
+        return (path, found) if path and found else None
 
     def _conversions(self, row: ExportRow, index: int) -> list[Any]:
         """What became of one file: whole, or by its parts in their order."""

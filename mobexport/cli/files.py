@@ -1,7 +1,4 @@
-"""The command `mobexport`: export files on a laptop, without Azure, and the story of one export.
-
-Exit codes: 0 all is well, 1 rejects were found (`check`, and `convert --strict`), 2 a wrong call or file.
-"""
+"""Commands over export files on a laptop, without Azure: `convert`, `check`."""
 
 from __future__ import annotations
 
@@ -10,14 +7,14 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from mobexport import export_types
-from mobexport.errors import MobexportError, RequestError
+from mobexport.cli.command import Command
+from mobexport.errors import RequestError
 from mobexport.export_types import ExportType
 from mobexport.records.formats import ExportFormat
 from mobexport.records.limits import Limits
@@ -29,36 +26,6 @@ _CHUNK = 4 * 1024 * 1024
 _SHOWN = 3
 _WIDTH = 100
 _EVERY_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class Command:
-    """A subcommand: help text, arguments, and a function that returns the exit code."""
-
-    name: str
-    help: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code. Results go to stdout, errors to stderr."""
-    parser = argparse.ArgumentParser(
-        prog="mobexport", description="Look at Mobile Engagement export files, and at one export."
-    )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        own = commands.add_parser(command.name, help=command.help, description=command.help)
-        command.add_arguments(own)
-        own.set_defaults(run=command.run)
-    arguments = parser.parse_args(argv)
-    try:
-        return int(arguments.run(arguments))
-    except MobexportError as error:
-        print(f"mobexport: {error.message}", file=sys.stderr)
-    except OSError as error:
-        print(f"mobexport: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
-    return 2
 
 
 def _file_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,35 +73,9 @@ def _check(arguments: argparse.Namespace) -> int:
     return 1 if conversion.rejected else 0
 
 
-def _trace_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", help="id of the export")
-    parser.add_argument(
-        "--url",
-        default="http://127.0.0.1:7071",
-        metavar="URL",
-        help="base URL of the app (default: http://127.0.0.1:7071)",
-    )
-    parser.add_argument("--code", metavar="KEY", help="function key, where the app asks for one")
-
-
-def _trace(arguments: argparse.Namespace) -> int:
-    from mobexport.trace import print_trace
-
-    return print_trace(arguments.id, arguments.url, arguments.code)
-
-
-def _openapi(_arguments: argparse.Namespace) -> int:
-    from mobexport.export_api.openapi import describe
-
-    print(json.dumps(describe(), indent=2))
-    return 0
-
-
 COMMANDS = (
     Command("convert", "Convert an export file to Parquet, one file a day.", _convert_arguments, _convert),
     Command("check", "Check every record of an export file; writes nothing.", _file_arguments, _check),
-    Command("openapi", "Print the Export API's OpenAPI description.", lambda _parser: None, _openapi),
-    Command("trace", "Print the timeline of one export of a running app.", _trace_arguments, _trace),
 )
 
 
@@ -315,7 +256,3 @@ def _day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2025-03-01") from None
-
-
-if __name__ == "__main__":
-    sys.exit(main())
