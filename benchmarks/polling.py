@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import azure.durable_functions as df
+from orchestrators.poll_export_job import poll_export_job
 
 from devhost.replay import ReplayHarness
 from localdev.app import App
@@ -30,7 +31,6 @@ from mobexport.pipeline.messages import PollExportJob
 from mobexport.pipeline.registry.states import JobState
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
-from orchestrators.poll_export_job import poll_export_job
 
 DAY = timedelta(days=1).total_seconds()
 POLICY = PollPolicy(first=5, most=300, queue_deadline=DAY, run_deadline=DAY, total_deadline=DAY)

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Final
 
 from durable_app.sdk import Context, Steps, Task
 from mobexport import durable_names as names
+from mobexport.liveness import word
 from mobexport.retry_policy import STEP, RetryPolicy, next_delay
 from mobexport.wire import Outcome, RunLane, Step
+
+_LANE_LOSSES: Final = 3
+"""Times that one lane may be lost by the platform."""
 
 
 def call(
@@ -29,6 +33,7 @@ def call(
     tried = 0
     while True:
         given = replace(step, tried=tried, trace=trace_of(context))
+        _promise(context, names.longest(name))
         try:
             outcome = Outcome.from_json((yield context.call_activity(name, given.to_json())))
         except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
@@ -43,26 +48,47 @@ def call(
 
 def side_by_side(context: Context, activity: str, step: Step, count: int, lanes: int) -> Steps:
     """Calls an activity with all numbers below `count`, in lanes: as many at a time and no more, each with
-    its own retries. The first failure there is, else the first lane's Outcome."""
+    its own retries. The first failure there is, else the last Outcome, when all lanes have ended.
+
+    A lane that the platform lost is called again, under a new id; what it had done it finds done.
+    """
     lanes = min(lanes, count)
-    messages = [
-        RunLane(
-            activity=activity,
-            step=step.to_json(),
-            next=lane,
-            stride=lanes,
-            end=count,
-            trace=trace_of(context),
+    going: dict[str, tuple[RunLane, int, Task]] = {}
+
+    def begin(message: RunLane, lost: int) -> None:
+        instance = f"lane-{context.new_uuid()}"
+        task = context.call_sub_orchestrator(names.RUN_TASK_LANE, message.to_json(), instance)
+        going[instance] = (message, lost, task)
+
+    for lane in range(lanes):
+        begin(
+            RunLane(
+                activity=activity,
+                step=step.to_json(),
+                next=lane,
+                stride=lanes,
+                end=count,
+                trace=trace_of(context),
+            ),
+            0,
         )
-        for lane in range(lanes)
-    ]
-    tasks = [context.call_sub_orchestrator(names.RUN_TASK_LANE, message.to_json()) for message in messages]
-    try:
-        results: list[Any] = yield context.task_all(tasks)
-    except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
-        return step_failed(error)
-    outcomes = [Outcome.from_json(result) for result in results]
-    return next((outcome for outcome in outcomes if outcome.failure), outcomes[0])
+    found = Outcome()
+    while going:
+        context.set_custom_status(word(None, tuple(going)))
+        yield context.task_any([task for _, _, task in going.values()])
+        for instance, (message, lost, task) in list(going.items()):
+            if not task.is_completed:
+                continue
+            del going[instance]
+            if isinstance(task.result, Exception):
+                if lost < _LANE_LOSSES:
+                    begin(message, lost + 1)
+                    continue
+                outcome = step_failed(task.result)
+            else:
+                outcome = Outcome.from_json(task.result)
+            found = found if found.failure else outcome
+    return found
 
 
 def pause(context: Context, seconds: float, wake: Task | None = None) -> Steps:
@@ -70,6 +96,7 @@ def pause(context: Context, seconds: float, wake: Task | None = None) -> Steps:
 
     One `wake` per execution races every timer: a wait of its own for each would swallow events.
     """
+    _promise(context, seconds)
     timer = context.create_timer(context.current_utc_datetime + timedelta(seconds=seconds))
     if wake is None or wake.is_completed:
         yield timer
@@ -77,6 +104,11 @@ def pause(context: Context, seconds: float, wake: Task | None = None) -> Steps:
     winner = yield context.task_any([timer, wake])
     if winner is not timer:
         timer.cancel()
+
+
+def _promise(context: Context, seconds: float) -> None:
+    """Says until when this orchestration will have moved on; `durable_app/healing.py` reads it."""
+    context.set_custom_status(word(context.current_utc_datetime + timedelta(seconds=seconds)))
 
 
 def trace_of(context: Context) -> str | None:

@@ -12,7 +12,6 @@ from mobexport.wire import AttemptRef
 
 # Orchestrators
 RUN_EXPORT: Final = "run_export"
-POLL_EXPORT_JOB: Final = "poll_export_job"
 PROCESS_EXPORT: Final = "process_export"
 DELIVER_NOTIFICATION: Final = "deliver_notification"
 RUN_BATCH: Final = "run_batch"
@@ -22,7 +21,6 @@ RUN_TASK_LANE: Final = "run_task_lane"
 ORCHESTRATORS: Final = frozenset(
     {
         RUN_EXPORT,
-        POLL_EXPORT_JOB,
         PROCESS_EXPORT,
         DELIVER_NOTIFICATION,
         RUN_BATCH,
@@ -78,19 +76,25 @@ ACTIVITIES: Final = frozenset(
     }
 )
 
+_HEAVY: Final = frozenset({FIND_PARTS, CONVERT_FILE, CONVERT_PART, WRITE_FILE, PARTITION_SLICE, WRITE_BUCKET})
+
+
+def longest(activity: str) -> float:
+    """Seconds after which an activity has ended, its time in the queue included.
+
+    Heavy steps may take the whole `functionTimeout` of host.json (30 minutes), and wait for each other.
+    """
+    return 2400.0 if activity in _HEAVY else 600.0
+
+
 # External events
 CANCEL: Final = "cancel"
 PROCESSED: Final = "processed"
 
 
 def run_instance(ref: AttemptRef) -> str:
-    """Instance of `run_export` for one attempt; its children derive theirs from the same two."""
+    """Instance of `run_export` for one attempt: one id for its starters (the request, a batch, the tick)."""
     return f"run-{ref}"
-
-
-def poll_instance(ref: AttemptRef) -> str:
-    """Instance of `poll_export_job`; a child of the run, so nobody else may start it."""
-    return f"poll-{ref}"
 
 
 def process_instance(ref: AttemptRef) -> str:

@@ -141,7 +141,7 @@ class Services:
 
     @cached_property
     def reconciler(self) -> Reconciler:
-        """Finds stalled exports and pending notifications."""
+        """Finds exports with work left."""
         return Reconciler(
             self.registry, self.storage, self.finisher, self.source, self.settings.late_file_hours
         )

@@ -27,15 +27,8 @@ class RunExport(_OfAttempt):
     policy: PollPolicy
     grace_seconds: float
     """Seconds that the run waits for the blob trigger before it starts processing itself."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PollExportJob(_OfAttempt):
-    """Input of `poll_export_job`."""
-
-    policy: PollPolicy
-    progress: Mapping[str, Any]
-    """A PollProgress in JSON, which only the activity reads."""
+    progress: Mapping[str, Any] | None = None
+    """A PollProgress in JSON, which only the activity reads; None before the first poll."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -183,8 +183,8 @@ def test_given_a_fault_then_the_right_end_with_nothing_lost_or_doubled(
 
 
 def _reconciled(run: Run, case: Case, before: Any) -> None:
-    """What the reconcile timer finds an hour later: tasks left behind and late files, nothing to do twice."""
-    run.services.reconciler.look(clock.now() + timedelta(hours=2))
+    """What the tick finds an hour later: tasks left behind and late files, nothing to do twice."""
+    run.services.reconciler.open_rows(clock.now() + timedelta(hours=2))
     after = run.registry.get(before.id)
     assert not after.open
     assert len(after.late_files) == case.late

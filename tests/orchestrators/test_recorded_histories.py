@@ -19,7 +19,6 @@ from mobexport.errors import Transient
 from mobexport.export_api.messages import ServeExportTask
 from mobexport.pipeline.messages import ProcessExport, RunBatch
 from orchestrators.deliver_notification import deliver_notification
-from orchestrators.poll_export_job import poll_export_job
 from orchestrators.process_export import process_export
 from orchestrators.run_batch import run_batch
 from orchestrators.run_export import run_export
@@ -34,7 +33,6 @@ FUNCTIONS = {
     function.__name__: function
     for function in (
         run_export,
-        poll_export_job,
         process_export,
         deliver_notification,
         run_batch,

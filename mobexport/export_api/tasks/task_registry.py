@@ -58,6 +58,8 @@ class ExportTask:
     date_completed: str | None = None
     error_details: str | None = None
     counts: Mapping[str, Any] | None = None
+    restarts: int = 0
+    """Orchestrations of this task that the platform lost and that were started again."""
     etag: str = ""
 
     @property
@@ -218,6 +220,16 @@ class TaskRegistry:
                 self._secrets.delete_entity(app, task_id)
             return task
 
+    def count_restart(self, ref: TaskRef) -> ExportTask | None:
+        """Counts an orchestration of the task that was lost; None if the task has ended, to its last step."""
+        while True:
+            task = self.get(ref.app, ref.task_id)
+            if not _NEXT[task.state] and self.container_url(ref.app, ref.task_id) is None:
+                return None
+            counted = replace(task, restarts=task.restarts + 1)
+            if replace_row(self._tasks, _to_entity(counted), task.etag):
+                return counted
+
     def start(self, app: str, task_id: str) -> ExportTask:
         """Moves the task to Started."""
         return self.move(app, task_id, TaskState.STARTED, date_started=stamp())
@@ -249,6 +261,7 @@ def _to_entity(task: ExportTask) -> dict[str, Any]:
         "exportFormat": task.export_format,
         "selection": json.dumps(task.selection.to_json()),
         "counts": None if task.counts is None else json.dumps(dict(task.counts)),
+        "restarts": task.restarts or None,
     }
     return {name: value for name, value in entity.items() if value is not None}
 
@@ -268,5 +281,6 @@ def _from_entity(row: Mapping[str, Any]) -> ExportTask:
         description=row.get("description"),
         error_details=row.get("errorDetails"),
         counts=json.loads(str(counts)) if counts else None,
+        restarts=int(row.get("restarts") or 0),
         etag=str(getattr(row, "metadata", {}).get("etag", "")),
     )

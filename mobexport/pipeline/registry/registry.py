@@ -134,6 +134,19 @@ class Registry:
 
         return self.amend(export_id, flag)
 
+    def count_restart(self, ref: AttemptRef) -> ExportRow | None:
+        """Counts an orchestration of the attempt that was lost; None if the attempt has ended."""
+
+        def count(now: ExportRow) -> ExportRow | None:
+            _checked(now, ref.attempt)
+            return None if now.state.terminal else replace(now, restarts=now.restarts + 1)
+
+        try:
+            row = self.amend(ref.export_id, count)
+        except (Conflict, NotFound):
+            return None
+        return None if row.state.terminal else row
+
     def record_delivery(self, ref: AttemptRef, target: str, delivery: Mapping[str, Any]) -> None:
         """Keeps the state of a delivery, also after the attempt has ended."""
         self.amend(ref.export_id, lambda now: now.with_delivery(ref.attempt, target, delivery))

@@ -150,12 +150,12 @@ class Batches:
             # It runs for somebody else: its outcome is the one to report.
             return self._registry.get(item.request.id)
 
-    def open_ids(self) -> list[str]:
-        """Batches that have not ended."""
+    def open_ids(self) -> list[tuple[str, datetime]]:
+        """Batches that have not ended, with the time of their last write."""
         found = self._table.query_entities(
-            f"PartitionKey eq '{PARTITION}' and open eq true", select=["RowKey"]
+            f"PartitionKey eq '{PARTITION}' and open eq true", select=["RowKey", "updated_at"]
         )
-        return [str(entity["RowKey"]) for entity in found]
+        return [(str(one["RowKey"]), datetime.fromisoformat(one["updated_at"])) for one in found]
 
 
 def _end(row: ExportRow) -> State | None:

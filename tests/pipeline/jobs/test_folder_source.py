@@ -48,7 +48,7 @@ class Run:
 
     def cancel(self) -> None:
         self.services.registry.request_cancel(self.row.id)
-        self.h.raise_event(names.poll_instance(self.row.ref), names.CANCEL, None)
+        self.h.raise_event(names.run_instance(self.row.ref), names.CANCEL, None)
 
 
 @pytest.fixture
