@@ -154,8 +154,8 @@ async def _look(client: Client, work: _Work, now: datetime) -> bool:
         state = found.state if found else "missing"
         _log.warning("%s %s %s is %s (%s)", LOST, work.name, work.instance, verdict, state)
         metrics.orchestration_lost(work.name, str(verdict))
-        if verdict is Verdict.STUCK:
-            await _end(client, work.instance)
+        if verdict is Verdict.STUCK and not await _end(client, work.instance):
+            return False  # The next look finds it ended.
         await work.restart()
     return True
 
@@ -168,16 +168,17 @@ async def _find(client: Client, instance_id: str) -> Instance | None:
     return Instance.of(state, status.last_updated_time, status.custom_status)
 
 
-async def _end(client: Client, instance_id: str) -> None:
-    """Ends an instance; returns when it has ended, or could not be ended in time."""
+async def _end(client: Client, instance_id: str) -> bool:
+    """Ends an instance; whether it has ended in time."""
     await client.terminate(instance_id, _REASON)
     loop = asyncio.get_running_loop()
     until = loop.time() + _END_SECONDS
     while loop.time() < until:
         found = await _find(client, instance_id)
         if found is None or not found.going:
-            return
+            return True
         await asyncio.sleep(0.2)
+    return False
 
 
 def _given_up(restarts: int) -> Outcome:

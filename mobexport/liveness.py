@@ -1,4 +1,4 @@
-"""Whether an orchestration still lives, by what Durable says of it; pure.
+"""Liveness of orchestrations, by what Durable says of them; pure.
 
 The platform can fail or lose an instance at any moment, and lose a message that an instance waits for. So
 each instance says in its custom status until when it will have moved on (`durable_app/calls.py`), and whoever

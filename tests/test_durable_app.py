@@ -159,14 +159,15 @@ def _members(protocol: type) -> set[str]:
 
 
 def test_given_the_sdk_when_used_then_only_what_has_no_trap_in_it() -> None:
-    """Left out on purpose: SDK retries, entities, custom status, `call_http`, `is_replaying`, history, GUIDs,
+    """Left out on purpose: SDK retries, entities, `call_http`, `is_replaying`, history,
     rewind, restart, suspend, versions of single starts, Durable's management URLs, outputs of instances."""
     assert _members(sdk.Context) == {
         "instance_id", "current_utc_datetime", "get_input", "call_activity", "call_sub_orchestrator",
-        "create_timer", "wait_for_external_event", "task_any", "task_all", "continue_as_new",
+        "create_timer", "wait_for_external_event", "task_any", "continue_as_new",
+        "set_custom_status", "new_uuid",
     }  # fmt: skip
     assert _members(sdk.Client) == {
-        "start_new", "raise_event", "get_status", "purge_instance_history_by"
+        "start_new", "raise_event", "get_status", "terminate", "purge_instance_history_by"
     }  # fmt: skip
     assert "version" not in inspect.signature(sdk.Client.start_new).parameters
     for path, node in _nodes(*SHELL):
@@ -228,8 +229,8 @@ def test_only_a_timer_races_an_event() -> None:
     # are waited for.
     races = [(place.split(":")[0], ast.unparse(race)) for place, race in _calls("task_any", *SHELL)]
     assert races == [
-        ("calls.py", "context.task_any([task for _, _, task in going.values()])"),
         ("calls.py", "context.task_any([timer, wake])"),
+        ("calls.py", "context.task_any([task for _, _, task in going.values()])"),
     ]
 
 

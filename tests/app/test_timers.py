@@ -17,7 +17,6 @@ from durable_app.healing import LOST
 from localdev.app import App
 from localdev.processes import free_ports
 from mobexport import ids
-from mobexport.clock import stamp
 from mobexport.config import ExportsConfig
 from mobexport.contract import TaskState
 from mobexport.export_api.tasks.task_registry import TaskRegistry
@@ -79,18 +78,6 @@ def instance(app: App, name: str) -> str | None:
     """State of an orchestration; None if there is none."""
     status, found = app.get(f"/runtime/webhooks/durabletask/instances/{name}")
     return None if status == 404 else str(found["runtimeStatus"])
-
-
-def age(storage: DataStorage, row: str) -> None:
-    """An export's row, as if nobody had written it for an hour."""
-    table = storage.table(EXPORTS_TABLE)
-    table.update_entity(
-        {
-            "PartitionKey": "exports",
-            "RowKey": row,
-            "updated_at": stamp(datetime.now(UTC) - timedelta(hours=1)),
-        }
-    )
 
 
 def test_given_days_of_downtime_then_each_missed_day_is_exported(azurite, storage, tmp_path) -> None:
