@@ -17,7 +17,7 @@ blueprint = Blueprint()
 
 @blueprint.activity(CreateJob)
 def create_export_job(services: Services, step: CreateJob) -> dict[str, Any]:
-    """`{phase, began, collect}`."""
+    """`{phase, collect}`."""
     return services.jobs.create(step.ref, step.total_deadline)
 
 

@@ -6,7 +6,7 @@ The SDK's own retries have no back-off and break determinism next to other work,
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from durable_app.sdk import Context, Steps, Task
@@ -15,6 +15,8 @@ from mobexport.liveness import word
 from mobexport.retry_policy import STEP, RetryPolicy, next_delay
 from mobexport.wire import Outcome, RunLane, Step
 
+_EARLY_SECONDS: Final = 1.0  # The real host fires timers up to one second early.
+_LATE: Final = "it was tried until TOTAL_DEADLINE"
 _LANE_LOSSES: Final = 3
 """Times that one lane may be lost by the platform."""
 
@@ -25,10 +27,12 @@ def call(
     step: Step,
     policy: RetryPolicy = STEP,
     wake: Task | None = None,
+    deadline: datetime | None = None,
 ) -> Steps:
     """Calls an activity until it succeeds, cannot succeed, or the policy is used up; the last Outcome.
 
-    One that raised is tried again as well, since its worker may have died. `wake` cuts a wait short.
+    One that raised is tried again as well, since its worker may have died. `wake` cuts a wait short. A try
+    that would begin after the deadline begins at it, and is the last.
     """
     tried = 0
     while True:
@@ -40,9 +44,16 @@ def call(
             outcome = step_failed(error)
         tried += 1
         failure = outcome.failure
-        delay = next_delay(policy, tried, f"{context.instance_id}/{name}", failure) if failure else None
+        if failure is None:
+            return outcome
+        delay = next_delay(policy, tried, f"{context.instance_id}/{name}", failure)
         if delay is None:
             return outcome
+        if deadline is not None:
+            left = (deadline - context.current_utc_datetime).total_seconds()
+            if left <= _EARLY_SECONDS:
+                return Outcome.failed("TimedOut", f"{_LATE}: {failure.message}", kind="deadline")
+            delay = min(delay, left)
         yield from pause(context, delay, wake)
 
 

@@ -17,6 +17,7 @@
     ├── DataError                  the data cannot be used
     │   ├── Truncated              a file is structurally incomplete
     │   └── SourceChanged          an input was replaced or deleted while it was read
+    ├── WorkerLost                 a step that killed its worker again and again
     ├── Cancelled                  the export's cancel flag is set
     ├── AttemptEnded               a step of an attempt that has ended: nothing to do
     ├── DestinationGone            the container URL of an attempt is not there any more
@@ -163,6 +164,13 @@ class SourceChanged(DataError):
     """A raw file was replaced or deleted after the plan was fixed."""
 
     code = "SourceChanged"
+
+
+class WorkerLost(MobexportError):
+    """A step that killed its worker so often that it is not begun again; names the step and what helps."""
+
+    code = "WorkerLost"
+    kind = "data"
 
 
 class Cancelled(MobexportError):

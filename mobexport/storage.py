@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 EXPORTS_TABLE: Final = "exports"
 TASKS_TABLE: Final = "exporttasks"
 SECRETS_TABLE: Final = "secrets"
+STEPS_TABLE: Final = "steps"
 
 AZURITE: Final = (
     "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"

@@ -39,10 +39,12 @@ def run_export(context: Context, run: RunExport) -> Steps:
     cancel = context.wait_for_external_event(names.CANCEL)
     processed = context.wait_for_external_event(names.PROCESSED)
     create = CreateJob(export_id=run.export_id, attempt=run.attempt, total_deadline=run.policy.total_deadline)
-    outcome: Outcome = yield from call(context, names.CREATE_EXPORT_JOB, create, wake=cancel)
+    outcome: Outcome = yield from call(
+        context, names.CREATE_EXPORT_JOB, create, wake=cancel, deadline=_deadline(run)
+    )
     collects = outcome.value.get("collect", False)
     if not outcome.failure and outcome.value["phase"] == "poll":
-        outcome = yield from _poll(context, run, outcome.value["began"], cancel)
+        outcome = yield from _poll(context, run, cancel)
         if "progress" in outcome.value:
             # No cancel is lost here: the next generation begins with steps that look at the flag.
             context.continue_as_new(replace(run, progress=outcome.value["progress"]).to_json())
@@ -56,17 +58,17 @@ def run_export(context: Context, run: RunExport) -> Steps:
     return finished if finished.failure else finished.value
 
 
-def _poll(context: Context, run: RunExport, began: str, cancel: Task) -> Steps:
+def _poll(context: Context, run: RunExport, cancel: Task) -> Steps:
     """Polls the export job, ever more rarely, until it ends; `{progress}`: it goes on in the next generation.
 
     The activity polls and decides; this part only waits.
     """
     policy = run.policy
-    # For a poll that raised, as when its worker dies; the poll itself counts other errors.
+    # For a poll that raised, as when its worker dies; of other errors the poll itself decides.
     retries = RetryPolicy(policy.first, policy.most, policy.max_errors)
     progress = run.progress
     if progress is None:
-        begun = PollProgress.begin(datetime.fromisoformat(began), context.current_utc_datetime)
+        begun = PollProgress.begin(datetime.fromisoformat(run.began), context.current_utc_datetime)
         progress = begun.to_json()
     for _ in range(policy.polls_per_generation):
         step = CheckJob(
@@ -86,6 +88,10 @@ def _poll(context: Context, run: RunExport, began: str, cancel: Task) -> Steps:
     return Outcome({"progress": progress})
 
 
+def _deadline(run: RunExport) -> datetime:
+    return datetime.fromisoformat(run.began) + timedelta(seconds=run.policy.total_deadline)
+
+
 def _collect(context: Context, run: RunExport, cancel: Task) -> Steps:
     """Collects the job's files; an empty container is looked into again for two minutes."""
     looks = 0
@@ -93,7 +99,9 @@ def _collect(context: Context, run: RunExport, cancel: Task) -> Steps:
         step = CollectFiles(
             export_id=run.export_id, attempt=run.attempt, accept_none=looks >= len(_EMPTY_LOOKS)
         )
-        outcome: Outcome = yield from call(context, names.COLLECT_FILES, step, wake=cancel)
+        outcome: Outcome = yield from call(
+            context, names.COLLECT_FILES, step, wake=cancel, deadline=_deadline(run)
+        )
         if outcome.value.get("none"):
             yield from pause(context, _EMPTY_LOOKS[looks], cancel)
             looks += 1

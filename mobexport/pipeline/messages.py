@@ -25,6 +25,8 @@ class RunExport(_OfAttempt):
     """Input of `run_export`, with the settings of the moment: a running export never sees a change."""
 
     policy: PollPolicy
+    began: str
+    """Begin of the attempt, RFC 3339 in UTC: its deadlines count from here."""
     grace_seconds: float
     """Seconds that the run waits for the blob trigger before it starts processing itself."""
     progress: Mapping[str, Any] | None = None

@@ -14,7 +14,7 @@ from mobexport.blob_paths import LANDING_PREFIX, WORK_PREFIX
 from mobexport.clock import stamp
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.settings import Settings
-from mobexport.storage import EXPORTS_TABLE, DataStorage
+from mobexport.storage import EXPORTS_TABLE, STEPS_TABLE, DataStorage
 
 
 class VacuumsTables(Protocol):
@@ -34,11 +34,12 @@ class Purger:
     tables: VacuumsTables
 
     def purge(self, now: datetime) -> dict[str, int]:
-        """`{containers, superseded, rows}`: numbers of deletions."""
+        """`{containers, superseded, rows, marks}`: numbers of deletions."""
         return {
             "containers": sum(1 for _ in self._containers(now)),
             "superseded": sum(1 for _ in self._superseded()),
             "rows": sum(1 for _ in self._rows(now)),
+            "marks": sum(1 for _ in self._marks(now)),
         }
 
     def _containers(self, now: datetime) -> Iterator[str]:
@@ -59,6 +60,14 @@ class Purger:
         history = timedelta(days=self.settings.table_history_days)
         for folder in self.tables.folders():
             yield from self.tables.vacuum(folder, history)
+
+    def _marks(self, now: datetime) -> Iterator[str]:
+        """Marks of steps that killed their worker: nobody tries these again."""
+        before = stamp(now - timedelta(days=self.settings.landing_days))
+        table: Any = self.storage.table(STEPS_TABLE)
+        for entity in table.query_entities("updated_at lt @before", parameters={"before": before}):
+            table.delete_entity(entity)
+            yield str(entity["RowKey"])
 
     def _rows(self, now: datetime) -> Iterator[str]:
         before = stamp(now - timedelta(days=self.settings.registry_days))

@@ -118,7 +118,9 @@ class Run:
     def play(self) -> None:
         """The run to its end; then everything that may come again."""
         row = self.row
-        given = RunExport(export_id=row.id, attempt=1, policy=POLICY, grace_seconds=9).to_json()
+        given = RunExport(
+            export_id=row.id, attempt=1, policy=POLICY, began=row.began_at, grace_seconds=9
+        ).to_json()
         for _ in range(2):
             self.app.start(names.RUN_EXPORT, names.run_instance(row.ref), given)
             self.h.run()

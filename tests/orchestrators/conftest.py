@@ -75,7 +75,7 @@ class Pipeline:
         return run
 
     def _create_export_job(self, _: Any) -> Any:
-        return {"ok": {"phase": "poll", "began": self.h.now.isoformat(), "collect": True}}
+        return {"ok": {"phase": "poll", "collect": True}}
 
     def _plan_export_task(self, _: Any) -> Any:
         return {"ok": {"files": 1, "bytes": 9, "slices": 0, "buckets": 0, "lanes": 4}}
@@ -122,7 +122,9 @@ class Pipeline:
 
     def start(self) -> str:
         """Starts the run; its instance id."""
-        run = RunExport(export_id="e", attempt=1, policy=self.policy, grace_seconds=60)
+        run = RunExport(
+            export_id="e", attempt=1, policy=self.policy, began=self.h.now.isoformat(), grace_seconds=60
+        )
         return self.h.start(names.RUN_EXPORT, run.to_json(), names.run_instance(REF))
 
     def cancel(self) -> None:
@@ -369,7 +371,9 @@ class MemoryApp:
 
     def start(self) -> None:
         """What the HTTP function does after it made the row."""
-        run = RunExport(export_id=self.row.id, attempt=1, policy=SHORT, grace_seconds=9)
+        run = RunExport(
+            export_id=self.row.id, attempt=1, policy=SHORT, began=self.row.began_at, grace_seconds=9
+        )
         self.app.start(names.RUN_EXPORT, names.run_instance(self.row.ref), run.to_json())
 
     def blob_event(self) -> None:

@@ -13,6 +13,10 @@ from mobexport.wire import AttemptRef
 REF = AttemptRef("e", 1)
 
 
+def error(code: str, *, retryable: bool = False) -> dict:
+    return {"error": {"code": code, "kind": "remote", "message": f"it was {code}", "retryable": retryable}}
+
+
 def end(pipeline) -> dict:
     """Starts the run and plays it to its end; how it ended."""
     run = pipeline.start()
@@ -78,19 +82,34 @@ def test_given_a_long_job_then_it_continues_as_new_with_a_short_history(pipeline
     assert len(pipeline.h.history(names.run_instance(REF))) < 8 * 5 + 40
 
 
-@pytest.mark.parametrize("failure", ["answer", "raise"])
-def test_given_an_api_down_when_created_then_timed_retries_then_failed(pipeline, failure) -> None:
+def test_given_a_create_that_raises_then_tried_for_minutes_then_failed(pipeline) -> None:
     def down(_):
-        if failure == "raise":
-            raise RuntimeError("the worker died")
-        return {"error": {"code": "Transient", "kind": "remote", "message": "down", "retryable": True}}
+        raise RuntimeError("the worker died")
 
     pipeline.overrides[names.CREATE_EXPORT_JOB] = down
     began = pipeline.h.now
     assert end(pipeline)["state"] == "Failed"
     tries = pipeline.called(names.CREATE_EXPORT_JOB)
     assert [step["tried"] for step in tries] == list(range(8))
-    assert timedelta(minutes=1) < pipeline.h.now - began < timedelta(minutes=10)
+    assert timedelta(minutes=3) < pipeline.h.now - began < timedelta(minutes=6)
+
+
+@pytest.mark.parametrize(("minutes", "state"), [(4, "Succeeded"), (60, "Succeeded"), (10_000, "TimedOut")])
+def test_given_an_api_away_when_created_then_tried_until_the_deadline(pipeline, minutes, state) -> None:
+    began, create = pipeline.h.now, pipeline.overrides[names.CREATE_EXPORT_JOB]
+    pipeline.policy = replace(pipeline.policy, total_deadline=7200)
+
+    def away(step):
+        back = pipeline.h.now >= began + timedelta(minutes=minutes)
+        return create(step) if back else error("Transient", retryable=True)
+
+    pipeline.overrides[names.CREATE_EXPORT_JOB] = away
+    ended = end(pipeline)
+    assert ended["state"] == state
+    assert len(pipeline.called(names.CREATE_EXPORT_JOB)) < 25
+    if state == "TimedOut":
+        assert ended["error"]["message"] == "it was tried until TOTAL_DEADLINE: it was Transient"
+        assert abs(pipeline.h.now - began - timedelta(hours=2)) < timedelta(seconds=2)
 
 
 def test_given_an_api_that_comes_back_when_polled_then_succeeded(pipeline) -> None:

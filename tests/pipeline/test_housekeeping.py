@@ -9,6 +9,7 @@ from mobexport import export_types
 from mobexport.blob_paths import COMPLETE, CURATED_CONTAINER, EXPORTS_CONTAINER
 from mobexport.clock import stamp
 from mobexport.errors import Transient
+from mobexport.heavy import HeavySteps
 from mobexport.pipeline.finishing import Finisher
 from mobexport.pipeline.jobs.export_jobs import ExportJobs, job_marker, landing_of
 from mobexport.pipeline.process.processor import Processor
@@ -32,7 +33,10 @@ def settings(azurite):
 @pytest.fixture
 def reconciler(registry, storage, source, settings) -> Reconciler:
     finisher = Finisher(
-        registry, storage, Processor(registry, storage, settings, Tables(storage)), lambda _: source
+        registry,
+        storage,
+        Processor(registry, storage, settings, Tables(storage), HeavySteps(storage)),
+        lambda _: source,
     )
     return Reconciler(registry, storage, finisher, lambda _: source, 1.0)
 

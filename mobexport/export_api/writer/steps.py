@@ -27,7 +27,7 @@ from mobexport.export_api.writer.raw_store import Plan, plan_files
 from mobexport.export_api.writer.scale_out_storage import BlobSource, BlobTarget, BlockStream, WorkContainer
 from mobexport.export_api.writer.slices import RawEntry
 from mobexport.export_api.writer.target import TargetFile, open_blocks, write_file
-from mobexport.heavy import exclusive_step
+from mobexport.heavy import HeavySteps
 from mobexport.records.formats import ExportFormat
 from mobexport.redact import redact
 from mobexport.settings import Settings
@@ -67,6 +67,7 @@ class TaskWriter:
     config: ExportsConfig
     storage: DataStorage
     registry: TaskRegistry
+    steps: HeavySteps
 
     # --- steps --------------------------------------------------------------------------------------------
 
@@ -106,7 +107,7 @@ class TaskWriter:
             )
             for entry, blob in zip(spec.files, plan.blobs, strict=True)
         ]
-        with exclusive_step() as folder:
+        with self._heavy(task, "write") as folder:
             target, rejects, workdir = (folder / name for name in ("target", "rejects", "work"))
             workdir.mkdir()
             write = partial(
@@ -140,7 +141,7 @@ class TaskWriter:
             store = WorkContainer(self.storage, container)
             plan, spec = self._planned(task)
             source = BlobSource(self.storage, self.settings.raw_container, plan.blobs)
-            with exclusive_step() as folder, self._ends(task):
+            with self._heavy(task, f"slice {number}") as folder, self._ends(task):
                 outcome = scale_out.partition_slice(
                     spec, number, source, store, workdir=folder, limits=self.settings.work_limits
                 )
@@ -157,7 +158,7 @@ class TaskWriter:
             store = WorkContainer(self.storage, container)
             _, spec = self._planned(task)
             tokens = self._tokens(task, spec)
-            with exclusive_step(), self._ends(task), self._target(task, spec) as target:
+            with self._heavy(task, f"bucket {bucket}"), self._ends(task), self._target(task, spec) as target:
                 outcome = scale_out.write_bucket(spec, bucket, tokens, store, target)
             self.storage.write_json(container, done, outcome)
         return {"bucket": bucket}
@@ -179,6 +180,12 @@ class TaskWriter:
         ):
             counts = scale_out.commit(spec, tokens, written, store, target, rejects)
         return _shown(counts, plan)
+
+    def _heavy(self, task: ExportTask, step: str) -> AbstractContextManager[Path]:
+        what = f"{step} of task {task.id} ({task.export_type} of {task.app!r})"
+        return self.steps.run(
+            f"{task.id}-{step.replace(' ', '-')}", what, "EXPORT_SMALL_MB or EXPORT_SLICE_MB"
+        )
 
     def _keep_rejects(self, task: ExportTask, counts: ExportCounts, rejects: Path) -> None:
         if counts.rejected:

@@ -36,10 +36,10 @@ class ExportJobs:
     storage: DataStorage
 
     def create(self, ref: AttemptRef, total_deadline: float) -> dict[str, Any]:
-        """Makes sure that the attempt has an export job; `{"phase", "began", "collect"}`.
+        """Makes sure that the attempt has an export job; `{"phase", "collect"}`.
 
-        `phase` is where the run goes on (also after it was lost in the middle and started again), `began`
-        when the attempt did, `collect` whether the files are ours to collect. The API has no idempotency
+        `phase` is where the run goes on (also after it was lost in the middle and started again), `collect`
+        whether the files are ours to collect. The API has no idempotency
         key. So: look for a job of ours by its marker, else create one with a container of its own, then
         win the registry row. Only the winner's container is ever read.
         """
@@ -49,11 +49,7 @@ class ExportJobs:
             source = self.source(row.request.app)
             jobs = [job for job in source.find_by_marker(row.request, marker) if _is_ours(row, source, job)]
             row = self._win(row, source, jobs or [self._create(row, source, marker, total_deadline)])
-        return {
-            "phase": row.state.phase,
-            "began": row.began_at,
-            "collect": row.request.destination is None,
-        }
+        return {"phase": row.state.phase, "collect": row.request.destination is None}
 
     def _create(self, row: ExportRow, source: JobSource, marker: str, total_deadline: float) -> Job:
         if source.delivery is Delivery.LEFT:

@@ -6,6 +6,7 @@ once, and so is the transaction that makes the files part of the table.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,7 +24,7 @@ from mobexport.blob_paths import (
     output_stem,
 )
 from mobexport.errors import DataError
-from mobexport.heavy import exclusive_step
+from mobexport.heavy import HeavySteps
 from mobexport.pipeline.process.manifests import make_manifest
 from mobexport.pipeline.registry.export_row import ExportRow
 from mobexport.pipeline.registry.registry import Registry
@@ -37,6 +38,7 @@ from mobexport.wire import AttemptRef, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from mobexport.pipeline.process.conversion import Conversion
     from mobexport.records.element_ranges import Part
@@ -58,6 +60,7 @@ class Processor:
     storage: DataStorage
     settings: Settings
     tables: CommitsTables
+    steps: HeavySteps
 
     def begin(self, ref: AttemptRef) -> dict[str, Any]:
         """`{"done": True}` if there is nothing left to do, else `{"files": n}`; `large`: those cut in parts.
@@ -124,7 +127,10 @@ class Processor:
         blob = self._file(row, index)
         # Of one size, so that they take as long as each other.
         part_bytes = -(-blob.size // -(-blob.size // self._part_bytes))
-        with exclusive_step(), span("find parts", attributes={"mobexport.file": index}) as opened:
+        with (
+            self._heavy(row, "find", index, blob.name),
+            span("find parts", attributes={"mobexport.file": index}) as opened,
+        ):
             found = cut_file(
                 export_types.get(row.request.export_type),
                 self.storage.read_chunks(EXPORTS_CONTAINER, blob),
@@ -143,7 +149,10 @@ class Processor:
         from mobexport.pipeline.process.conversion import convert_file
 
         request, blob = row.request, self._file(row, index)
-        with exclusive_step() as folder, span("convert", attributes={"mobexport.file": index}) as opened:
+        with (
+            self._heavy(row, "convert", index, blob.name, number) as folder,
+            span("convert", attributes={"mobexport.file": index}) as opened,
+        ):
             out_dir, workdir = folder / "out", folder / "work"
             workdir.mkdir()
             conversion = convert_file(
@@ -272,6 +281,13 @@ class Processor:
 
     def _file(self, row: ExportRow, index: int) -> RawBlob:
         return RawBlob(**self._complete(row)["files"][index])
+
+    def _heavy(
+        self, row: ExportRow, step: str, index: int, name: str, part: int | None = None
+    ) -> AbstractContextManager[Path]:
+        key = f"{row.ref}-{step}-{index}" + ("" if part is None else f"-{part}")
+        of = "" if part is None else f"part {part} of "
+        return self.steps.run(key, f"{step} of {of}{EXPORTS_CONTAINER}/{name}", "CONVERT_PART_MB")
 
     @property
     def _part_bytes(self) -> int:

@@ -23,6 +23,7 @@ from mobexport.blob_paths import (
     REJECTS_CONTAINER,
 )
 from mobexport.errors import ConfigError, DataError, NotFound, Rejected, Transient, Truncated
+from mobexport.heavy import HeavySteps
 from mobexport.pipeline import notify
 from mobexport.pipeline.finishing import Finisher
 from mobexport.pipeline.messages import ProcessExport
@@ -49,7 +50,7 @@ def processor(registry, storage, azurite) -> Processor:
     settings = read_settings(
         {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
     )
-    return Processor(registry, storage, settings, Tables(storage))
+    return Processor(registry, storage, settings, Tables(storage), HeavySteps(storage))
 
 
 @pytest.fixture
