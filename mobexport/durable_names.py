@@ -40,13 +40,12 @@ CONVERT_FILE: Final = "convert_file"
 FIND_PARTS: Final = "find_parts"
 CONVERT_PART: Final = "convert_part"
 COMMIT_EXPORT: Final = "commit_export"
-ANNOUNCE_PROCESSED: Final = "announce_processed"
+GIVE_UP_PROCESSING: Final = "give_up_processing"
 SEND_NOTIFICATION: Final = "send_notification"
 ADVANCE_BATCH: Final = "advance_batch"
 
 # Activities of the Export API
 PLAN_EXPORT_TASK: Final = "plan_export_task"
-WRITE_FILE: Final = "write_file"
 PARTITION_SLICE: Final = "partition_slice"
 WRITE_BUCKET: Final = "write_bucket"
 COMMIT_FILE: Final = "commit_file"
@@ -64,11 +63,10 @@ ACTIVITIES: Final = frozenset(
         FIND_PARTS,
         CONVERT_PART,
         COMMIT_EXPORT,
-        ANNOUNCE_PROCESSED,
+        GIVE_UP_PROCESSING,
         SEND_NOTIFICATION,
         ADVANCE_BATCH,
         PLAN_EXPORT_TASK,
-        WRITE_FILE,
         PARTITION_SLICE,
         WRITE_BUCKET,
         COMMIT_FILE,
@@ -76,7 +74,17 @@ ACTIVITIES: Final = frozenset(
     }
 )
 
-_HEAVY: Final = frozenset({FIND_PARTS, CONVERT_FILE, CONVERT_PART, WRITE_FILE, PARTITION_SLICE, WRITE_BUCKET})
+_HEAVY: Final = frozenset(
+    {
+        BEGIN_PROCESSING,
+        FIND_PARTS,
+        CONVERT_FILE,
+        CONVERT_PART,
+        PLAN_EXPORT_TASK,
+        PARTITION_SLICE,
+        WRITE_BUCKET,
+    }
+)
 
 
 def longest(activity: str) -> float:

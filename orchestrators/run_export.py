@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from durable_app.blueprint import Blueprint
 from durable_app.calls import call, pause
@@ -45,14 +46,16 @@ def run_export(context: Context, run: RunExport) -> Steps:
     collects = outcome.value.get("collect", False)
     if not outcome.failure and outcome.value["phase"] == "poll":
         outcome = yield from _poll(context, run, cancel)
-        if "progress" in outcome.value:
+        if outcome.value and "end" not in outcome.value:
             # No cancel is lost here: the next generation begins with steps that look at the flag.
             context.continue_as_new(replace(run, progress=outcome.value["progress"]).to_json())
             return None
     if not outcome.failure and collects:
-        outcome = yield from _collect(context, run, cancel)
+        outcome = yield from _collect(context, run, cancel, outcome.value.get("collected"))
     if not outcome.failure and collects:
         outcome = yield from _wait_for_processing(context, run, processed)
+        if not outcome.failure:
+            return outcome.value["summary"]
     end = EndStep(export_id=run.export_id, attempt=run.attempt, outcome=outcome)
     finished: Outcome = yield from call(context, names.FINISH_EXPORT, end, UNTIL_DONE)
     return finished if finished.failure else finished.value
@@ -81,8 +84,9 @@ def _poll(context: Context, run: RunExport, cancel: Task) -> Steps:
         polled: Outcome = yield from call(context, names.CHECK_EXPORT_JOB, step, retries, cancel)
         if polled.failure:
             return polled
-        if end := polled.value.get("end"):
-            return Outcome.from_json(end)
+        if "end" in polled.value:
+            end = Outcome.from_json(polled.value["end"])
+            return end if end.failure else Outcome(polled.value)
         progress = polled.value["progress"]
         yield from pause(context, polled.value["wait"], cancel)
     return Outcome({"progress": progress})
@@ -92,16 +96,21 @@ def _deadline(run: RunExport) -> datetime:
     return datetime.fromisoformat(run.began) + timedelta(seconds=run.policy.total_deadline)
 
 
-def _collect(context: Context, run: RunExport, cancel: Task) -> Steps:
-    """Collects the job's files; an empty container is looked into again for two minutes."""
+def _collect(context: Context, run: RunExport, cancel: Task, first: Any) -> Steps:
+    """Collects the job's files; an empty container is looked into again for two minutes. `first`: what the
+    last poll came to with them, if anything."""
     looks = 0
     while True:
         step = CollectFiles(
             export_id=run.export_id, attempt=run.attempt, accept_none=looks >= len(_EMPTY_LOOKS)
         )
-        outcome: Outcome = yield from call(
-            context, names.COLLECT_FILES, step, wake=cancel, deadline=_deadline(run)
-        )
+        outcome: Outcome
+        if first is not None:
+            outcome, first = Outcome(first), None
+        else:
+            outcome = yield from call(
+                context, names.COLLECT_FILES, step, wake=cancel, deadline=_deadline(run)
+            )
         if outcome.value.get("none"):
             yield from pause(context, _EMPTY_LOOKS[looks], cancel)
             looks += 1
@@ -115,7 +124,8 @@ def _wait_for_processing(context: Context, run: RunExport, processed: Task) -> S
     """Waits until the files are processed.
 
     Usually the blob trigger starts the processing. The event is a hint, the registry the truth. Without a
-    hint the run starts the same instance itself, and looks into the registry ever more rarely.
+    hint the run starts the same instance itself, and looks into the registry ever more rarely. The look that
+    finds the attempt processed ends it as well.
     """
     began = context.current_utc_datetime
     for number in range(10**6):
@@ -123,7 +133,7 @@ def _wait_for_processing(context: Context, run: RunExport, processed: Task) -> S
         yield from pause(context, seconds, processed)
         step = EnsureProcessing(export_id=run.export_id, attempt=run.attempt, round=number)
         outcome: Outcome = yield from call(context, names.ENSURE_PROCESSING_STARTED, step)
-        if outcome.failure or outcome.value["done"]:
+        if outcome.failure or "summary" in outcome.value:
             return outcome
         if context.current_utc_datetime - began > _PROCESSING_LIMIT:
             break

@@ -58,7 +58,7 @@ class RunBatch(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptStep(_OfAttempt, Step):
-    """Input of `begin_processing`."""
+    """A step of an attempt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ class EnsureProcessing(AttemptStep):
 
 @dataclass(frozen=True, kw_only=True)
 class EndStep(AttemptStep):
-    """Input of `announce_processed` and `finish_export`: the outcome of the work."""
+    """Input of `give_up_processing` and `finish_export`: the outcome of the work."""
 
     outcome: Outcome
 
@@ -115,6 +115,13 @@ class ConvertPart(ConvertFile):
 
     number: int
     """Of the part, from 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeginProcessing(AttemptStep):
+    """Input of `begin_processing`."""
+
+    started_by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -152,8 +152,9 @@ def scenarios(make_pipeline, memory_app, virtual_app):
             app = virtual_app()
             for name in names.ACTIVITIES:
                 app.overrides[name] = lambda _: {"ok": {"state": "Succeeded"}}
-            plan = {"files": 1, "bytes": 9, "slices": slices, "buckets": slices, "lanes": 2}
-            app.overrides[names.PLAN_EXPORT_TASK] = lambda _: {"ok": plan}
+            if slices:
+                plan = {"slices": slices, "buckets": slices, "lanes": 2}
+                app.overrides[names.PLAN_EXPORT_TASK] = lambda _: {"ok": plan}
             app.start(names.SERVE_EXPORT_TASK, "task-t", ServeExportTask(app="a", task_id="t").to_json())
             app.h.run()
 

@@ -44,11 +44,11 @@ def test_given_no_trigger_when_run_then_the_run_starts_processing_itself(pipelin
 
 
 def test_given_a_lost_event_when_run_then_the_registry_tells(pipeline) -> None:
-    def announce(step):
+    def commit(step):
         pipeline.processed = True
         return {"ok": {}}
 
-    pipeline.overrides[names.ANNOUNCE_PROCESSED] = announce
+    pipeline.overrides[names.COMMIT_EXPORT] = commit
     assert end(pipeline)["state"] == "Succeeded"
 
 

@@ -203,19 +203,22 @@ class TaskRegistry:
         except ResourceNotFoundError:
             return None
 
-    def move(self, app: str, task_id: str, state: TaskState, **fields: Any) -> ExportTask:
+    def move(
+        self, app: str, task_id: str, state: TaskState, known: ExportTask | None = None, **fields: Any
+    ) -> ExportTask:
         """Moves a task on; a state that cannot follow leaves the row as it is.
 
-        `fields` are attributes of ExportTask. When the task ends its container URL is deleted, also
-        if the row had ended before: the step may be a repetition after a crash.
+        `known` is the task as just written, `fields` are attributes of ExportTask. When the task ends its
+        container URL is deleted, also if the row had ended before: the step may be a repetition after a crash.
         """
         while True:
-            task = self.get(app, task_id)
+            task, known = known or self.get(app, task_id), None
             if state in _NEXT[task.state]:
                 moved = replace(task, state=state, **fields)
-                if not replace_row(self._tasks, _to_entity(moved), task.etag):
+                etag = replace_row(self._tasks, _to_entity(moved), task.etag)
+                if etag is None:
                     continue
-                task = moved
+                task = replace(moved, etag=etag)
             if not _NEXT[task.state]:
                 self._secrets.delete_entity(app, task_id)
             return task
@@ -234,10 +237,23 @@ class TaskRegistry:
         """Moves the task to Started."""
         return self.move(app, task_id, TaskState.STARTED, date_started=stamp())
 
-    def succeed(self, app: str, task_id: str, counts: Mapping[str, Any], details: str | None) -> ExportTask:
+    def succeed(
+        self,
+        app: str,
+        task_id: str,
+        counts: Mapping[str, Any],
+        details: str | None,
+        known: ExportTask | None = None,
+    ) -> ExportTask:
         """Ends the task well; `details` says how many raw records were rejected."""
         return self.move(
-            app, task_id, TaskState.SUCCEEDED, date_completed=stamp(), counts=counts, error_details=details
+            app,
+            task_id,
+            TaskState.SUCCEEDED,
+            known,
+            date_completed=stamp(),
+            counts=counts,
+            error_details=details,
         )
 
     def fail(self, app: str, task_id: str, reason: str) -> ExportTask:

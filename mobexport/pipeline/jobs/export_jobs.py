@@ -15,7 +15,7 @@ from mobexport.blob_paths import LANDING_PREFIX, is_landing
 from mobexport.clock import stamp
 from mobexport.errors import AttemptEnded, Cancelled, Rejected, Transient
 from mobexport.ids import new_container_suffix
-from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress, Seen, decide
+from mobexport.pipeline.jobs.poll_policy import Decision, PollPolicy, PollProgress, Seen, decide
 from mobexport.pipeline.jobs.source import Delivery, Job, JobSource
 from mobexport.pipeline.registry.destinations import Destinations
 from mobexport.pipeline.registry.export_row import ExportRow
@@ -91,7 +91,7 @@ class ExportJobs:
                 file_format=source.file_format,
             )
 
-        row = self.registry.change(row.ref, take)
+        row = self.registry.change(row.ref, take, row)
         lost = [job for job in jobs if job.id != row.job_id]
         if lost:
             ids = [job.id for job in lost]
@@ -106,8 +106,8 @@ class ExportJobs:
 
     def check(
         self, ref: AttemptRef, policy: PollPolicy, progress: PollProgress, now: datetime
-    ) -> dict[str, Any]:
-        """Asks for the job's state and decides what follows: `{"progress", "end"?, "wait"}`.
+    ) -> tuple[Decision, ExportRow | None]:
+        """Asks for the job's state and decides what follows; also the row, where there are files to collect.
 
         `now` is the orchestrator's clock, as in its timers; deadlines go by it. The row shows the progress of
         the polling, and when it goes on. An expected failure is part of the decision, which counts it.
@@ -131,7 +131,7 @@ class ExportJobs:
             shown: dict[str, Any] = {"polls": decision.progress.polls, "polledAt": stamp(at)}
             if decision.end is None:
                 shown["nextPollAt"] = stamp(at + timedelta(seconds=decision.wait))
-            self.registry.change(
+            row = self.registry.change(
                 ref,
                 # A job that failed ends the attempt; that move is the run's alone.
                 lambda now: replace(
@@ -142,7 +142,8 @@ class ExportJobs:
                 ),
                 row,
             )
-        return decision.to_json()
+        succeeded = decision.end is not None and decision.end.failure is None
+        return decision, row if succeeded and row and row.request.destination is None else None
 
     def _ask(self, row: ExportRow) -> tuple[Job, Seen]:
         """Raises Rejected for a state that the source does not know: never "still running"."""

@@ -62,18 +62,23 @@ class Processor:
     tables: CommitsTables
     steps: HeavySteps
 
-    def begin(self, ref: AttemptRef) -> dict[str, Any]:
-        """`{"done": True}` if there is nothing left to do, else `{"files": n}`; `large`: those cut in parts.
+    def begin(self, ref: AttemptRef, started_by: str | None = None) -> dict[str, Any]:
+        """`{"done": True}` if nothing is left to do, else `{"files": n}`; `large`: those cut in parts.
 
-        Asked first, since a blob event may come twice, late, or for an attempt that is no more.
+        Asked first, since a blob event may come twice, late, or for an attempt that is no more. An attempt
+        with one file that is not large, or none, is converted and committed at once.
         """
         row = self.registry.attempt(ref)
         if row.manifest is not None or row.processing_error or row.state is not State.PROCESSING:
             return {"done": True}
-        sizes = [file["size"] for file in self._complete(row)["files"]]
+        files = self._complete(row)["files"]
+        sizes = [file["size"] for file in files]
         # Rows of CSV are not found by their brackets: such a file is converted whole.
         cut = _format(row) is ExportFormat.JSON
         large = [index for index, size in enumerate(sizes) if cut and size > self._part_bytes]
+        if len(files) <= 1 and not large:
+            self._commit(row, [self._convert(row, 0, RawBlob(**file)) for file in files], started_by)
+            return {"done": True}
         return {"done": False, "files": len(sizes), **({"large": large} if large else {})}
 
     def convert(self, ref: AttemptRef, index: int) -> dict[str, Any]:
@@ -82,7 +87,7 @@ class Processor:
         result_name = conversion_path(row.folder, index)
         result = self.storage.read_json(EXPORTS_CONTAINER, result_name)
         if result is None:
-            result = self._convert(row, index)
+            result = self._convert(row, index, self._file(row, index))
             self.storage.write_json(EXPORTS_CONTAINER, result_name, result)
         self._count_converted(row, index)
         return _counts(result)
@@ -108,7 +113,7 @@ class Processor:
         if result is None:
             from mobexport.records.element_ranges import Part
 
-            result = self._convert(row, index, number, Part(*parts[number]))
+            result = self._convert(row, index, self._file(row, index), number, Part(*parts[number]))
             self.storage.write_json(EXPORTS_CONTAINER, result_name, result)
         done = self.storage.list_blobs(EXPORTS_CONTAINER, conversion_prefix(row.folder, index))
         if sum(1 for _ in done) == len(parts):
@@ -144,11 +149,16 @@ class Processor:
         }
 
     def _convert(
-        self, row: ExportRow, index: int, number: int | None = None, part: Part | None = None
+        self,
+        row: ExportRow,
+        index: int,
+        blob: RawBlob,
+        number: int | None = None,
+        part: Part | None = None,
     ) -> dict[str, Any]:
         from mobexport.pipeline.process.conversion import convert_file
 
-        request, blob = row.request, self._file(row, index)
+        request = row.request
         with (
             self._heavy(row, "convert", index, blob.name, number) as folder,
             span("convert", attributes={"mobexport.file": index}) as opened,
@@ -212,18 +222,28 @@ class Processor:
             "lenient": dict(conversion.lenient),
         }
 
-    def commit(self, ref: AttemptRef, started_by: str | None = None) -> dict[str, Any]:
-        """Writes the manifest, then commits to the table, then says so in the registry; the counts.
+    def commit(self, ref: AttemptRef, started_by: str | None = None) -> ExportRow:
+        """Commits what was converted; the row as it is then."""
+        row = self.registry.attempt(ref)
+        manifest = self.storage.read_json(CURATED_CONTAINER, row.manifest_path) if row.committing else None
+        if manifest is not None:
+            return self._commit_manifest(row, manifest, started_by)
+        files = range(len(self._complete(row)["files"]))
+        return self._commit(row, [done for n in files for done in self._conversions(row, n)], started_by)
+
+    def _commit(self, row: ExportRow, conversions: list[Any], started_by: str | None) -> ExportRow:
+        """Writes the manifest, then commits to the table, then says so in the registry; the row.
 
         Between manifest and commit the registry is told that the attempt will succeed: from there on
         nothing ends it otherwise, and whoever finds it so completes the commit.
         """
-        row = self.registry.attempt(ref)
-        files = range(len(self._complete(row)["files"]))
-        conversions = [done for index in files for done in self._conversions(row, index)]
-        path = row.manifest_path
-        self.storage.write_json(CURATED_CONTAINER, path, make_manifest(row, conversions))
-        manifest = self.storage.read_json(CURATED_CONTAINER, path)
+        manifest: Any = make_manifest(row, conversions)
+        if not self.storage.write_json(CURATED_CONTAINER, row.manifest_path, manifest):
+            manifest = self.storage.read_json(CURATED_CONTAINER, row.manifest_path)
+        return self._commit_manifest(row, manifest, started_by)
+
+    def _commit_manifest(self, row: ExportRow, manifest: Any, started_by: str | None) -> ExportRow:
+        ref, path = row.ref, row.manifest_path
         counts = manifest["counts"]
         if counts["records"] != counts["rows"] + counts["rejected"]:
             raise DataError(
@@ -235,12 +255,11 @@ class Processor:
                 now, committing=True, processing_started_by=now.processing_started_by or started_by
             )
 
-        row = self.registry.change(ref, begin)
+        row = self.registry.change(ref, begin, row)
         if not row.committing:
             raise DataError(f"export {row.id!r} ended as {row.state} before its commit", code="Ended")
         self.tables.commit(_table_commit(row, manifest))
-        self.registry.change(ref, lambda now: replace(now, manifest=path, counts=counts))
-        return _counts(counts)
+        return self.registry.change(ref, lambda now: replace(now, manifest=path, counts=counts), row)
 
     def _conversions(self, row: ExportRow, index: int) -> list[Any]:
         """What became of one file: whole, or by its parts in their order."""
@@ -256,9 +275,9 @@ class Processor:
             raise DataError(f"file {index} of export {row.id!r} is not converted: were its results deleted?")
         return [{**found[0], "input": cut["input"]}, *found[1:]]
 
-    def done(self, ref: AttemptRef) -> bool:
+    @staticmethod
+    def done(row: ExportRow) -> bool:
         """Whether the attempt is processed. Raises the error that processing gave up with."""
-        row = self.registry.attempt(ref)
         if row.processing_error:
             found = Failure.from_json(row.processing_error)
             raise DataError(found.message, code=found.code)
