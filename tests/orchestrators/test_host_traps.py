@@ -112,7 +112,7 @@ def test_given_a_suspended_instance_then_it_goes_on_alone_when_resumed(
         app.h.resume(process, "done")
         app.h.run()
     assert app.registry.get(app.row.id).state is State.SUCCEEDED
-    assert len(app.app.called(names.COMMIT_EXPORT)) == 1
+    assert len(app.app.called(names.BEGIN_PROCESSING)) == 1
 
 
 def test_given_large_texts_from_outside_then_nothing_large_on_the_wire(memory_app) -> None:

@@ -209,7 +209,7 @@ class TaskRegistry:
         """Moves a task on; a state that cannot follow leaves the row as it is.
 
         `known` is the task as just written, `fields` are attributes of ExportTask. When the task ends its
-        container URL is deleted, also if the row had ended before: the step may be a repetition after a crash.
+        container URL is deleted, also if the row had ended before: the step may be a repetition.
         """
         while True:
             task, known = known or self.get(app, task_id), None
