@@ -106,17 +106,17 @@ def run_instance(ref: AttemptRef) -> str:
 
 
 def process_instance(ref: AttemptRef) -> str:
-    """Instance of `process_export`: one id for its three starters (trigger, run, reconcile)."""
+    """Instance of `process_export`: one id for its three starters (trigger, run, tick)."""
     return f"process-{ref}"
 
 
 def notify_instance(ref: AttemptRef, target: str) -> str:
-    """Instance of `deliver_notification`: one id for its two starters (the attempt's end, reconcile)."""
+    """Instance of `deliver_notification`: one id for its two starters (the attempt's end, the tick)."""
     return f"notify-{ref}-{target}"
 
 
 def batch_instance(batch_id: str) -> str:
-    """Instance of `run_batch`: one id for its starters (the caller, the schedule, reconcile)."""
+    """Instance of `run_batch`: one id for its starters (the caller, the schedule, the tick)."""
     return f"batch-{batch_id}"
 
 

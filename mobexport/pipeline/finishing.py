@@ -67,7 +67,7 @@ class Finisher:
         if row.request.destination is not None:
             Destinations(self.storage).delete(ref)
         if row.manifest is None and row.landing is not None:
-            # The container of a success stays for a while: the reconcile timer looks for late files.
+            # The container of a success stays for a while: the tick looks for late files.
             self.drop_landing(row)
         return row
 

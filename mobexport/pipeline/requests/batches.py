@@ -25,6 +25,8 @@ from mobexport.pipeline.registry.states import State
 from mobexport.storage import EXPORTS_TABLE, DataStorage, replace_row
 
 PARTITION: Final = "batches"
+PASSING: Final = frozenset({"Transient", "Throttled", "TimedOut", "StepFailed", "Crashed"})
+"""Codes of failures that may pass by themselves."""
 MAX_EXPORTS: Final = 200
 """Limited by the size of a table row."""
 
@@ -99,6 +101,14 @@ class Batches:
                 return there, False
             if replace_row(self._table, _to_entity(batch), there.etag):
                 return self.get(batch.id), True
+
+    def again(self, batch: Batch, at: datetime) -> Batch | None:
+        """Begins the failed exports of an ended batch anew, if one of them failed for a passing reason."""
+        rows = (self._registry.find(item.request.id) for item in batch.items)
+        if not any(row and row.error and row.error["code"] in PASSING for row in rows):
+            return None
+        items = tuple(Item(replace(item.request, requested_at=at)) for item in batch.items)
+        return self.add(replace(batch, items=items, rerun=False, created_at=stamp(at), ended_at=None))[0]
 
     def get(self, id_: str) -> Batch:
         """Raises NotFound."""
