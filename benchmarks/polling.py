@@ -145,7 +145,7 @@ def _two_exports(azurite: Azurite, state: Path, days: tuple[int, int], settings:
         _run(app, days[0])
         calls, polls = len(_lines(azurite)), _polls(app)
         asked = _run(app, days[1])
-        found = _count(_lines(azurite)[calls:])
+        found = calls_by_service(_lines(azurite)[calls:])
         # Each look at the export, ours, is one read of its row.
         found["table GET"] -= asked
         return Calls(found, _polls(app) - polls)
@@ -162,7 +162,7 @@ def _timers(azurite: Azurite, state: Path) -> dict[str, int]:
                 assert app.post(f"/admin/functions/{name}", {})[0] == 202
                 while app.log.read_text().count(f"Executed 'Functions.{name}'") == ran:
                     time.sleep(0.05)
-            found[name] = sum(_count(_lines(azurite)[before:]).values())
+            found[name] = sum(calls_by_service(_lines(azurite)[before:]).values())
     return found
 
 
@@ -191,7 +191,8 @@ def _polls(app: App) -> int:
     return app.log.read_text().count("Executed 'Functions.check_export_job' (Succeeded")
 
 
-def _count(lines: list[str]) -> Counter[str]:
+def calls_by_service(lines: list[str]) -> Counter[str]:
+    """Calls in an access log of Azurite, as `table GET`."""
     line = re.compile(r'"(GET|PUT|POST|DELETE|HEAD|MERGE|PATCH) (\S+) HTTP')
     found = (match.groups() for text in lines if (match := line.search(text)))
     return Counter(f"{_service(url)} {method}" for method, url in found)

@@ -16,7 +16,8 @@
     │   └── Rejected               the same call would be refused again (4xx, nonsense)
     ├── DataError                  the data cannot be used
     │   ├── Truncated              a file is structurally incomplete
-    │   └── SourceChanged          an input was replaced or deleted while it was read
+    │   ├── SourceChanged          an input was replaced or deleted while it was read
+    │   └── OutOfMemory            a step would take more memory than it may
     ├── WorkerLost                 a step that killed its worker again and again
     ├── Cancelled                  the export's cancel flag is set
     ├── AttemptEnded               a step of an attempt that has ended: nothing to do
@@ -164,6 +165,12 @@ class SourceChanged(DataError):
     """A raw file was replaced or deleted after the plan was fixed."""
 
     code = "SourceChanged"
+
+
+class OutOfMemory(DataError):
+    """A step would take more memory than it may; names the step and the setting that helps."""
+
+    code = "OutOfMemory"
 
 
 class WorkerLost(MobexportError):

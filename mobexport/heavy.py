@@ -2,10 +2,12 @@
 
 An instance has one core and about 0.8 GB of temporary disk; so a step can use its limits alone. A mark stands
 in a table while a step is under way: where the worker dies in it, it stays, and the step's next try finds it.
+Memory is limited while it is under way, so that a step which takes too much fails, and not its worker.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -17,11 +19,15 @@ from typing import Any, Final
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from mobexport.clock import stamp
-from mobexport.errors import WorkerLost
+from mobexport.errors import OutOfMemory, WorkerLost
 from mobexport.storage import STEPS_TABLE, DataStorage
 
 MAX_DEATHS: Final = 3
 """Workers that may die in one step before it is not begun again."""
+
+ROOM: Final = 768 * 2**20
+"""Bytes that the process may take more than it has when a step begins. Ordinary steps take up to 200 MiB, and
+run with room for 100 (measured); allocators reserve more where nothing limits them."""
 
 _PARTITION: Final = "steps"
 _lock = threading.Lock()
@@ -43,7 +49,13 @@ class HeavySteps:
         with _lock, tempfile.TemporaryDirectory(prefix="mobexport-") as folder:
             self._begin(key, what, helps)
             try:
-                yield Path(folder)
+                with _limited_memory():
+                    yield Path(folder)
+            except MemoryError:
+                raise OutOfMemory(
+                    f"{what} takes more than {ROOM >> 20} MiB of memory: choose a smaller {helps}, or look at"
+                    " what is special in that data"
+                ) from None
             finally:
                 self._table.delete_entity(_PARTITION, key)
 
@@ -70,3 +82,25 @@ class HeavySteps:
     @property
     def _table(self) -> Any:
         return self.storage.table(STEPS_TABLE)
+
+
+@contextmanager
+def _limited_memory() -> Iterator[None]:
+    """Limits the private memory of the process to what it has now and `ROOM`; on Linux only.
+
+    The limit holds for all threads; what they start anew is small beside it.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[5])
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = pages * resource.getpagesize() + ROOM
+    bounds = [limit for limit in before if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min([wanted, *bounds]), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)

@@ -1,12 +1,14 @@
 """Heavy steps over a real account: one at a time, cleaned up, and not for ever."""
 
+import resource
+import sys
 import threading
 import uuid
 
 import pytest
 
-from mobexport.errors import WorkerLost
-from mobexport.heavy import MAX_DEATHS, HeavySteps
+from mobexport.errors import OutOfMemory, WorkerLost
+from mobexport.heavy import MAX_DEATHS, ROOM, HeavySteps
 from mobexport.settings import read_settings
 from mobexport.storage import STEPS_TABLE, DataStorage
 
@@ -93,3 +95,16 @@ def test_given_two_steps_then_one_waits_for_the_other_unmarked(steps, key) -> No
     for thread in threads:
         thread.join(20)
     assert marks(steps, f"{key}-1") == marks(steps, f"{key}-2") == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
+@pytest.mark.parametrize("take", ["bytearray(2 * ROOM)", "pa.array(np.zeros(ROOM // 8)).cast(pa.string())"])
+def test_given_a_step_that_takes_too_much_memory_then_it_fails_alone(steps, key, take) -> None:
+    names = {"ROOM": ROOM, "pa": pytest.importorskip("pyarrow"), "np": pytest.importorskip("numpy")}
+    with pytest.raises(OutOfMemory, match=HELPS), steps.run(key, WHAT, HELPS):
+        eval(take, names)
+    assert marks(steps, key) == []
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with steps.run(key, WHAT, HELPS):
+        assert resource.getrlimit(resource.RLIMIT_DATA) != before
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
