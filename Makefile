@@ -17,7 +17,7 @@ KILLS = 25
 WORKERS ?= 2
 BICEP ?= $(firstword $(shell command -v bicep) $(wildcard $(HOME)/.azure/bin/bicep ../shared/tools/bicep))
 
-.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-paging bench-polling bench-tables infra package lock smoke bench-package bench-export bench-convert bench-cliffs fuzz format clean
+.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-exports bench-paging bench-polling bench-tables infra package lock smoke bench-package bench-export bench-convert bench-cliffs fuzz format clean
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value]"
@@ -82,6 +82,9 @@ bench-tables: setup ## a commit to a Delta table of 3 years, its checkpoint, vac
 
 bench-polling: setup ## a 12-hour job polled through the real SDK, beside a fixed loop; HOURS=12
 	@$(BIN)/python -m benchmarks.polling --hours $(or $(HOURS),12)
+
+bench-exports: setup ## 60 small exports as a batch: exports a minute, CPU, calls, memory; COUNT=60
+	@$(BIN)/python -m benchmarks.exports $(if $(COUNT),--count $(COUNT))
 
 infra: setup ## the Azure templates and hooks: compiler, linter, policies, snapshots; BICEP=path of the compiler
 	@test -n "$(BICEP)" \

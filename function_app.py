@@ -6,7 +6,6 @@ import azure.functions as func
 from activities import batching, collecting, creating, notifying, processing, serving
 from orchestrators import (
     deliver_notification,
-    poll_export_job,
     process_export,
     run_batch,
     run_export,
@@ -21,7 +20,6 @@ TRIGGERS = (exports, batches, export_tasks, exported_file, schedules, health)
 ORCHESTRATORS = (
     run_export,
     run_batch,
-    poll_export_job,
     process_export,
     deliver_notification,
     serve_export_task,

@@ -14,6 +14,7 @@ from mobexport.errors import DataError
 from mobexport.pipeline.messages import CollectFiles, EndStep, EnsureProcessing
 from mobexport.redact import redact
 from mobexport.telemetry.logs import get_logger
+from mobexport.wire import AttemptRef, Outcome
 
 if TYPE_CHECKING:
     from mobexport.pipeline.registry.export_row import ExportRow
@@ -38,23 +39,43 @@ def collect_files(services: Services, step: CollectFiles) -> dict[str, Any]:
 async def ensure_processing_started(
     services: Services, step: EnsureProcessing, client: Client
 ) -> dict[str, Any]:
-    """`{done}`; starts the processing if it was not started, or crashed."""
-    instance = names.process_instance(step.ref)
-    # In this order: an instance that ends between the two calls has written its outcome to the registry.
-    going = await is_going(client, instance)
-    if await asyncio.to_thread(services.processor.done, step.ref):
-        return {"done": True}
-    if not going:
-        if step.round >= _MAX_ROUNDS:
-            raise DataError(f"processing crashed again and again; see instance {instance}", code="Crashed")
-        await start_processing(client, step.ref, "run", step.trace)
-    return {"done": False}
+    """`{summary}` of an attempt that is processed, and is ended here; else `{}`: it is under way.
+
+    Starts the processing if it was not started, or crashed.
+    """
+    ended = await _end_processed(services, step, client)
+    if ended is None:
+        instance = names.process_instance(step.ref)
+        if await is_going(client, instance):
+            return {}
+        # It may have ended between the two looks; then its outcome is in the registry.
+        ended = await _end_processed(services, step, client)
+    if ended is not None:
+        return {"summary": ended}
+    if step.round >= _MAX_ROUNDS:
+        raise DataError(f"processing crashed again and again; see instance {instance}", code="Crashed")
+    await start_processing(client, step.ref, "run", step.trace)
+    return {}
+
+
+async def _end_processed(services: Services, step: EnsureProcessing, client: Client) -> dict[str, Any] | None:
+    row = await asyncio.to_thread(services.registry.attempt, step.ref)
+    if not services.processor.done(row):
+        return None
+    return await _finish(services, client, step.ref, Outcome(), row)
 
 
 @blueprint.client_activity(EndStep)
 async def finish_export(services: Services, step: EndStep, client: Client) -> dict[str, Any]:
-    """`{exportId, attempt, state, manifest}`; the one place where an attempt ends."""
-    row = await asyncio.to_thread(services.finisher.finish, step.ref, step.outcome)
+    """`{exportId, attempt, state, manifest}`."""
+    return await _finish(services, client, step.ref, step.outcome)
+
+
+async def _finish(
+    services: Services, client: Client, ref: AttemptRef, outcome: Outcome, row: ExportRow | None = None
+) -> dict[str, Any]:
+    """The one place where an attempt ends."""
+    row = await asyncio.to_thread(services.finisher.finish, ref, outcome, row)
     if error := row.error:
         _log_failure(row, error)
     await start_deliveries(client, row)

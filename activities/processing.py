@@ -9,7 +9,7 @@ from durable_app.blueprint import Blueprint
 from durable_app.sdk import Client
 from durable_app.starting import wake
 from mobexport import durable_names as names
-from mobexport.pipeline.messages import AttemptStep, CommitExport, ConvertFile, ConvertPart, EndStep
+from mobexport.pipeline.messages import BeginProcessing, CommitExport, ConvertFile, ConvertPart, EndStep
 
 if TYPE_CHECKING:
     from mobexport.services import Services
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 blueprint = Blueprint()
 
 
-@blueprint.activity(AttemptStep)
-def begin_processing(services: Services, step: AttemptStep) -> dict[str, Any]:
-    """`{done}` or `{done: false, files, large?}`."""
-    return services.processor.begin(step.ref)
+@blueprint.client_activity(BeginProcessing)
+async def begin_processing(services: Services, step: BeginProcessing, client: Client) -> dict[str, Any]:
+    """`{done}`, or `{done: false, files, large?}`; one small file is converted and committed at once."""
+    found = await asyncio.to_thread(services.processor.begin, step.ref, step.started_by)
+    if found["done"]:
+        await wake(client, names.run_instance(step.ref), names.PROCESSED)
+    return found
 
 
 @blueprint.activity(ConvertFile)
@@ -41,16 +44,18 @@ def convert_part(services: Services, step: ConvertPart) -> dict[str, Any]:
     return services.processor.convert_part(step.ref, step.index, step.number)
 
 
-@blueprint.activity(CommitExport)
-def commit_export(services: Services, step: CommitExport) -> dict[str, Any]:
-    """`{records, rows, rejected}` of the whole export."""
-    return services.processor.commit(step.ref, step.started_by)
+@blueprint.client_activity(CommitExport)
+async def commit_export(services: Services, step: CommitExport, client: Client) -> dict[str, Any]:
+    """`{records, rows, rejected}` of the whole export; wakes the run."""
+    row = await asyncio.to_thread(services.processor.commit, step.ref, step.started_by)
+    await wake(client, names.run_instance(step.ref), names.PROCESSED)
+    return {name: (row.counts or {})[name] for name in ("records", "rows", "rejected")}
 
 
 @blueprint.client_activity(EndStep)
-async def announce_processed(services: Services, step: EndStep, client: Client) -> dict[str, Any]:
-    """`{}`: keeps a failure (a commit has kept its own result), and wakes the run."""
-    if failure := step.outcome.failure:
-        await asyncio.to_thread(services.processor.give_up, step.ref, failure)
+async def give_up_processing(services: Services, step: EndStep, client: Client) -> dict[str, Any]:
+    """`{}`: keeps why the processing failed, and wakes the run."""
+    assert step.outcome.failure is not None
+    await asyncio.to_thread(services.processor.give_up, step.ref, step.outcome.failure)
     await wake(client, names.run_instance(step.ref), names.PROCESSED)
     return {}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from durable_app.blueprint import Blueprint
 from mobexport.export_api.messages import FinishTask, PartStep, TaskStep
+from mobexport.wire import Outcome
 
 if TYPE_CHECKING:
     from mobexport.services import Services
@@ -15,14 +16,13 @@ blueprint = Blueprint()
 
 @blueprint.activity(TaskStep)
 def plan_export_task(services: Services, step: TaskStep) -> dict[str, Any]:
-    """`{files, bytes, slices, buckets, lanes}`."""
-    return services.task_writer.plan(step.ref)
-
-
-@blueprint.activity(TaskStep)
-def write_file(services: Services, step: TaskStep) -> dict[str, Any]:
-    """The counts."""
-    return services.task_writer.write_file(step.ref)
+    """`{slices, buckets, lanes}` of a large task; a small one is written and ended at once: `{state}`."""
+    planned = services.task_writer.plan(step.ref)
+    if planned.slices and planned.spec:
+        lanes = services.settings.export_lanes
+        return {"slices": planned.slices, "buckets": planned.spec.buckets, "lanes": lanes}
+    counts = services.task_writer.write_file(planned)
+    return {"state": services.export_tasks.finish(step.ref, Outcome(counts), planned.task)}
 
 
 @blueprint.activity(PartStep)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.measuring import ROOT, hide_what_is_not_deployed, memory, storage_of
 from localdev.azurite import Azurite
 from mobexport import export_types
+from mobexport.heavy import HeavySteps
 from mobexport.tables.commit import NewFile, TableCommit
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def work(storage: "DataStorage", app: str, what: str) -> Callable[[], object]:
     from mobexport.tables.upkeep import TableUpkeep
 
     tables, folder = Tables(storage), f"{app}/Event"
-    keeper = TableUpkeep(tables, storage, timedelta(days=7))
+    keeper = TableUpkeep(tables, HeavySteps(storage), timedelta(days=7))
     if what in ("checkpoint", "vacuum", "compaction"):
         table = tables.open(folder)
         assert table is not None

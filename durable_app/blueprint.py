@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import azure.durable_functions as df
 import azure.functions as func
 
+from durable_app.healing import look_once
 from durable_app.http import Api, as_known, request_span
 from durable_app.sdk import Client, Context, Steps
 from mobexport.redact import redact
@@ -97,6 +98,7 @@ class Blueprint:
                         services = await asyncio.to_thread(resolve)
                         # May wait for Entra ID's keys: never on the event loop.
                         await asyncio.to_thread(api.check, services, req)
+                        look_once(services, client)
                         return answered(await function(services, req, client))
                     except Exception as error:  # noqa: BLE001 - every failure becomes an answer
                         return answered(api.error(as_known(error)))
@@ -156,7 +158,9 @@ class Blueprint:
             function: Callable[[Services, str, Client], Awaitable[None]],
         ) -> Callable[[Services, str, Client], Awaitable[None]]:
             async def run(blob: Any, client: Any) -> None:
-                await function(await asyncio.to_thread(_services), blob.name or "", client)
+                services = await asyncio.to_thread(_services)
+                look_once(services, client)
+                await function(services, blob.name or "", client)
 
             decorate = self.sdk.blob_trigger(arg_name="blob", path=path, connection=connection, source=source)
             decorate(self._with_client(_named(run, function, blob=func.InputStream)))
@@ -180,7 +184,9 @@ class Blueprint:
         ) -> Callable[[Services, Client], Awaitable[None]]:
             async def run(timer: Any, client: Any) -> None:
                 del timer
-                await function(await asyncio.to_thread(_services), client)
+                services = await asyncio.to_thread(_services)
+                look_once(services, client)
+                await function(services, client)
 
             decorate = self.sdk.timer_trigger(arg_name="timer", schedule=schedule, use_monitor=True)
             decorate(self._with_client(_named(run, function, timer=func.TimerRequest)))
@@ -258,6 +264,7 @@ class Blueprint:
                     try:
                         given = message.from_json(step)
                         services = await asyncio.to_thread(resolve)
+                        look_once(services, client)
                         return Outcome(await function(services, given, client)).to_json()
                     except Exception as error:  # noqa: BLE001 - sorted right below
                         return failed_step(name, error).to_json()

@@ -41,9 +41,14 @@ async def start_processing(
 async def start_deliveries(client: Client, row: ExportRow) -> None:
     """Starts `deliver_notification` for every pending delivery."""
     for attempt, target in row.pending_deliveries:
-        ref = AttemptRef(row.id, attempt)
-        message = DeliverNotification(export_id=row.id, attempt=attempt, target=target, trace=row.trace)
-        await start_once(client, names.DELIVER_NOTIFICATION, names.notify_instance(ref, target), message)
+        await start_delivery(client, row, attempt, target)
+
+
+async def start_delivery(client: Client, row: ExportRow, attempt: int, target: str) -> None:
+    """Starts `deliver_notification` for one pending delivery."""
+    instance = names.notify_instance(AttemptRef(row.id, attempt), target)
+    message = DeliverNotification(export_id=row.id, attempt=attempt, target=target, trace=row.trace)
+    await start_once(client, names.DELIVER_NOTIFICATION, instance, message)
 
 
 async def start_batch(client: Client, batch_id: str) -> None:

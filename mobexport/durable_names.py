@@ -12,7 +12,6 @@ from mobexport.wire import AttemptRef
 
 # Orchestrators
 RUN_EXPORT: Final = "run_export"
-POLL_EXPORT_JOB: Final = "poll_export_job"
 PROCESS_EXPORT: Final = "process_export"
 DELIVER_NOTIFICATION: Final = "deliver_notification"
 RUN_BATCH: Final = "run_batch"
@@ -22,7 +21,6 @@ RUN_TASK_LANE: Final = "run_task_lane"
 ORCHESTRATORS: Final = frozenset(
     {
         RUN_EXPORT,
-        POLL_EXPORT_JOB,
         PROCESS_EXPORT,
         DELIVER_NOTIFICATION,
         RUN_BATCH,
@@ -42,13 +40,12 @@ CONVERT_FILE: Final = "convert_file"
 FIND_PARTS: Final = "find_parts"
 CONVERT_PART: Final = "convert_part"
 COMMIT_EXPORT: Final = "commit_export"
-ANNOUNCE_PROCESSED: Final = "announce_processed"
+GIVE_UP_PROCESSING: Final = "give_up_processing"
 SEND_NOTIFICATION: Final = "send_notification"
 ADVANCE_BATCH: Final = "advance_batch"
 
 # Activities of the Export API
 PLAN_EXPORT_TASK: Final = "plan_export_task"
-WRITE_FILE: Final = "write_file"
 PARTITION_SLICE: Final = "partition_slice"
 WRITE_BUCKET: Final = "write_bucket"
 COMMIT_FILE: Final = "commit_file"
@@ -66,11 +63,10 @@ ACTIVITIES: Final = frozenset(
         FIND_PARTS,
         CONVERT_PART,
         COMMIT_EXPORT,
-        ANNOUNCE_PROCESSED,
+        GIVE_UP_PROCESSING,
         SEND_NOTIFICATION,
         ADVANCE_BATCH,
         PLAN_EXPORT_TASK,
-        WRITE_FILE,
         PARTITION_SLICE,
         WRITE_BUCKET,
         COMMIT_FILE,
@@ -78,33 +74,49 @@ ACTIVITIES: Final = frozenset(
     }
 )
 
+_HEAVY: Final = frozenset(
+    {
+        BEGIN_PROCESSING,
+        FIND_PARTS,
+        CONVERT_FILE,
+        CONVERT_PART,
+        PLAN_EXPORT_TASK,
+        PARTITION_SLICE,
+        WRITE_BUCKET,
+    }
+)
+
+
+def longest(activity: str) -> float:
+    """Seconds after which an activity has ended, its time in the queue included.
+
+    Heavy steps may take the whole `functionTimeout` of host.json (30 minutes), and wait for each other.
+    """
+    return 2400.0 if activity in _HEAVY else 600.0
+
+
 # External events
 CANCEL: Final = "cancel"
 PROCESSED: Final = "processed"
 
 
 def run_instance(ref: AttemptRef) -> str:
-    """Instance of `run_export` for one attempt; its children derive theirs from the same two."""
+    """Instance of `run_export` for one attempt: one id for its starters (the request, a batch, the tick)."""
     return f"run-{ref}"
 
 
-def poll_instance(ref: AttemptRef) -> str:
-    """Instance of `poll_export_job`; a child of the run, so nobody else may start it."""
-    return f"poll-{ref}"
-
-
 def process_instance(ref: AttemptRef) -> str:
-    """Instance of `process_export`: one id for its three starters (trigger, run, reconcile)."""
+    """Instance of `process_export`: one id for its three starters (trigger, run, tick)."""
     return f"process-{ref}"
 
 
 def notify_instance(ref: AttemptRef, target: str) -> str:
-    """Instance of `deliver_notification`: one id for its two starters (the attempt's end, reconcile)."""
+    """Instance of `deliver_notification`: one id for its two starters (the attempt's end, the tick)."""
     return f"notify-{ref}-{target}"
 
 
 def batch_instance(batch_id: str) -> str:
-    """Instance of `run_batch`: one id for its starters (the caller, the schedule, reconcile)."""
+    """Instance of `run_batch`: one id for its starters (the caller, the schedule, the tick)."""
     return f"batch-{batch_id}"
 
 

@@ -16,7 +16,9 @@
     │   └── Rejected               the same call would be refused again (4xx, nonsense)
     ├── DataError                  the data cannot be used
     │   ├── Truncated              a file is structurally incomplete
-    │   └── SourceChanged          an input was replaced or deleted while it was read
+    │   ├── SourceChanged          an input was replaced or deleted while it was read
+    │   └── OutOfMemory            a step would take more memory than it may
+    ├── WorkerLost                 a step that killed its worker again and again
     ├── Cancelled                  the export's cancel flag is set
     ├── AttemptEnded               a step of an attempt that has ended: nothing to do
     ├── DestinationGone            the container URL of an attempt is not there any more
@@ -163,6 +165,19 @@ class SourceChanged(DataError):
     """A raw file was replaced or deleted after the plan was fixed."""
 
     code = "SourceChanged"
+
+
+class OutOfMemory(DataError):
+    """A step would take more memory than it may; names the step and the setting that helps."""
+
+    code = "OutOfMemory"
+
+
+class WorkerLost(MobexportError):
+    """A step that killed its worker so often that it is not begun again; names the step and what helps."""
+
+    code = "WorkerLost"
+    kind = "data"
 
 
 class Cancelled(MobexportError):

@@ -11,18 +11,22 @@ from mobexport.wire import Failure
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Delays in seconds: `first`, doubled up to `most`; `attempts` in all."""
+    """Delays in seconds: `first`, doubled up to `most`."""
 
     first: float
     most: float
     attempts: int
+    """Tries in all of a step that raises: a bug, or a worker that died."""
+    patience: int | None = None
+    """Tries in all while the cause may pass by itself (a service that is away or busy); None: as many."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-STEP = RetryPolicy(first=2, most=60, attempts=8)
-"""A step against storage or the Export API: about four minutes in all."""
+STEP = RetryPolicy(first=2, most=600, attempts=8, patience=45)
+"""A step against storage or the Export API: four minutes for a bug, six hours for a service that is away. The
+deadlines of an attempt may end it before."""
 UNTIL_DONE = RetryPolicy(first=2, most=300, attempts=300)
 """A step that ends something: about a day, since nobody else would do it."""
 
@@ -44,6 +48,7 @@ def next_delay(policy: RetryPolicy, tried: int, token: str, failure: Failure) ->
 
     Its `retry_after` is a lower bound.
     """
-    if not failure.retryable or tried >= policy.attempts:
+    passing = policy.patience or policy.attempts
+    if not failure.retryable or tried >= (policy.attempts if failure.kind == "bug" else passing):
         return None
     return max(backoff(policy.first, policy.most, tried - 1, token), failure.retry_after or 0.0)

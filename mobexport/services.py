@@ -20,6 +20,7 @@ from mobexport.export_api.auth.authentication import check_caller
 from mobexport.export_api.tasks.export_tasks import ExportTasks
 from mobexport.export_api.tasks.task_registry import TaskRegistry
 from mobexport.export_api.writer.steps import TaskWriter
+from mobexport.heavy import HeavySteps
 from mobexport.pipeline import notify
 from mobexport.pipeline.collect.collector import Collector
 from mobexport.pipeline.finishing import Finisher
@@ -77,6 +78,11 @@ class Services:
     open_tables: Callable[[DataStorage], Tables] = _open_tables
     """The curated tables of an account."""
 
+    @cached_property
+    def steps(self) -> HeavySteps:
+        """Heavy steps of both halves."""
+        return HeavySteps(self.storage)
+
     # --- the pipeline -------------------------------------------------------------------------------------
 
     @property
@@ -121,7 +127,7 @@ class Services:
     @cached_property
     def processor(self) -> Processor:
         """Converts and commits collected files."""
-        return Processor(self.registry, self.storage, self.settings, self.tables)
+        return Processor(self.registry, self.storage, self.settings, self.tables, self.steps)
 
     @cached_property
     def finisher(self) -> Finisher:
@@ -142,7 +148,7 @@ class Services:
 
     @cached_property
     def reconciler(self) -> Reconciler:
-        """Finds stalled exports and pending notifications."""
+        """Finds exports with work left."""
         return Reconciler(
             self.registry, self.storage, self.finisher, self.source, self.settings.late_file_hours
         )
@@ -155,7 +161,7 @@ class Services:
 
         history = timedelta(days=self.settings.table_history_days)
         return Purger(
-            self.registry, self.storage, self.settings, TableUpkeep(self.tables, self.storage, history)
+            self.registry, self.storage, self.settings, TableUpkeep(self.tables, self.steps, history)
         )
 
     def request_export(self, body: Any) -> tuple[ExportRow, bool]:
@@ -185,6 +191,7 @@ class Services:
             export_id=row.id,
             attempt=row.attempt,
             policy=policy,
+            began=row.began_at,
             grace_seconds=settings.trigger_grace_seconds,
             trace=row.trace,
         )
@@ -213,7 +220,7 @@ class Services:
     @cached_property
     def task_writer(self) -> TaskWriter:
         """Writes the files of export tasks."""
-        return TaskWriter(self.settings, self.config, self.storage, self.tasks)
+        return TaskWriter(self.settings, self.config, self.storage, self.tasks, self.steps)
 
 
 @lru_cache(maxsize=1)

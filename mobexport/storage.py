@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 EXPORTS_TABLE: Final = "exports"
 TASKS_TABLE: Final = "exporttasks"
 SECRETS_TABLE: Final = "secrets"
+STEPS_TABLE: Final = "steps"
 
 AZURITE: Final = (
     "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"
@@ -253,12 +254,14 @@ class DataStorage:
         copied = self.container(target).get_blob_client(name)
         original = self.container(source, create=False).get_blob_client(blob.name)
         try:
-            copied.start_copy_from_url(
+            started = copied.start_copy_from_url(
                 original.url,
                 source_etag=blob.etag,
                 source_match_condition=MatchConditions.IfNotModified,
                 match_condition=MatchConditions.IfMissing,
             )
+            if started.get("copy_status") == "success":
+                return True
         except ResourceExistsError:
             pass
         except HttpResponseError as error:
@@ -346,19 +349,19 @@ def ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
             yield chunk
 
 
-def replace_row(table: TableClient, entity: dict[str, Any], etag: str) -> bool:
-    """Writes a row over exactly that version of it; False if somebody else was faster."""
+def replace_row(table: TableClient, entity: dict[str, Any], etag: str) -> str | None:
+    """Writes a row over exactly that version of it; its new ETag, or None if somebody else was faster."""
     from azure.data.tables import UpdateMode
 
     try:
-        table.update_entity(
+        written = table.update_entity(
             entity, mode=UpdateMode.REPLACE, etag=etag, match_condition=MatchConditions.IfNotModified
         )
     except HttpResponseError as error:
         if error.status_code == 412:
-            return False
+            return None
         raise
-    return True
+    return str(written["etag"])
 
 
 def _create(create: Any) -> None:

@@ -76,7 +76,6 @@ def _instances(export: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """(label, instance id) of all instances of the newest attempt."""
     ref = AttemptRef(export["id"], export["attempt"])
     yield "run", names.run_instance(ref)
-    yield "poll", names.poll_instance(ref)
     if export["jobId"]:
         yield "serve", names.task_instance(export["jobId"])
     yield "process", names.process_instance(ref)

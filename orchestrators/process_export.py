@@ -8,7 +8,7 @@ from durable_app.blueprint import Blueprint
 from durable_app.calls import call, side_by_side
 from durable_app.sdk import Context, Steps
 from mobexport import durable_names as names
-from mobexport.pipeline.messages import AttemptStep, CommitExport, ConvertFile, EndStep, ProcessExport
+from mobexport.pipeline.messages import BeginProcessing, CommitExport, ConvertFile, EndStep, ProcessExport
 from mobexport.retry_policy import UNTIL_DONE
 from mobexport.wire import Outcome
 
@@ -22,16 +22,15 @@ def process_export(context: Context, given: ProcessExport) -> Steps:
     Three starters share its id, also after it finished: its first step returns when the work is done.
     """
     export_id, attempt = given.export_id, given.attempt
-    step = AttemptStep(export_id=export_id, attempt=attempt)
+    step = BeginProcessing(export_id=export_id, attempt=attempt, started_by=given.started_by)
     outcome: Outcome = yield from call(context, names.BEGIN_PROCESSING, step)
-    if outcome.value.get("done"):
-        return outcome
-    if not outcome.failure:
+    if not outcome.failure and not outcome.value["done"]:
         outcome = yield from _convert_and_commit(
             context, given, outcome.value["files"], outcome.value.get("large", ())
         )
-    end = EndStep(export_id=export_id, attempt=attempt, outcome=outcome)
-    yield from call(context, names.ANNOUNCE_PROCESSED, end, UNTIL_DONE)
+    if outcome.failure:
+        end = EndStep(export_id=export_id, attempt=attempt, outcome=outcome)
+        yield from call(context, names.GIVE_UP_PROCESSING, end, UNTIL_DONE)
     return outcome
 
 

@@ -18,13 +18,11 @@ def serve_export_task(context: Context, given: ServeExportTask) -> Steps:
     """Returns the last Outcome; only references and counts travel between the steps."""
     step = TaskStep(app=given.app, task_id=given.task_id)
     outcome: Outcome = yield from call(context, names.PLAN_EXPORT_TASK, step)
+    if "state" in outcome.value:
+        return outcome
     if not outcome.failure:
-        if outcome.value["slices"]:
-            outcome = yield from _write_large(
-                context, step, outcome.value["slices"], outcome.value["buckets"], outcome.value["lanes"]
-            )
-        else:
-            outcome = yield from call(context, names.WRITE_FILE, step)
+        plan = outcome.value
+        outcome = yield from _write_large(context, step, plan["slices"], plan["buckets"], plan["lanes"])
     end = FinishTask(app=given.app, task_id=given.task_id, outcome=outcome)
     return (yield from call(context, names.FINISH_EXPORT_TASK, end, UNTIL_DONE))
 

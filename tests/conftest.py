@@ -17,7 +17,6 @@ from mobexport import durable_names as names
 from mobexport.pipeline.process import processor
 from mobexport.pipeline.process.manifests import make_manifest
 from orchestrators.deliver_notification import deliver_notification
-from orchestrators.poll_export_job import poll_export_job
 from orchestrators.process_export import process_export
 from orchestrators.run_batch import run_batch
 from orchestrators.run_export import run_export
@@ -29,7 +28,6 @@ ORCHESTRATORS = {
     for function in (
         run_export,
         run_batch,
-        poll_export_job,
         process_export,
         deliver_notification,
         serve_export_task,
@@ -102,10 +100,17 @@ class _Client:
 
     async def get_status(self, instance_id: str) -> Any:
         try:
-            status = self._h.status(instance_id).runtime_status
+            found = self._h.status(instance_id)
         except KeyError:
             return SimpleNamespace(runtime_status=None)
-        return SimpleNamespace(runtime_status=SimpleNamespace(value=status))
+        return SimpleNamespace(
+            runtime_status=SimpleNamespace(value=found.runtime_status),
+            last_updated_time=found.updated,
+            custom_status=found.custom_status,
+        )
+
+    async def terminate(self, instance_id: str, reason: str) -> None:
+        self._h.terminate(instance_id, reason)
 
 
 @pytest.fixture

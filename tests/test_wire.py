@@ -22,6 +22,7 @@ MESSAGES = [
 ]
 VALUES = {
     "str": "a", "int": 3, "float": 1.5, "bool": True, "str | None": "b", "Mapping[str, Any]": {"n": 1},
+    "Mapping[str, Any] | None": {"n": 2},
     "PollPolicy": PollPolicy(1, 2, 3, 4, 5), "Outcome": Outcome({"files": 2}),
 }  # fmt: skip
 

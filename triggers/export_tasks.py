@@ -12,16 +12,14 @@ import azure.functions as func
 from durable_app.blueprint import Blueprint
 from durable_app.http import base_url, read_json, respond
 from durable_app.sdk import Client
-from durable_app.starting import is_going, start_task
-from mobexport import durable_names as names
-from mobexport.telemetry.logs import get_logger, note
+from durable_app.starting import start_task
+from mobexport.telemetry.logs import note
 from triggers.apis import EXPORT_API
 
 if TYPE_CHECKING:
     from mobexport.services import Services
 
 blueprint = Blueprint()
-_log = get_logger(__name__)
 
 _ROUTE: Final = (
     "subscriptions/{subscriptionId}/resourceGroups/{resourceGroup}/providers/Microsoft.MobileEngagement"
@@ -70,17 +68,6 @@ async def create_export_task(services: Services, req: func.HttpRequest, client: 
     await start_task(client, task.ref)
     location = _link(f"{base_url(req, 'exportTasks')}/exportTasks/{task.id}")
     return respond(202, task.to_result().to_json(), {"Location": location})
-
-
-async def start_left_tasks(services: Services, client: Client) -> None:
-    """Starts every task again whose instance was never started, or died before the task ended."""
-    from mobexport.clock import now
-
-    left = await asyncio.to_thread(lambda: list(services.tasks.unended(now() - _STALE)))
-    for task in left:
-        if not await is_going(client, names.task_instance(task.id)):
-            _log.warning("export task %s was stalled in state %s; it goes on", task.id, task.state)
-            await start_task(client, task.ref)
 
 
 def _link(url: str, **query: str) -> str:

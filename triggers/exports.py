@@ -66,10 +66,9 @@ def get_export(services: Services, req: func.HttpRequest) -> func.HttpResponse:
 
 @blueprint.client_route(CHANGE_PIPELINE, "exports/{exportId}/cancel", "POST")
 async def cancel_export(services: Services, req: func.HttpRequest, client: Client) -> func.HttpResponse:
-    """202 once the flag is set, 409 when it is too late. The events only end a wait early."""
+    """202 once the flag is set, 409 when it is too late. The event only ends a wait early."""
     from mobexport.pipeline.requests.views import show_export
 
     row = await asyncio.to_thread(services.registry.request_cancel, req.route_params["exportId"])
-    for instance in (names.run_instance(row.ref), names.poll_instance(row.ref)):
-        await wake(client, instance, names.CANCEL)
+    await wake(client, names.run_instance(row.ref), names.CANCEL)
     return respond(202, show_export(row, base_url(req, "exports")))

@@ -1,4 +1,4 @@
-"""Timers: schedule, reconcile, purge."""
+"""Timers: the tick, the purge."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Final
 from azure.durable_functions import OrchestrationRuntimeStatus
 
 from durable_app.blueprint import Blueprint
+from durable_app.healing import heal
 from durable_app.sdk import Client
-from durable_app.starting import is_going, start_batch, start_deliveries, start_run
-from mobexport import durable_names as names
-from mobexport.telemetry.logs import get_logger, log_context
-from triggers.export_tasks import start_left_tasks
+from durable_app.starting import start_batch
+from mobexport.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from mobexport.services import Services
@@ -32,8 +31,8 @@ _LONG_AGO: Final = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @blueprint.timer("0 */5 * * * *")
-async def request_due_exports(services: Services, client: Client) -> None:
-    """Requests the exports that are due by the schedules of exports.toml, every five minutes."""
+async def tick(services: Services, client: Client) -> None:
+    """Every five minutes: requests the exports that are due, and starts again what was lost."""
     from mobexport.clock import now
 
     if services.runs_pipeline:
@@ -41,37 +40,21 @@ async def request_due_exports(services: Services, client: Client) -> None:
         while batch := await asyncio.to_thread(next, batches, None):
             if batch.ended_at is None:
                 await start_batch(client, batch.id)
-
-
-@blueprint.timer("30 */10 * * * *")
-async def reconcile(services: Services, client: Client) -> None:
-    """Restarts stalled exports, and sends pending notifications."""
-    from mobexport.clock import now
-
-    if services.serves_export_api:
-        await start_left_tasks(services, client)
-    if not services.runs_pipeline:
-        return
-    stalled, undelivered = await asyncio.to_thread(services.reconciler.look, now())
-    for row in stalled:
-        if not await is_going(client, names.run_instance(row.ref)):
-            with log_context({"exportId": row.id, "attempt": row.attempt}):
-                _log.warning("export %s was stalled in state %s; it goes on", row.id, row.state)
-            await start_run(client, services, row)
-    for row in undelivered:
-        await start_deliveries(client, row)
-    for batch in await asyncio.to_thread(services.batches.open_ids):
-        await start_batch(client, batch)
+    await heal(services, client, now())
 
 
 @blueprint.timer("0 20 2 * * *")
 async def purge(services: Services, client: Client) -> None:
-    """Deletes old data, once a day."""
+    """Deletes old data, once a day, and keeps up the tables."""
     from mobexport.clock import now
 
+    settings = services.settings
+    await purge_history(client, now() - timedelta(days=settings.history_days))
+    marks = await asyncio.to_thread(services.steps.forget, now() - timedelta(days=settings.landing_days))
+    done = {"marks": marks}
     if services.runs_pipeline:
-        _log.info("purged: %s", await asyncio.to_thread(services.purger.purge, now()))
-    await purge_history(client, now() - timedelta(days=services.settings.history_days))
+        done |= await asyncio.to_thread(services.purger.purge, now())
+    _log.info("purged: %s", done)
 
 
 async def purge_history(client: Client, before: datetime) -> None:

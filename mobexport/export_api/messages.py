@@ -17,7 +17,7 @@ class ServeExportTask(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskStep(Step):
-    """Input of `plan_export_task`, `write_file` and `commit_file`."""
+    """Input of `plan_export_task` and `commit_file`."""
 
     app: str
     task_id: str

@@ -42,15 +42,15 @@ class Finisher:
     source: Callable[[str], JobSource]
     """Job source of an app, by its name."""
 
-    def finish(self, ref: AttemptRef, outcome: Outcome) -> ExportRow:
-        """Ends the attempt by the outcome of its last step; the row as it is then.
+    def finish(self, ref: AttemptRef, outcome: Outcome, row: ExportRow | None = None) -> ExportRow:
+        """Ends the attempt by the outcome of its last step; the row as it is then. `row`: as just read.
 
         With the same write its notifications become pending, so that none is forgotten. A commit that had
         begun is completed: its pointers may show already. Raises Transient to be repeated.
         """
-        row = self.registry.attempt(ref)
+        row = row or self.registry.attempt(ref)
         if row.committing and row.manifest is None and not row.state.terminal:
-            self.processor.commit(ref)
+            row = self.processor.commit(ref)
         found = row.state
 
         def end(now: ExportRow) -> ExportRow:
@@ -58,7 +58,7 @@ class Finisher:
             found = now.state
             return _end(now, outcome.failure)
 
-        row = self.registry.change(ref, end)
+        row = self.registry.change(ref, end, row)
         if row.state.terminal and not found.terminal:
             # This very write ended the attempt; whoever repeats the step finds it ended.
             report(row)
@@ -67,7 +67,7 @@ class Finisher:
         if row.request.destination is not None:
             Destinations(self.storage).delete(ref)
         if row.manifest is None and row.landing is not None:
-            # The container of a success stays for a while: the reconcile timer looks for late files.
+            # The container of a success stays for a while: the tick looks for late files.
             self.drop_landing(row)
         return row
 

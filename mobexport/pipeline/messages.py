@@ -25,17 +25,12 @@ class RunExport(_OfAttempt):
     """Input of `run_export`, with the settings of the moment: a running export never sees a change."""
 
     policy: PollPolicy
+    began: str
+    """Begin of the attempt, RFC 3339 in UTC: its deadlines count from here."""
     grace_seconds: float
     """Seconds that the run waits for the blob trigger before it starts processing itself."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PollExportJob(_OfAttempt):
-    """Input of `poll_export_job`."""
-
-    policy: PollPolicy
-    progress: Mapping[str, Any]
-    """A PollProgress in JSON, which only the activity reads."""
+    progress: Mapping[str, Any] | None = None
+    """A PollProgress in JSON, which only the activity reads; None before the first poll."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +58,7 @@ class RunBatch(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptStep(_OfAttempt, Step):
-    """Input of `begin_processing`."""
+    """A step of an attempt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +96,7 @@ class EnsureProcessing(AttemptStep):
 
 @dataclass(frozen=True, kw_only=True)
 class EndStep(AttemptStep):
-    """Input of `announce_processed` and `finish_export`: the outcome of the work."""
+    """Input of `give_up_processing` and `finish_export`: the outcome of the work."""
 
     outcome: Outcome
 
@@ -120,6 +115,13 @@ class ConvertPart(ConvertFile):
 
     number: int
     """Of the part, from 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeginProcessing(AttemptStep):
+    """Input of `begin_processing`."""
+
+    started_by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,10 @@
-"""Find stalled exports and pending notifications; the registry is authoritative."""
+"""Find exports with work left, and clear up after those that have ended."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
 
 from mobexport.blob_paths import COMPLETE, EXPORTS_CONTAINER
 from mobexport.clock import stamp
@@ -20,13 +19,10 @@ from mobexport.telemetry.logs import get_logger, log_context
 
 _log = get_logger(__name__)
 
-STALLED: Final = timedelta(minutes=10)
-"""An attempt whose row was written within this time is left to its run."""
-
 
 @dataclass(frozen=True)
 class Reconciler:
-    """Looks at every export with work left; the caller starts what is missing."""
+    """Looks at every export with work left."""
 
     registry: Registry
     storage: DataStorage
@@ -35,21 +31,17 @@ class Reconciler:
     """Job source of an app, by name."""
     late_file_hours: float
 
-    def look(self, now: datetime) -> tuple[list[ExportRow], list[ExportRow]]:
-        """Exports whose run has stalled, and exports with pending notifications; both may still be running.
+    def open_rows(self, now: datetime) -> list[ExportRow]:
+        """Exports with work left.
 
         Landing containers of ended exports are searched for late files and, after a while, deleted.
         """
-        stalled, undelivered = [], []
-        for row in self.registry.open_rows():
-            if not row.state.terminal and row.updated_at < stamp(now - STALLED):
-                stalled.append(row)
-            if row.pending_deliveries:
-                undelivered.append(row)
+        rows = list(self.registry.open_rows())
+        for row in rows:
             if row.state.terminal and row.landing is not None:
                 with log_context({"exportId": row.id, "attempt": row.attempt}):
                     self._clear(row, now)
-        return stalled, undelivered
+        return rows
 
     def _clear(self, row: ExportRow, now: datetime) -> None:
         """Reports files that came after the collection, and deletes the container when its time is over."""

@@ -35,6 +35,8 @@ def open_parquet(source: IO[bytes], name: str) -> pq.ParquetFile:
     """The file, of which only the footer is read so far. Raises DataError if it is no Parquet file."""
     try:
         return pq.ParquetFile(source, pre_buffer=False)
+    except MemoryError:
+        raise  # Of Arrow's own kind, too.
     except (pa.ArrowException, OSError, ValueError) as error:
         raise bad_parquet(name, error) from None
 
@@ -77,6 +79,8 @@ def row_blocks(
                     yield LineBlock(line, lines, max(map(len, lines), default=0))
                     line += len(batch)
             start += group.num_rows
+    except MemoryError:
+        raise  # Of Arrow's own kind, too.
     except (pa.ArrowException, ValueError) as error:
         raise bad_parquet(name, error) from None
     except OSError as error:
@@ -186,6 +190,8 @@ class _Values:
         if not is_json:
             try:
                 return list(array.cast(pa.string()).to_pylist())
+            except MemoryError:
+                raise  # Of Arrow's own kind, too.
             except (pa.ArrowException, UnicodeDecodeError):
                 pass
         for text, data in ((pa.string(), pa.binary()), (pa.large_string(), pa.large_binary()),
@@ -255,6 +261,8 @@ def _timestamps(array: pa.Array) -> list[Any]:
     ]
     try:
         texts = pa.array(micros, pa.int64()).cast(pa.timestamp("us")).cast(pa.string()).to_pylist()
+    except MemoryError:
+        raise  # Of Arrow's own kind, too.
     except (pa.ArrowException, OverflowError):
         # Beyond what can be said in microseconds: no time of any year that counts.
         return [None if one is None else str(one) for one in numbers]

@@ -1,8 +1,8 @@
 """Read what our commits left in a table's log: application transactions, all at once, and the manifest.
 
-A table has one transaction for each day, and its version is the time of the newest request (see `tables.py`). delta-rs
-reads the log anew for each one that it is asked for: 12 calls a day, nine commits after a checkpoint. Here
-it is one call for the checkpoint's name, one for the checkpoint, one for each commit since.
+A table has one transaction for each day, and its version is the time of the newest request (see `tables.py`).
+delta-rs reads the log anew for each one that it is asked for: 12 calls a day, nine commits after a
+checkpoint. Here it is one call for the checkpoint's name, one for the checkpoint, one for each commit since.
 
 Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md, *Last Checkpoint File*, *Checkpoints*.
 """

@@ -17,8 +17,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from mobexport.blob_paths import CURATED_CONTAINER
 from mobexport.errors import MobexportError
-from mobexport.heavy import exclusive_step
-from mobexport.storage import DataStorage
+from mobexport.heavy import HeavySteps
 from mobexport.tables.active_files import ActiveFile, active_files
 from mobexport.tables.pointers import pointer_blobs
 from mobexport.tables.tables import Tables, as_our_errors
@@ -86,7 +85,7 @@ class TableUpkeep:
     """Keeps up the tables of one data account."""
 
     tables: Tables
-    storage: DataStorage
+    steps: HeavySteps
     history: timedelta
     """For so long files that no longer count are kept, and with them the table's older versions."""
     limits: CompactionLimits = field(default_factory=CompactionLimits)
@@ -120,7 +119,7 @@ class TableUpkeep:
             for partition in partitions_to_compact(active_files(table), self.limits, budget):
                 done["compacted"] += self._compact(table, folder, partition)
             # What pointers name counts until it is migrated, and no log knows of it.
-            if vacuums and not next(pointer_blobs(self.storage, folder), None):
+            if vacuums and not next(pointer_blobs(self.tables.storage, folder), None):
                 done["superseded"] += len(self._vacuum(table))
             done["checkpoints"] += self._checkpoint(table, folder)
         except CommitFailedError:
@@ -145,8 +144,9 @@ class TableUpkeep:
 
     def _compact(self, table: DeltaTable, folder: str, partition: Mapping[str, str]) -> int:
         """Whether it was done. One commit for each day: an export of one of them only undoes that one."""
+        name = ".".join([folder.replace("/", "."), *partition.values()])
         try:
-            with exclusive_step():
+            with self.steps.run(f"compact-{name}", f"compaction of {name}", "CONVERT_PART_MB"):
                 table.optimize.compact(
                     partition_filters=[(name, "=", value) for name, value in partition.items()],
                     target_size=self.limits.target_bytes,
@@ -172,7 +172,7 @@ class TableUpkeep:
         )
 
     def _checkpoint(self, table: DeltaTable, folder: str) -> int:
-        last = last_checkpoint(self.storage.container(CURATED_CONTAINER), folder)
+        last = last_checkpoint(self.tables.storage.container(CURATED_CONTAINER), folder)
         table.update_incremental()
         if table.version() - (-1 if last is None else last) < _CHECKPOINT_AFTER:
             return 0

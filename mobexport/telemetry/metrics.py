@@ -21,6 +21,11 @@ _rejects = _meter.create_counter(
 _bytes = _meter.create_counter("mobexport.bytes", "By", "Bytes of collected export files")
 _calls = _meter.create_counter("mobexport.api.calls", "{call}", "Calls of the Export API, by result")
 _deliveries = _meter.create_counter("mobexport.notifications", "{try}", "Tries to notify, by result")
+_lost = _meter.create_counter(
+    "mobexport.orchestrations.lost",
+    "{instance}",
+    "Orchestrations that the platform lost, by reason",
+)
 
 
 def attempt_ended(measures: Mapping[str, Any]) -> None:
@@ -36,6 +41,11 @@ def attempt_ended(measures: Mapping[str, Any]) -> None:
 def api_called(method: str, result: str) -> None:
     """A call of the Export API was made: HTTP status, or what kept it from having one. Each call counts."""
     _calls.add(1, {"method": method, "result": result})
+
+
+def orchestration_lost(name: str, reason: str) -> None:
+    """An orchestration of that name was lost by the platform: `gone` or `stuck`."""
+    _lost.add(1, {"orchestrator": name, "reason": reason})
 
 
 def notification_tried(state: str) -> None:

@@ -65,8 +65,9 @@ def expected(azurite: Azurite, storage: DataStorage) -> bytes:
     storage.container("landing-small")
     url = storage.container_write_url("landing-small", timedelta(hours=1))
     task = services.export_tasks.create("big", "events", {**DATES, "containerUrl": url})
-    assert services.task_writer.plan(task.ref)["slices"] == 0
-    counts = services.task_writer.write_file(task.ref)
+    planned = services.task_writer.plan(task.ref)
+    assert planned.slices == 0
+    counts = services.task_writer.write_file(planned)
     services.export_tasks.finish(task.ref, Outcome(counts))
     return storage.container("landing-small").download_blob(f"Event-{task.id}.json").readall()
 

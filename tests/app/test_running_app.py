@@ -71,7 +71,7 @@ def test_given_fifty_identical_requests_then_one_export_and_one_job(running, azu
     assert len(tasks["value"]) == 1
     instances = running.get("/runtime/webhooks/durabletask/instances?top=1000")[1]
     mine = [one["instanceId"] for one in instances if export in one["instanceId"]]
-    assert sorted(mine) == [f"{kind}-{export}-1" for kind in ("poll", "process", "run")]
+    assert sorted(mine) == [f"{kind}-{export}-1" for kind in ("process", "run")]
 
 
 def test_given_a_succeeded_export_when_rerun_then_it_is_replaced(running) -> None:
@@ -230,6 +230,6 @@ def test_given_an_export_when_the_log_is_read_then_no_signature_is_in_it(running
     _, first = running.post("/api/exports", {**ONE_DAY, **days, "app": "shop"})
     wait(running, first["id"])
     log = running.log.read_text()
-    assert "Functions.write_file" in log
+    assert "Functions.plan_export_task" in log
     assert "sig=" not in log
     assert "AccountKey=" not in log

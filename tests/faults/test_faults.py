@@ -67,7 +67,7 @@ CASES = {
     "well": Case(),
     "down for a while": Case({"faults": [DOWN] * 3}),
     "down for ever": Case({"faults": [DOWN] * 100}, "Failed", "Transient", (), jobs=0),
-    "down while polled, for ever": Case({"faults": [None, None, *[DOWN] * 100]}, "Failed", "Transient", ()),
+    "down while polled, for ever": Case({"faults": [None, None, *[DOWN] * 100]}, "TimedOut", "TimedOut", ()),
     "slow": Case({"faults": [None, None, Fault(seconds=1.5), None]}),
     "429 with Retry-After": Case({"faults": [Fault(429, b"{}", {"Retry-After": "120"})]}),
     "500": Case({"faults": [Fault(500, b"{}")] * 2}),
@@ -118,7 +118,9 @@ class Run:
     def play(self) -> None:
         """The run to its end; then everything that may come again."""
         row = self.row
-        given = RunExport(export_id=row.id, attempt=1, policy=POLICY, grace_seconds=9).to_json()
+        given = RunExport(
+            export_id=row.id, attempt=1, policy=POLICY, began=row.began_at, grace_seconds=9
+        ).to_json()
         for _ in range(2):
             self.app.start(names.RUN_EXPORT, names.run_instance(row.ref), given)
             self.h.run()
@@ -183,8 +185,8 @@ def test_given_a_fault_then_the_right_end_with_nothing_lost_or_doubled(
 
 
 def _reconciled(run: Run, case: Case, before: Any) -> None:
-    """What the reconcile timer finds an hour later: tasks left behind and late files, nothing to do twice."""
-    run.services.reconciler.look(clock.now() + timedelta(hours=2))
+    """What the tick finds an hour later: tasks left behind and late files, nothing to do twice."""
+    run.services.reconciler.open_rows(clock.now() + timedelta(hours=2))
     after = run.registry.get(before.id)
     assert not after.open
     assert len(after.late_files) == case.late

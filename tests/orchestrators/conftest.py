@@ -14,7 +14,6 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 
 from mobexport import clock
 from mobexport import durable_names as names
-from mobexport.blob_paths import EXPORTS_CONTAINER, conversion_path
 from mobexport.config import ExportsConfig
 from mobexport.errors import Conflict
 from mobexport.export_types import ExportType
@@ -23,6 +22,7 @@ from mobexport.pipeline.jobs.export_jobs import landing_of
 from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress, Seen, decide
 from mobexport.pipeline.jobs.source import Job
 from mobexport.pipeline.messages import ProcessExport, RunExport
+from mobexport.pipeline.process.processor import Processor
 from mobexport.pipeline.registry.export_request import ExportRequest
 from mobexport.pipeline.registry.states import JobState, State
 from mobexport.services import Services
@@ -76,10 +76,10 @@ class Pipeline:
         return run
 
     def _create_export_job(self, _: Any) -> Any:
-        return {"ok": {"phase": "poll", "began": self.h.now.isoformat(), "collect": True}}
+        return {"ok": {"phase": "poll", "collect": True}}
 
     def _plan_export_task(self, _: Any) -> Any:
-        return {"ok": {"files": 1, "bytes": 9, "slices": 0, "buckets": 0, "lanes": 4}}
+        return {"ok": {"state": "Succeeded"}}
 
     def _check_export_job(self, step: Any) -> Any:
         state = JobState(self.states.pop(0) if len(self.states) > 1 else self.states[0])
@@ -98,21 +98,31 @@ class Pipeline:
         self.app.start(names.PROCESS_EXPORT, names.process_instance(REF), message.to_json())
 
     def _begin_processing(self, _: Any) -> Any:
+        if self.processed:
+            self._wake()
         return {"ok": {"done": self.processed, "files": 2}}
 
-    def _announce_processed(self, step: Any) -> Any:
-        self.processing_error = step["outcome"].get("error")
-        self.processed = self.processing_error is None
+    def _commit_export(self, _: Any) -> Any:
+        self.processed = True
+        self._wake()
+        return {"ok": {}}
+
+    def _give_up_processing(self, step: Any) -> Any:
+        self.processing_error = step["outcome"]["error"]
+        self._wake()
+        return {"ok": {}}
+
+    def _wake(self) -> None:
         with suppress(Exception):  # a hint, as in the activity: a run that has ended needs none
             self.h.raise_event(names.run_instance(REF), names.PROCESSED, None)
-        return {"ok": {}}
 
     def _ensure_processing_started(self, _: Any) -> Any:
         if self.processing_error:
             return {"error": self.processing_error}
-        if not self.processed:
-            self.start_processing()
-        return {"ok": {"done": self.processed}}
+        if self.processed:
+            return {"ok": {"summary": self._finish_export({"outcome": {"ok": {}}})["ok"]}}
+        self.start_processing()
+        return {"ok": {}}
 
     def _finish_export(self, step: Any) -> Any:
         failed = step["outcome"].get("error")
@@ -123,16 +133,16 @@ class Pipeline:
 
     def start(self) -> str:
         """Starts the run; its instance id."""
-        run = RunExport(export_id="e", attempt=1, policy=self.policy, grace_seconds=60)
+        run = RunExport(
+            export_id="e", attempt=1, policy=self.policy, began=self.h.now.isoformat(), grace_seconds=60
+        )
         return self.h.start(names.RUN_EXPORT, run.to_json(), names.run_instance(REF))
 
     def cancel(self) -> None:
         """What the HTTP function does: the flag first, then the hints."""
         self.cancelled = True
-        for instance in (names.run_instance(REF), names.poll_instance(REF)):
-            # A hint: whoever is not there, or has ended, needs none.
-            with suppress(Exception):
-                self.h.raise_event(instance, names.CANCEL, None)
+        with suppress(Exception):  # a hint: a run that has ended needs none
+            self.h.raise_event(names.run_instance(REF), names.CANCEL, None)
 
 
 @pytest.fixture
@@ -161,11 +171,11 @@ class MemoryTable:
         self._told = told
         self._etags = itertools.count(1)
 
-    def create_entity(self, entity: dict[str, Any]) -> None:
+    def create_entity(self, entity: dict[str, Any]) -> dict[str, str]:
         self._told()
         if (entity["PartitionKey"], entity["RowKey"]) in self.rows:
             raise ResourceExistsError("there")
-        self._write(entity)
+        return self._write(entity)
 
     def get_entity(self, partition: str, row: str) -> _Entity:
         self._told()
@@ -177,21 +187,31 @@ class MemoryTable:
         found.metadata = {"etag": str(etag)}
         return found
 
-    def update_entity(self, entity: dict[str, Any], *, etag: str, **_: Any) -> None:
+    def update_entity(self, entity: dict[str, Any], *, etag: str, **_: Any) -> dict[str, str]:
         self._told()
         if str(self.rows[entity["PartitionKey"], entity["RowKey"]][0]) != etag:
             refused = HttpResponseError("changed")
             refused.status_code = 412
             raise refused
-        self._write(entity)
+        return self._write(entity)
+
+    def query_entities(self, query: str, **_: Any) -> list[_Entity]:
+        """Open rows of one partition: what the tick asks for."""
+        self._told()
+        partition = query.split("'")[1]
+        assert query == f"PartitionKey eq '{partition}' and open eq true"
+        keys = [key for key, (_, row) in self.rows.items() if key[0] == partition and row["open"]]
+        return [self.get_entity(*key) for key in keys]
 
     def delete_entity(self, partition: str, row: str) -> None:
         self._told()
         self.rows.pop((partition, row), None)
 
-    def _write(self, entity: dict[str, Any]) -> None:
-        self.rows[entity["PartitionKey"], entity["RowKey"]] = (next(self._etags), dict(entity))
+    def _write(self, entity: dict[str, Any]) -> dict[str, str]:
+        etag = next(self._etags)
+        self.rows[entity["PartitionKey"], entity["RowKey"]] = (etag, dict(entity))
         self.written.append(dict(entity))
+        return {"etag": str(etag)}
 
 
 class MemoryStorage:
@@ -312,6 +332,14 @@ class MemoryApi:
             raise failure
 
 
+class ScriptedProcessor(Processor):
+    """Reads no file: each has two rows and a reject."""
+
+    def _convert(self, row: Any, index: int, blob: Any, *_: Any) -> Any:
+        counts = {"records": 3, "rows": 2, "rejected": 1}
+        return {**counts, "rules": {}, "lenient": {}, "outputs": [], "rejects": None, "input": {}}
+
+
 class MemoryApp:
     """The whole pipeline in virtual time: real orchestrators, activities and registry; account, API and
     targets in memory. One export, `row`, is asked for."""
@@ -324,7 +352,12 @@ class MemoryApp:
         # Replays of earlier prefixes have tests of their own; here they would take most of the time.
         self.app = virtual_app(prefixes=2, **options)
         settings = read_settings(
-            {"DATA_STORAGE": "UseDevelopmentStorage=true", "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+            {
+                "DATA_STORAGE": "UseDevelopmentStorage=true",
+                "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
+                "ROLE": "pipeline",
+                "EXPORT_API_URL": "http://127.0.0.1:9",
+            }
         )
         targets = {name: {"kind": "storage-queue"} for name in ("hook", "queue")}
         config = ExportsConfig.model_validate({"targets": targets})
@@ -334,28 +367,15 @@ class MemoryApp:
         )
         self.app.services = self.services
         self.registry = self.services.registry
-        self.app.overrides[names.CONVERT_FILE] = self._convert
+        vars(self.services)["processor"] = ScriptedProcessor(
+            self.registry, self.storage, settings, self.tables, self.services.steps
+        )
         self.h = self.app.h
         day = date(2025, 3, 23)
         request = ExportRequest("shop", "Event", (day, day), None, ("hook", "queue"), False, self.h.now)
         with self.in_virtual_time():
             self.row, _ = self.registry.request(request, rerun=False)
         self.cancel_answer: str | None = None
-
-    def _convert(self, step: Any) -> Any:
-        row = self.registry.attempt(AttemptRef(step["exportId"], step["attempt"]))
-        done = {
-            "records": 3,
-            "rows": 2,
-            "rejected": 1,
-            "rules": {},
-            "lenient": {},
-            "outputs": [],
-            "rejects": None,
-        }
-        name = conversion_path(row.folder, step["index"])
-        self.storage.write_json(EXPORTS_CONTAINER, name, {**done, "input": {}})
-        return {"ok": {}}
 
     def _send(self, target: Any, event: dict[str, Any], _: Any) -> None:
         if self.answers and (answer := self.answers.pop(0)) is not None:
@@ -364,7 +384,9 @@ class MemoryApp:
 
     def start(self) -> None:
         """What the HTTP function does after it made the row."""
-        run = RunExport(export_id=self.row.id, attempt=1, policy=SHORT, grace_seconds=9)
+        run = RunExport(
+            export_id=self.row.id, attempt=1, policy=SHORT, began=self.row.began_at, grace_seconds=9
+        )
         self.app.start(names.RUN_EXPORT, names.run_instance(self.row.ref), run.to_json())
 
     def blob_event(self) -> None:
@@ -382,9 +404,8 @@ class MemoryApp:
         except Conflict:
             self.cancel_answer = "too late"
             return
-        for instance in (names.run_instance(self.row.ref), names.poll_instance(self.row.ref)):
-            with suppress(Exception):
-                self.h.raise_event(instance, names.CANCEL, None)
+        with suppress(Exception):
+            self.h.raise_event(names.run_instance(self.row.ref), names.CANCEL, None)
 
     @property
     def states(self) -> list[State]:

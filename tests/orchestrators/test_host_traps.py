@@ -97,17 +97,6 @@ def test_given_a_failure_as_the_host_words_it_then_only_its_first_line(text: str
     assert step_failed(Exception(text)).failure.retryable
 
 
-def test_given_a_terminated_poll_then_the_attempt_ends_and_says_so(pipeline) -> None:
-    run = pipeline.start()
-    pipeline.states = ["Queued"]
-    pipeline.h.schedule(9, lambda: pipeline.h.terminate(names.poll_instance(REF), "by hand"))
-    pipeline.h.run()
-    assert pipeline.h.status(run).runtime_status == "Completed"
-    (ended,) = pipeline.ends
-    assert (ended["state"], ended["error"]["code"]) == ("Failed", "PollingFailed")
-    assert "by hand" in ended["error"]["message"]
-
-
 def test_given_a_suspended_instance_then_it_goes_on_alone_when_resumed(
     memory_app,
 ) -> None:
@@ -123,7 +112,7 @@ def test_given_a_suspended_instance_then_it_goes_on_alone_when_resumed(
         app.h.resume(process, "done")
         app.h.run()
     assert app.registry.get(app.row.id).state is State.SUCCEEDED
-    assert len(app.app.called(names.COMMIT_EXPORT)) == 1
+    assert len(app.app.called(names.BEGIN_PROCESSING)) == 1
 
 
 def test_given_large_texts_from_outside_then_nothing_large_on_the_wire(memory_app) -> None:

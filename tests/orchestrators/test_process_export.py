@@ -53,7 +53,6 @@ def test_given_a_large_file_then_parts_side_by_side_and_the_others_whole(pipelin
         *[names.CONVERT_PART] * 5,
         names.CONVERT_FILE,
         names.COMMIT_EXPORT,
-        names.ANNOUNCE_PROCESSED,
     ]
     assert most == 2
     given = [step for name, step in calls if name == names.CONVERT_PART]
@@ -68,13 +67,51 @@ def test_given_a_large_file_that_cannot_be_cut_when_processed_then_whole(pipelin
     assert names.CONVERT_PART not in dict(calls)
 
 
+def test_given_small_work_when_processed_then_one_step_does_it_all(pipeline) -> None:
+    pipeline.overrides[names.BEGIN_PROCESSING] = lambda _: {"ok": {"done": True}}
+    assert [name for name, _ in process(pipeline, started_by="run")] == [names.BEGIN_PROCESSING]
+
+
+def test_given_small_work_that_fails_when_processed_then_given_up(pipeline) -> None:
+    pipeline.overrides[names.BEGIN_PROCESSING] = lambda _: FAILED
+    assert [name for name, _ in process(pipeline)] == [names.BEGIN_PROCESSING, names.GIVE_UP_PROCESSING]
+
+
+@pytest.mark.parametrize("lost", [3, 4])
+def test_given_a_lane_lost_by_the_platform_then_called_again_thrice(pipeline, lost: int) -> None:
+    deaths = itertools.count(1)
+
+    def part(given):
+        if given["number"] == 0 and next(deaths) <= lost:
+            (lane,) = [one for one in pipeline.h.instances() if _begins(pipeline, one)]
+            pipeline.h.terminate(lane, "as a platform does")
+            return pipeline.h.after(1, {"ok": {}})
+        return {"ok": {}}
+
+    pipeline.overrides[names.CONVERT_PART] = part
+    last = process(pipeline)[-1]
+    if lost == 3:
+        assert last[0] == names.COMMIT_EXPORT
+    else:
+        assert last[0] == names.GIVE_UP_PROCESSING
+        assert "as a platform does" in last[1]["outcome"]["error"]["message"]
+
+
+def _begins(pipeline, instance: str) -> bool:
+    """Whether it is the lane of part 0 that is going."""
+    found = pipeline.h.status(instance)
+    return (
+        found.name == names.RUN_TASK_LANE and found.runtime_status == "Running" and found.input["next"] == 0
+    )
+
+
 @pytest.mark.parametrize("step", [names.FIND_PARTS, names.CONVERT_PART])
 def test_given_a_part_or_a_look_that_fails_when_processed_then_no_commit(pipeline, step) -> None:
     pipeline.overrides[step] = lambda given: FAILED if given.get("number", 3) == 3 else {"ok": {}}
     calls = process(pipeline)
     assert names.COMMIT_EXPORT not in dict(calls)
     assert calls[-1] == (
-        names.ANNOUNCE_PROCESSED,
+        names.GIVE_UP_PROCESSING,
         EndStep(export_id="e", attempt=1, outcome=Outcome.from_json(FAILED)).to_json(),
     )
     # The file behind it is left alone.
@@ -94,11 +131,11 @@ def test_given_a_step_whose_worker_dies_then_it_alone_is_tried_again(pipeline, s
         return {"ok": answers[step]}
 
     pipeline.overrides[step] = run
-    assert process(pipeline)[-1][1]["outcome"] == {"ok": {}}
+    assert process(pipeline)[-1][0] == names.COMMIT_EXPORT
     assert tried == ({2: 3} if step == names.FIND_PARTS else {0: 1, 1: 1, 2: 3, 3: 1, 4: 1})
 
 
 def test_given_a_trace_and_a_large_file_then_every_step_carries_it(pipeline) -> None:
     calls = process(pipeline, trace="00-trace-span-01")
-    assert len(calls) == 1 + 2 + 1 + 5 + 2
+    assert len(calls) == 1 + 2 + 1 + 5 + 1
     assert {step["trace"] for _, step in calls} == {"00-trace-span-01"}

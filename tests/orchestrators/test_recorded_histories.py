@@ -19,7 +19,6 @@ from mobexport.errors import Transient
 from mobexport.export_api.messages import ServeExportTask
 from mobexport.pipeline.messages import ProcessExport, RunBatch
 from orchestrators.deliver_notification import deliver_notification
-from orchestrators.poll_export_job import poll_export_job
 from orchestrators.process_export import process_export
 from orchestrators.run_batch import run_batch
 from orchestrators.run_export import run_export
@@ -34,7 +33,6 @@ FUNCTIONS = {
     function.__name__: function
     for function in (
         run_export,
-        poll_export_job,
         process_export,
         deliver_notification,
         run_batch,
@@ -154,8 +152,9 @@ def scenarios(make_pipeline, memory_app, virtual_app):
             app = virtual_app()
             for name in names.ACTIVITIES:
                 app.overrides[name] = lambda _: {"ok": {"state": "Succeeded"}}
-            plan = {"files": 1, "bytes": 9, "slices": slices, "buckets": slices, "lanes": 2}
-            app.overrides[names.PLAN_EXPORT_TASK] = lambda _: {"ok": plan}
+            if slices:
+                plan = {"slices": slices, "buckets": slices, "lanes": 2}
+                app.overrides[names.PLAN_EXPORT_TASK] = lambda _: {"ok": plan}
             app.start(names.SERVE_EXPORT_TASK, "task-t", ServeExportTask(app="a", task_id="t").to_json())
             app.h.run()
 

@@ -13,6 +13,10 @@ from mobexport.wire import AttemptRef
 REF = AttemptRef("e", 1)
 
 
+def error(code: str, *, retryable: bool = False) -> dict:
+    return {"error": {"code": code, "kind": "remote", "message": f"it was {code}", "retryable": retryable}}
+
+
 def end(pipeline) -> dict:
     """Starts the run and plays it to its end; how it ended."""
     run = pipeline.start()
@@ -40,11 +44,11 @@ def test_given_no_trigger_when_run_then_the_run_starts_processing_itself(pipelin
 
 
 def test_given_a_lost_event_when_run_then_the_registry_tells(pipeline) -> None:
-    def announce(step):
+    def commit(step):
         pipeline.processed = True
         return {"ok": {}}
 
-    pipeline.overrides[names.ANNOUNCE_PROCESSED] = announce
+    pipeline.overrides[names.COMMIT_EXPORT] = commit
     assert end(pipeline)["state"] == "Succeeded"
 
 
@@ -74,22 +78,38 @@ def test_given_a_long_job_then_it_continues_as_new_with_a_short_history(pipeline
     pipeline.policy = replace(pipeline.policy, polls_per_generation=5)
     assert end(pipeline)["state"] == "Succeeded"
     assert len(pipeline.called(names.CHECK_EXPORT_JOB)) == 24
-    assert len(pipeline.h.history(names.poll_instance(REF))) < 8 * 5 + 8
+    # The last generation polls five times at most, then goes on to the end.
+    assert len(pipeline.h.history(names.run_instance(REF))) < 8 * 5 + 40
 
 
-@pytest.mark.parametrize("failure", ["answer", "raise"])
-def test_given_an_api_down_when_created_then_timed_retries_then_failed(pipeline, failure) -> None:
+def test_given_a_create_that_raises_then_tried_for_minutes_then_failed(pipeline) -> None:
     def down(_):
-        if failure == "raise":
-            raise RuntimeError("the worker died")
-        return {"error": {"code": "Transient", "kind": "remote", "message": "down", "retryable": True}}
+        raise RuntimeError("the worker died")
 
     pipeline.overrides[names.CREATE_EXPORT_JOB] = down
     began = pipeline.h.now
     assert end(pipeline)["state"] == "Failed"
     tries = pipeline.called(names.CREATE_EXPORT_JOB)
     assert [step["tried"] for step in tries] == list(range(8))
-    assert timedelta(minutes=1) < pipeline.h.now - began < timedelta(minutes=10)
+    assert timedelta(minutes=3) < pipeline.h.now - began < timedelta(minutes=6)
+
+
+@pytest.mark.parametrize(("minutes", "state"), [(4, "Succeeded"), (60, "Succeeded"), (10_000, "TimedOut")])
+def test_given_an_api_away_when_created_then_tried_until_the_deadline(pipeline, minutes, state) -> None:
+    began, create = pipeline.h.now, pipeline.overrides[names.CREATE_EXPORT_JOB]
+    pipeline.policy = replace(pipeline.policy, total_deadline=7200)
+
+    def away(step):
+        back = pipeline.h.now >= began + timedelta(minutes=minutes)
+        return create(step) if back else error("Transient", retryable=True)
+
+    pipeline.overrides[names.CREATE_EXPORT_JOB] = away
+    ended = end(pipeline)
+    assert ended["state"] == state
+    assert len(pipeline.called(names.CREATE_EXPORT_JOB)) < 25
+    if state == "TimedOut":
+        assert ended["error"]["message"] == "it was tried until TOTAL_DEADLINE: it was Transient"
+        assert abs(pipeline.h.now - began - timedelta(hours=2)) < timedelta(seconds=2)
 
 
 def test_given_an_api_that_comes_back_when_polled_then_succeeded(pipeline) -> None:

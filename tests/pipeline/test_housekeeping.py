@@ -9,11 +9,12 @@ from mobexport import export_types
 from mobexport.blob_paths import COMPLETE, CURATED_CONTAINER, EXPORTS_CONTAINER
 from mobexport.clock import stamp
 from mobexport.errors import Transient
+from mobexport.heavy import HeavySteps
 from mobexport.pipeline.finishing import Finisher
 from mobexport.pipeline.jobs.export_jobs import ExportJobs, job_marker, landing_of
 from mobexport.pipeline.process.processor import Processor
 from mobexport.pipeline.purging import Purger
-from mobexport.pipeline.reconciling import STALLED, Reconciler
+from mobexport.pipeline.reconciling import Reconciler
 from mobexport.pipeline.registry.states import State
 from mobexport.settings import read_settings
 from mobexport.tables.commit import NewFile, TableCommit
@@ -33,7 +34,10 @@ def settings(azurite):
 @pytest.fixture
 def reconciler(registry, storage, source, settings) -> Reconciler:
     finisher = Finisher(
-        registry, storage, Processor(registry, storage, settings, Tables(storage)), lambda _: source
+        registry,
+        storage,
+        Processor(registry, storage, settings, Tables(storage), HeavySteps(storage)),
+        lambda _: source,
     )
     return Reconciler(registry, storage, finisher, lambda _: source, 1.0)
 
@@ -57,30 +61,33 @@ def mine(rows, row) -> list[str]:
     return [found.id for found in rows if found.id == row.id]
 
 
-def test_given_a_quiet_attempt_then_continued_and_a_lively_one_left_alone(
-    reconciler, registry, make_request
-) -> None:
+def test_given_anything_left_to_do_then_the_row_is_open(reconciler, registry, make_request) -> None:
     row, _ = registry.request(make_request(), rerun=False)
-    now = datetime.now(UTC)
-    assert mine(reconciler.look(now)[0], row) == []
-    assert mine(reconciler.look(now + STALLED + timedelta(minutes=1))[0], row) == [row.id]
+    assert mine(reconciler.open_rows(datetime.now(UTC)), row) == [row.id]
+    landed = registry.amend(
+        row.id, lambda now: replace(now, state=State.FAILED, deliveries={"1/hook": {"state": "Retrying"}})
+    )
+    assert mine(reconciler.open_rows(datetime.now(UTC)), landed) == [row.id]
+    registry.record_delivery(landed.ref, "hook", {"event": "failed", "state": "Delivered"})
+    assert mine(reconciler.open_rows(datetime.now(UTC)), landed) == []
 
 
-def test_given_an_owed_notification_when_reconciled_then_it_is_to_be_made(
-    reconciler, registry, ended
-) -> None:
-    registry.record_delivery(ended.ref, "hook", {"event": "completed", "state": "Retrying"})
-    assert mine(reconciler.look(datetime.now(UTC))[1], ended) == [ended.id]
-    registry.record_delivery(ended.ref, "hook", {"event": "completed", "state": "Delivered"})
-    assert mine(reconciler.look(datetime.now(UTC))[1], ended) == []
+def test_given_a_restart_then_counted_until_the_attempt_has_ended(registry, make_request) -> None:
+    row, _ = registry.request(make_request(), rerun=False)
+    assert [registry.count_restart(row.ref).restarts for _ in range(2)] == [1, 2]
+    assert registry.count_restart(replace(row.ref, attempt=2)) is None
+    registry.amend(row.id, lambda now: replace(now, state=State.FAILED))
+    assert registry.count_restart(row.ref) is None
+    again, _ = registry.request(make_request(), rerun=False)
+    assert (again.attempt, again.restarts) == (2, 0)
 
 
 def test_given_a_collected_container_then_deleted_only_after_its_time(
     reconciler, registry, storage, ended
 ) -> None:
-    reconciler.look(datetime.now(UTC))
+    reconciler.open_rows(datetime.now(UTC))
     assert storage.container(ended.landing, create=False).exists()
-    reconciler.look(datetime.now(UTC) + LATER)
+    reconciler.open_rows(datetime.now(UTC) + LATER)
     assert not storage.container(ended.landing, create=False).exists()
     assert not registry.get(ended.id).open
 
@@ -89,7 +96,7 @@ def test_given_a_late_file_when_reconciled_then_reported_and_kept(
     reconciler, registry, storage, ended, caplog
 ) -> None:
     storage.container(ended.landing, create=False).upload_blob("Event-2.json", b"[{}]")
-    reconciler.look(datetime.now(UTC) + LATER)
+    reconciler.open_rows(datetime.now(UTC) + LATER)
     after = registry.get(ended.id)
     assert (after.late_files, after.open) == ((f"{ended.landing}/Event-2.json",), False)
     assert "came late" in caplog.text
@@ -100,7 +107,7 @@ def test_given_a_task_that_showed_up_late_then_recorded_and_cleaned_up(
     reconciler, registry, storage, source, ended
 ) -> None:
     other = ExportJobs(registry, lambda _: source, storage)._create(ended, source, job_marker(ended), 3600)
-    reconciler.look(datetime.now(UTC) + LATER)
+    reconciler.open_rows(datetime.now(UTC) + LATER)
     assert registry.get(ended.id).orphans == (other.id,)
     assert not storage.container(landing_of(other), create=False).exists()
 
@@ -112,7 +119,7 @@ def test_given_an_api_down_when_reconciled_then_container_still_deleted(
         raise Transient("down")
 
     source.find_by_marker = down
-    reconciler.look(datetime.now(UTC) + LATER)
+    reconciler.open_rows(datetime.now(UTC) + LATER)
     assert not registry.get(ended.id).open
 
 
@@ -123,7 +130,7 @@ def purger(registry, storage, settings) -> Purger:
 
 def purger_of(registry, storage, settings) -> Purger:
     history = timedelta(days=settings.table_history_days)
-    return Purger(registry, storage, settings, TableUpkeep(Tables(storage), storage, history))
+    return Purger(registry, storage, settings, TableUpkeep(Tables(storage), HeavySteps(storage), history))
 
 
 def test_given_old_containers_then_purged_unless_still_collected_from(

@@ -95,14 +95,20 @@ def test_given_a_deadline_when_passed_then_timed_out_naming_it(
     assert end_after(seconds - 5) is None
 
 
-def test_given_an_api_down_when_polled_then_failed_after_max_errors() -> None:
-    progress = BEGAN
-    for _ in range(POLICY.max_errors - 1):
-        found = decide(POLICY, progress, DOWN, "t", NOW)
-        assert found.end is None
-        progress = found.progress
-    assert decide(POLICY, progress, DOWN, "t", NOW).end.failure == DOWN
+def test_given_an_api_down_when_polled_then_asked_until_a_deadline() -> None:
+    progress, now, polls = BEGAN, NOW, 0
+    while (found := decide(POLICY, progress, DOWN, "t", now)).end is None:
+        progress, polls = found.progress, polls + 1
+        now += timedelta(seconds=found.wait)
+    assert found.end.failure.code == "TimedOut"
+    assert DOWN.message in found.end.failure.message
+    assert polls > 10
     assert decide(POLICY, progress, Seen(JobState.RUNNING), "t", NOW).progress.errors == 0
+
+
+def test_given_a_refusal_when_polled_then_failed_at_once() -> None:
+    refused = replace(DOWN, retryable=False)
+    assert decide(POLICY, BEGAN, refused, "t", NOW).end.failure == refused
 
 
 def test_given_the_table_of_states_when_read_then_it_is_whole() -> None:

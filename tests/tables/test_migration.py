@@ -15,6 +15,7 @@ from deltalake import DeltaTable
 
 from mobexport import export_types
 from mobexport.clock import stamp
+from mobexport.heavy import HeavySteps
 from mobexport.storage import PARQUET, DataStorage
 from mobexport.tables import migration, pointers
 from mobexport.tables import tables as tables_module
@@ -200,7 +201,7 @@ def test_given_pointers_when_vacuumed_then_their_files_stay(storage, app, tmp_pa
     newer = upload(storage, app, tmp_path / "new", events(DAYS[0], "new"), stem="new-1-0")
     tables = Tables(storage)
     tables.commit(commit_of(app, "new", 9, newer))
-    keeper = TableUpkeep(tables, storage, timedelta(0))
+    keeper = TableUpkeep(tables, HeavySteps(storage), timedelta(0))
     assert keeper.run()["superseded"] == 0
     migrate(storage, tables)
     assert keeper.run()["superseded"] == 2

@@ -19,6 +19,7 @@ from table_files import names_of, with_rows
 from mobexport import export_types
 from mobexport.errors import ConfigError, DataError, Transient
 from mobexport.export_types import Field, FieldKind
+from mobexport.heavy import HeavySteps
 from mobexport.pipeline.process.conversion import convert_file
 from mobexport.records.limits import Limits
 from mobexport.settings import read_settings
@@ -154,7 +155,7 @@ class Life:
         """As if all were older than the history; attempts that have not ended keep their files."""
         monkeypatch.setattr(Tables, "folders", lambda _: [self.folder])
         limits = CompactionLimits(many=2)
-        keeper = TableUpkeep(self.tables, self.storage, timedelta(0), limits)
+        keeper = TableUpkeep(self.tables, HeavySteps(self.storage), timedelta(0), limits)
         assert not keeper.run({self.folder} if self.left else ())["failed"]
 
 

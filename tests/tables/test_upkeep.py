@@ -13,6 +13,7 @@ from deltalake import DeltaTable
 from table_files import names_of, with_rows
 
 from mobexport import export_types
+from mobexport.heavy import HeavySteps
 from mobexport.records.columns import schema_of
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
@@ -49,7 +50,7 @@ def tables(storage, app, monkeypatch) -> Tables:
 
 @pytest.fixture
 def keeper(tables, storage) -> TableUpkeep:
-    return TableUpkeep(tables, storage, WEEK)
+    return TableUpkeep(tables, HeavySteps(storage), WEEK)
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_given_any_type_then_a_compacted_day_reads_the_same(tables, storage, app
     commit = TableCommit(app, type_, "e", 1, BEGIN, (DAY,), found, campaign_type=campaign)
     tables.commit(with_rows(storage, commit))
     before = read(tables, folder)
-    keeper = TableUpkeep(tables, storage, WEEK)
+    keeper = TableUpkeep(tables, HeavySteps(storage), WEEK)
     (partition,) = partitions_to_compact(active_files(tables.open(folder)), keeper.limits, Budget(8, 10**6))
     assert keeper._compact(tables.open(folder), folder, partition) == 1
     assert len(read_log(storage.container(CURATED), folder).files) == 1
@@ -220,7 +221,7 @@ def test_given_some_commits_then_a_checkpoint_and_old_logs_go(
         commit(f"e{number}", number, {DAY if number % 2 else OTHER: 1})
     before = log_of(storage, app)
     monkeypatch.setattr(upkeep, "_LEAST_LOG", timedelta(0))
-    keeper = TableUpkeep(keeper.tables, storage, timedelta(0))
+    keeper = TableUpkeep(keeper.tables, keeper.steps, timedelta(0))
     assert keeper.run()["checkpoints"] == 1
     logs = [blob.name for blob in storage.list_blobs(CURATED, f"{app}/Event/_delta_log/")]
     assert f"{app}/Event/_delta_log/{0:020}.json" not in logs
@@ -236,12 +237,12 @@ def test_given_some_commits_then_a_checkpoint_and_old_logs_go(
 def test_given_the_history_then_tombstones_and_logs_last_as_long(tables, storage, app, commit) -> None:
     commit("a", 1, {DAY: 1})
     for history, logs in ((timedelta(days=90), 90), (timedelta(days=2), 30)):
-        TableUpkeep(tables, storage, history).run()
+        TableUpkeep(tables, HeavySteps(storage), history).run()
         found = log_of(storage, app).metadata["configuration"]
         assert found["delta.deletedFileRetentionDuration"] == f"interval {history.days} days"
         assert found["delta.logRetentionDuration"] == f"interval {logs} days"
     version = log_of(storage, app).version
-    TableUpkeep(tables, storage, timedelta(days=2)).run()
+    TableUpkeep(tables, HeavySteps(storage), timedelta(days=2)).run()
     assert log_of(storage, app).version == version
 
 

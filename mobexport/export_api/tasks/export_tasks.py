@@ -67,13 +67,14 @@ class ExportTasks:
             description=parameters.description,
         )
 
-    def finish(self, ref: TaskRef, outcome: Outcome) -> str:
-        """Ends the task by the outcome of its last step and removes what it left; its final state."""
+    def finish(self, ref: TaskRef, outcome: Outcome, task: ExportTask | None = None) -> str:
+        """Ends the task by the outcome of its last step and removes what it left; its final state. `task`: as
+        it was just written."""
         if outcome.failure is None:
             counts = outcome.value
             rejected = counts.get("rejected", 0)
             details = f"{rejected} raw records rejected, see {REJECTS_CONTAINER}/{raw_rejects_path(ref)}"
-            task = self._registry.succeed(ref.app, ref.task_id, counts, details if rejected else None)
+            task = self._registry.succeed(ref.app, ref.task_id, counts, details if rejected else None, task)
         else:
             task = self._registry.fail(ref.app, ref.task_id, outcome.failure.message)
         self._storage.delete_container(work_container(ref.task_id))

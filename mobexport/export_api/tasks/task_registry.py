@@ -58,6 +58,8 @@ class ExportTask:
     date_completed: str | None = None
     error_details: str | None = None
     counts: Mapping[str, Any] | None = None
+    restarts: int = 0
+    """Orchestrations of this task that the platform lost and that were started again."""
     etag: str = ""
 
     @property
@@ -201,31 +203,57 @@ class TaskRegistry:
         except ResourceNotFoundError:
             return None
 
-    def move(self, app: str, task_id: str, state: TaskState, **fields: Any) -> ExportTask:
+    def move(
+        self, app: str, task_id: str, state: TaskState, known: ExportTask | None = None, **fields: Any
+    ) -> ExportTask:
         """Moves a task on; a state that cannot follow leaves the row as it is.
 
-        `fields` are attributes of ExportTask. When the task ends its container URL is deleted, also
-        if the row had ended before: the step may be a repetition after a crash.
+        `known` is the task as just written, `fields` are attributes of ExportTask. When the task ends its
+        container URL is deleted, also if the row had ended before: the step may be a repetition.
         """
         while True:
-            task = self.get(app, task_id)
+            task, known = known or self.get(app, task_id), None
             if state in _NEXT[task.state]:
                 moved = replace(task, state=state, **fields)
-                if not replace_row(self._tasks, _to_entity(moved), task.etag):
+                etag = replace_row(self._tasks, _to_entity(moved), task.etag)
+                if etag is None:
                     continue
-                task = moved
+                task = replace(moved, etag=etag)
             if not _NEXT[task.state]:
                 self._secrets.delete_entity(app, task_id)
             return task
+
+    def count_restart(self, ref: TaskRef) -> ExportTask | None:
+        """Counts an orchestration of the task that was lost; None if the task has ended, to its last step."""
+        while True:
+            task = self.get(ref.app, ref.task_id)
+            if not _NEXT[task.state] and self.container_url(ref.app, ref.task_id) is None:
+                return None
+            counted = replace(task, restarts=task.restarts + 1)
+            if replace_row(self._tasks, _to_entity(counted), task.etag):
+                return counted
 
     def start(self, app: str, task_id: str) -> ExportTask:
         """Moves the task to Started."""
         return self.move(app, task_id, TaskState.STARTED, date_started=stamp())
 
-    def succeed(self, app: str, task_id: str, counts: Mapping[str, Any], details: str | None) -> ExportTask:
+    def succeed(
+        self,
+        app: str,
+        task_id: str,
+        counts: Mapping[str, Any],
+        details: str | None,
+        known: ExportTask | None = None,
+    ) -> ExportTask:
         """Ends the task well; `details` says how many raw records were rejected."""
         return self.move(
-            app, task_id, TaskState.SUCCEEDED, date_completed=stamp(), counts=counts, error_details=details
+            app,
+            task_id,
+            TaskState.SUCCEEDED,
+            known,
+            date_completed=stamp(),
+            counts=counts,
+            error_details=details,
         )
 
     def fail(self, app: str, task_id: str, reason: str) -> ExportTask:
@@ -249,6 +277,7 @@ def _to_entity(task: ExportTask) -> dict[str, Any]:
         "exportFormat": task.export_format,
         "selection": json.dumps(task.selection.to_json()),
         "counts": None if task.counts is None else json.dumps(dict(task.counts)),
+        "restarts": task.restarts or None,
     }
     return {name: value for name, value in entity.items() if value is not None}
 
@@ -268,5 +297,6 @@ def _from_entity(row: Mapping[str, Any]) -> ExportTask:
         description=row.get("description"),
         error_details=row.get("errorDetails"),
         counts=json.loads(str(counts)) if counts else None,
+        restarts=int(row.get("restarts") or 0),
         etag=str(getattr(row, "metadata", {}).get("etag", "")),
     )

@@ -8,12 +8,12 @@ so that the steps beside it stop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial, update_wrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from mobexport import export_types
 from mobexport.blob_paths import REJECTS_CONTAINER, raw_rejects_path, work_container
@@ -27,7 +27,7 @@ from mobexport.export_api.writer.raw_store import Plan, plan_files
 from mobexport.export_api.writer.scale_out_storage import BlobSource, BlobTarget, BlockStream, WorkContainer
 from mobexport.export_api.writer.slices import RawEntry
 from mobexport.export_api.writer.target import TargetFile, open_blocks, write_file
-from mobexport.heavy import exclusive_step
+from mobexport.heavy import HeavySteps
 from mobexport.records.formats import ExportFormat
 from mobexport.redact import redact
 from mobexport.settings import Settings
@@ -40,8 +40,20 @@ if TYPE_CHECKING:
 
 _Rest = ParamSpec("_Rest")
 _PLAN = "plan.json"
-NO_PLAN: Final = {"files": 0, "bytes": 0, "slices": 0, "buckets": 0, "lanes": 1}
-"""Of a task that has ended."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A task with its fixed input; without slices it is a small one, or has ended."""
+
+    task: ExportTask
+    input: Plan | None = None
+    spec: scale_out.Spec | None = None
+
+    @property
+    def slices(self) -> int:
+        """Number of slices of a large task; 0 for a small one."""
+        return len(self.spec.slices) if self.spec else 0
 
 
 def _unless_ended(
@@ -67,36 +79,27 @@ class TaskWriter:
     config: ExportsConfig
     storage: DataStorage
     registry: TaskRegistry
+    steps: HeavySteps
 
     # --- steps --------------------------------------------------------------------------------------------
 
-    def plan(self, ref: TaskRef) -> dict[str, Any]:
-        """Starts the task and fixes its input; `{files, bytes, slices, buckets, lanes}`.
-
-        Without slices it is a small one. A repetition finds the plan of the first time.
-        """
+    def plan(self, ref: TaskRef) -> Planned:
+        """Starts the task and fixes its input. A repetition finds the plan of the first time."""
         task = self.registry.start(ref.app, ref.task_id)
         if task.state is not TaskState.STARTED:
-            return NO_PLAN
-        container = work_container(task.id)
-        if self.storage.read_json(container, _PLAN) is None:
-            self.storage.write_json(container, _PLAN, self._make_plan(task))
-        fixed = self.storage.read_json(container, _PLAN)
-        plan, spec = Plan.from_json(fixed["input"]), fixed["spec"]
-        return {
-            "files": len(plan.blobs),
-            "bytes": sum(blob.size for blob in plan.blobs),
-            "slices": len(spec["slices"]),
-            "buckets": spec["buckets"] if spec["slices"] else 0,
-            "lanes": self.settings.export_lanes,
-        }
+            return Planned(task)
+        made = self._make_plan(task)
+        if not self.storage.write_json(work_container(task.id), _PLAN, made):
+            return Planned(task, *self._planned(task))
+        return Planned(task, *_from_plan(made))
 
-    @_unless_ended
-    def write_file(self, task: ExportTask) -> dict[str, Any]:
+    def write_file(self, planned: Planned) -> dict[str, Any]:
         """A small task in one step; the counts of section 3 of the design."""
         from mobexport.export_api.writer.export_file import RawFile, write_export
 
-        plan, spec = self._planned(task)
+        task, plan, spec = planned.task, planned.input, planned.spec
+        if plan is None or spec is None:
+            return dict(task.counts or {})
         url = self._url(task)
         files = [
             RawFile(
@@ -106,7 +109,7 @@ class TaskWriter:
             )
             for entry, blob in zip(spec.files, plan.blobs, strict=True)
         ]
-        with exclusive_step() as folder:
+        with self._heavy(task, "write") as folder:
             target, rejects, workdir = (folder / name for name in ("target", "rejects", "work"))
             workdir.mkdir()
             write = partial(
@@ -121,7 +124,7 @@ class TaskWriter:
             )
             if url.can_overwrite:
                 # Sent block by block while the rest is made.
-                with self._target(task, spec) as blocks, BlockStream(blocks) as stream:
+                with _blocks(task, spec, url) as blocks, BlockStream(blocks) as stream:
                     counts = write(target=stream)
                     self._keep_rejects(task, counts, rejects)
             else:
@@ -140,7 +143,7 @@ class TaskWriter:
             store = WorkContainer(self.storage, container)
             plan, spec = self._planned(task)
             source = BlobSource(self.storage, self.settings.raw_container, plan.blobs)
-            with exclusive_step() as folder, self._ends(task):
+            with self._heavy(task, f"slice {number}") as folder, self._ends(task):
                 outcome = scale_out.partition_slice(
                     spec, number, source, store, workdir=folder, limits=self.settings.work_limits
                 )
@@ -157,7 +160,7 @@ class TaskWriter:
             store = WorkContainer(self.storage, container)
             _, spec = self._planned(task)
             tokens = self._tokens(task, spec)
-            with exclusive_step(), self._ends(task), self._target(task, spec) as target:
+            with self._heavy(task, f"bucket {bucket}"), self._ends(task), self._target(task, spec) as target:
                 outcome = scale_out.write_bucket(spec, bucket, tokens, store, target)
             self.storage.write_json(container, done, outcome)
         return {"bucket": bucket}
@@ -179,6 +182,12 @@ class TaskWriter:
         ):
             counts = scale_out.commit(spec, tokens, written, store, target, rejects)
         return _shown(counts, plan)
+
+    def _heavy(self, task: ExportTask, step: str) -> AbstractContextManager[Path]:
+        what = f"{step} of task {task.id} ({task.export_type} of {task.app!r})"
+        return self.steps.run(
+            f"{task.id}-{step.replace(' ', '-')}", what, "EXPORT_SMALL_MB or EXPORT_SLICE_MB"
+        )
 
     def _keep_rejects(self, task: ExportTask, counts: ExportCounts, rejects: Path) -> None:
         if counts.rejected:
@@ -231,12 +240,10 @@ class TaskWriter:
         return planned
 
     def _planned(self, task: ExportTask) -> tuple[Plan, scale_out.Spec]:
-        from mobexport.export_api.writer import scale_out
-
         fixed = self.storage.read_json(work_container(task.id), _PLAN)
         if fixed is None:
             raise DataError(f"the plan of task {task.id} is gone: was its work container deleted?")
-        return Plan.from_json(fixed["input"]), scale_out.Spec.from_json(fixed["spec"])
+        return _from_plan(fixed)
 
     def _url(self, task: ExportTask) -> ContainerUrl:
         secret = self.registry.container_url(task.app, task.id)
@@ -245,7 +252,7 @@ class TaskWriter:
         return check_configured_url(secret, self.settings, self.config, self.storage.blobs.url, now())
 
     def _target(self, task: ExportTask, spec: scale_out.Spec) -> AbstractContextManager[TargetFile]:
-        return open_blocks(self._url(task), _file_name(task, spec), spec.output.content_type)
+        return _blocks(task, spec, self._url(task))
 
     def _outcome(self, task: ExportTask, name: str) -> dict[str, Any]:
         found: dict[str, Any] | None = self.storage.read_json(work_container(task.id), name)
@@ -265,6 +272,16 @@ class TaskWriter:
             if not error.retryable:
                 self.registry.fail(task.app, task.id, redact(error.message))
             raise
+
+
+def _from_plan(fixed: Mapping[str, Any]) -> tuple[Plan, scale_out.Spec]:
+    from mobexport.export_api.writer import scale_out
+
+    return Plan.from_json(fixed["input"]), scale_out.Spec.from_json(fixed["spec"])
+
+
+def _blocks(task: ExportTask, spec: scale_out.Spec, url: ContainerUrl) -> AbstractContextManager[TargetFile]:
+    return open_blocks(url, _file_name(task, spec), spec.output.content_type)
 
 
 def _file_name(task: ExportTask, spec: scale_out.Spec) -> str:

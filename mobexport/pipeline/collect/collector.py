@@ -5,7 +5,6 @@ A step of `run_export`; it looks at the cancel flag first, and can be repeated a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,43 +24,42 @@ class Collector:
     registry: Registry
     storage: DataStorage
 
-    def collect(self, ref: AttemptRef, *, accept_none: bool) -> dict[str, Any]:
-        """Copies the landing container's files and writes `_complete.json` last.
+    def collect(self, ref: AttemptRef, *, accept_none: bool, row: ExportRow | None = None) -> dict[str, Any]:
+        """Copies the landing container's files and writes `_complete.json` last; `row`: as just written.
 
         `{"files": n}` when done, `{"pending": n}` while server-side copies run, `{"none": True}` where
         there is no file unless `accept_none`, which ends it with no file. The row is won before the last
         file is written: that write, not a blob, decides between a cancel and the collected files.
         """
-        row = check_live(self.registry.attempt(ref))
-        folder = row.folder
-        done = self.storage.read_json(EXPORTS_CONTAINER, folder + COMPLETE)
-        if done is None:
-            container, prefix = row.delivered
-            found = list(self.storage.list_blobs(container, prefix))
-            if not found and not accept_none:
-                return {"none": True}
-            pending = sum(
-                not self.storage.copy_blob(
-                    container, blob, EXPORTS_CONTAINER, folder + blob.name.removeprefix(prefix)
-                )
-                for blob in found
+        row = check_live(row or self.registry.attempt(ref))
+        complete = row.folder + COMPLETE
+        # Before that state nobody has written it.
+        taken = row.state is State.PROCESSING
+        if taken and (done := self.storage.read_json(EXPORTS_CONTAINER, complete)) is not None:
+            return {"files": len(done["files"])}
+        container, prefix = row.delivered
+        found = list(self.storage.list_blobs(container, prefix))
+        if not found and not accept_none:
+            return {"none": True}
+        pending = sum(
+            not self.storage.copy_blob(
+                container, blob, EXPORTS_CONTAINER, row.folder + blob.name.removeprefix(prefix)
             )
-            if pending:
-                return {"pending": pending}
-            self._take_files(row)
-            done = self._complete(row, [blob.name.removeprefix(prefix) for blob in found], folder)
-        files = len(done["files"])
-        progress = {"files": files, "bytes": sum(file["size"] for file in done["files"])}
-        self.registry.change(ref, lambda now: replace(now, files=files, progress=progress))
-        return {"files": files}
+            for blob in found
+        )
+        if pending:
+            return {"pending": pending}
+        progress = {"files": len(found), "bytes": sum(blob.size for blob in found)}
 
-    def _take_files(self, row: ExportRow) -> None:
-        def move(now: ExportRow) -> ExportRow:
-            return replace(check_live(now), state=State.PROCESSING)
+        def take(now: ExportRow) -> ExportRow:
+            return replace(check_live(now), state=State.PROCESSING, files=len(found), progress=progress)
 
-        self.registry.change(row.ref, move)
+        self.registry.change(ref, take, row)
+        self._complete(row, [blob.name.removeprefix(prefix) for blob in found])
+        return {"files": len(found)}
 
-    def _complete(self, row: ExportRow, names: list[str], folder: str) -> Mapping[str, Any]:
+    def _complete(self, row: ExportRow, names: list[str]) -> None:
+        folder = row.folder
         copied = {
             blob.name.removeprefix(folder): blob
             for blob in self.storage.list_blobs(EXPORTS_CONTAINER, folder)
@@ -75,4 +73,3 @@ class Collector:
         }
         # Whoever is second finds the first one's list, which is the one that counts.
         self.storage.write_json(EXPORTS_CONTAINER, folder + COMPLETE, complete)
-        return dict(self.storage.read_json(EXPORTS_CONTAINER, folder + COMPLETE))

@@ -15,7 +15,7 @@ from mobexport.blob_paths import LANDING_PREFIX, is_landing
 from mobexport.clock import stamp
 from mobexport.errors import AttemptEnded, Cancelled, Rejected, Transient
 from mobexport.ids import new_container_suffix
-from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress, Seen, decide
+from mobexport.pipeline.jobs.poll_policy import Decision, PollPolicy, PollProgress, Seen, decide
 from mobexport.pipeline.jobs.source import Delivery, Job, JobSource
 from mobexport.pipeline.registry.destinations import Destinations
 from mobexport.pipeline.registry.export_row import ExportRow
@@ -36,10 +36,10 @@ class ExportJobs:
     storage: DataStorage
 
     def create(self, ref: AttemptRef, total_deadline: float) -> dict[str, Any]:
-        """Makes sure that the attempt has an export job; `{"phase", "began", "collect"}`.
+        """Makes sure that the attempt has an export job; `{"phase", "collect"}`.
 
-        `phase` is where the run goes on (also after it was lost in the middle and started again), `began`
-        when the attempt did, `collect` whether the files are ours to collect. The API has no idempotency
+        `phase` is where the run goes on (also after it was lost in the middle and started again), `collect`
+        whether the files are ours to collect. The API has no idempotency
         key. So: look for a job of ours by its marker, else create one with a container of its own, then
         win the registry row. Only the winner's container is ever read.
         """
@@ -49,11 +49,7 @@ class ExportJobs:
             source = self.source(row.request.app)
             jobs = [job for job in source.find_by_marker(row.request, marker) if _is_ours(row, source, job)]
             row = self._win(row, source, jobs or [self._create(row, source, marker, total_deadline)])
-        return {
-            "phase": row.state.phase,
-            "began": row.began_at,
-            "collect": row.request.destination is None,
-        }
+        return {"phase": row.state.phase, "collect": row.request.destination is None}
 
     def _create(self, row: ExportRow, source: JobSource, marker: str, total_deadline: float) -> Job:
         if source.delivery is Delivery.LEFT:
@@ -95,7 +91,7 @@ class ExportJobs:
                 file_format=source.file_format,
             )
 
-        row = self.registry.change(row.ref, take)
+        row = self.registry.change(row.ref, take, row)
         lost = [job for job in jobs if job.id != row.job_id]
         if lost:
             ids = [job.id for job in lost]
@@ -110,8 +106,8 @@ class ExportJobs:
 
     def check(
         self, ref: AttemptRef, policy: PollPolicy, progress: PollProgress, now: datetime
-    ) -> dict[str, Any]:
-        """Asks for the job's state and decides what follows: `{"progress", "end"?, "wait"}`.
+    ) -> tuple[Decision, ExportRow | None]:
+        """Asks for the job's state and decides what follows; also the row, where there are files to collect.
 
         `now` is the orchestrator's clock, as in its timers; deadlines go by it. The row shows the progress of
         the polling, and when it goes on. An expected failure is part of the decision, which counts it.
@@ -135,7 +131,7 @@ class ExportJobs:
             shown: dict[str, Any] = {"polls": decision.progress.polls, "polledAt": stamp(at)}
             if decision.end is None:
                 shown["nextPollAt"] = stamp(at + timedelta(seconds=decision.wait))
-            self.registry.change(
+            row = self.registry.change(
                 ref,
                 # A job that failed ends the attempt; that move is the run's alone.
                 lambda now: replace(
@@ -146,7 +142,8 @@ class ExportJobs:
                 ),
                 row,
             )
-        return decision.to_json()
+        succeeded = decision.end is not None and decision.end.failure is None
+        return decision, row if succeeded and row and row.request.destination is None else None
 
     def _ask(self, row: ExportRow) -> tuple[Job, Seen]:
         """Raises Rejected for a state that the source does not know: never "still running"."""

@@ -28,7 +28,7 @@ class PollPolicy:
     """Polls before the orchestration continues as new, which keeps its history small."""
 
     max_errors: int = 20
-    """Calls in a row without a usable answer before the attempt fails."""
+    """Polls in a row that may raise before the attempt fails; one that is away is asked until a deadline."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -142,7 +142,7 @@ def _observe(
 ) -> tuple[PollProgress, Outcome | None]:
     if isinstance(seen, Failure):
         progress = replace(progress, errors=progress.errors + 1)
-        if not seen.retryable or progress.errors >= policy.max_errors:
+        if not seen.retryable:
             return progress, Outcome(failure=seen)
     else:
         since = progress.since if seen.state == progress.state else now
@@ -153,6 +153,8 @@ def _observe(
             why = f"the export job failed: {seen.error or 'it gave no reason'}"
             return progress, Outcome.failed("JobFailed", why, kind="remote")
     late = passed_deadline(policy, progress, now)
+    if late and isinstance(seen, Failure):
+        late = f"{late}; the last answer: {seen.message}"
     return progress, Outcome.failed("TimedOut", late, kind="deadline") if late else None
 
 

@@ -6,6 +6,7 @@ once, and so is the transaction that makes the files part of the table.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,7 +24,7 @@ from mobexport.blob_paths import (
     output_stem,
 )
 from mobexport.errors import DataError
-from mobexport.heavy import exclusive_step
+from mobexport.heavy import HeavySteps
 from mobexport.pipeline.process.drift import has_drifted
 from mobexport.pipeline.process.manifests import Earlier, make_manifest
 from mobexport.pipeline.registry.export_row import ExportRow
@@ -38,6 +39,7 @@ from mobexport.wire import AttemptRef, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from mobexport.export_types.model import ExportType
     from mobexport.pipeline.process.conversion import Conversion
@@ -59,19 +61,25 @@ class Processor:
     storage: DataStorage
     settings: Settings
     tables: CommitsTables
+    steps: HeavySteps
 
-    def begin(self, ref: AttemptRef) -> dict[str, Any]:
-        """`{"done": True}` if there is nothing left to do, else `{"files": n}`; `large`: those cut in parts.
+    def begin(self, ref: AttemptRef, started_by: str | None = None) -> dict[str, Any]:
+        """`{"done": True}` if nothing is left to do, else `{"files": n}`; `large`: those cut in parts.
 
-        Asked first, since a blob event may come twice, late, or for an attempt that is no more.
+        Asked first, since a blob event may come twice, late, or for an attempt that is no more. An attempt
+        with one file that is not large, or none, is converted and committed at once.
         """
         row = self.registry.attempt(ref)
         if row.manifest is not None or row.processing_error or row.state is not State.PROCESSING:
             return {"done": True}
-        sizes = [file["size"] for file in self._complete(row)["files"]]
+        files = self._complete(row)["files"]
+        sizes = [file["size"] for file in files]
         # Rows of CSV are not found by their brackets: such a file is converted whole.
         cut = _format(row) is ExportFormat.JSON
         large = [index for index, size in enumerate(sizes) if cut and size > self._part_bytes]
+        if len(files) <= 1 and not large:
+            self._commit(row, [self._convert(row, 0, RawBlob(**file)) for file in files], started_by)
+            return {"done": True}
         return {"done": False, "files": len(sizes), **({"large": large} if large else {})}
 
     def convert(self, ref: AttemptRef, index: int) -> dict[str, Any]:
@@ -80,7 +88,7 @@ class Processor:
         result_name = conversion_path(row.folder, index)
         result = self.storage.read_json(EXPORTS_CONTAINER, result_name)
         if result is None:
-            result = self._convert(row, index)
+            result = self._convert(row, index, self._file(row, index))
             self.storage.write_json(EXPORTS_CONTAINER, result_name, result)
         self._count_converted(row, index)
         return _counts(result)
@@ -106,7 +114,7 @@ class Processor:
         if result is None:
             from mobexport.records.element_ranges import Part
 
-            result = self._convert(row, index, number, Part(*parts[number]))
+            result = self._convert(row, index, self._file(row, index), number, Part(*parts[number]))
             self.storage.write_json(EXPORTS_CONTAINER, result_name, result)
         done = self.storage.list_blobs(EXPORTS_CONTAINER, conversion_prefix(row.folder, index))
         if sum(1 for _ in done) == len(parts):
@@ -125,7 +133,10 @@ class Processor:
         blob = self._file(row, index)
         # Of one size, so that they take as long as each other.
         part_bytes = -(-blob.size // -(-blob.size // self._part_bytes))
-        with exclusive_step(), span("find parts", attributes={"mobexport.file": index}) as opened:
+        with (
+            self._heavy(row, "find", index, blob.name),
+            span("find parts", attributes={"mobexport.file": index}) as opened,
+        ):
             found = cut_file(
                 export_types.get(row.request.export_type),
                 self.storage.read_chunks(EXPORTS_CONTAINER, blob),
@@ -139,12 +150,20 @@ class Processor:
         }
 
     def _convert(
-        self, row: ExportRow, index: int, number: int | None = None, part: Part | None = None
+        self,
+        row: ExportRow,
+        index: int,
+        blob: RawBlob,
+        number: int | None = None,
+        part: Part | None = None,
     ) -> dict[str, Any]:
         from mobexport.pipeline.process.conversion import convert_file
 
-        request, blob = row.request, self._file(row, index)
-        with exclusive_step() as folder, span("convert", attributes={"mobexport.file": index}) as opened:
+        request = row.request
+        with (
+            self._heavy(row, "convert", index, blob.name, number) as folder,
+            span("convert", attributes={"mobexport.file": index}) as opened,
+        ):
             out_dir, workdir = folder / "out", folder / "work"
             workdir.mkdir()
             conversion = convert_file(
@@ -205,21 +224,28 @@ class Processor:
             "sampled": conversion.sampled.to_json(),
         }
 
-    def commit(self, ref: AttemptRef, started_by: str | None = None) -> dict[str, Any]:
-        """Writes the manifest, then commits to the table, then says so in the registry; the counts.
+    def commit(self, ref: AttemptRef, started_by: str | None = None) -> ExportRow:
+        """Commits what was converted; the row as it is then."""
+        row = self.registry.attempt(ref)
+        manifest = self.storage.read_json(CURATED_CONTAINER, row.manifest_path) if row.committing else None
+        if manifest is not None:
+            return self._commit_manifest(row, manifest, started_by)
+        files = range(len(self._complete(row)["files"]))
+        return self._commit(row, [done for n in files for done in self._conversions(row, n)], started_by)
+
+    def _commit(self, row: ExportRow, conversions: list[Any], started_by: str | None) -> ExportRow:
+        """Writes the manifest, then commits to the table, then says so in the registry; the row.
 
         Between manifest and commit the registry is told that the attempt will succeed: from there on
         nothing ends it otherwise, and whoever finds it so completes the commit.
         """
-        row = self.registry.attempt(ref)
-        files = range(len(self._complete(row)["files"]))
-        conversions = [done for index in files for done in self._conversions(row, index)]
-        path = row.manifest_path
-        manifest = self.storage.read_json(CURATED_CONTAINER, path)
-        if manifest is None:
-            made = make_manifest(row, conversions, self._earlier_manifest(row))
-            is_first = self.storage.write_json(CURATED_CONTAINER, path, made)
-            manifest = made if is_first else self.storage.read_json(CURATED_CONTAINER, path)
+        manifest: Any = make_manifest(row, conversions, self._earlier_manifest(row))
+        if not self.storage.write_json(CURATED_CONTAINER, row.manifest_path, manifest):
+            manifest = self.storage.read_json(CURATED_CONTAINER, row.manifest_path)
+        return self._commit_manifest(row, manifest, started_by)
+
+    def _commit_manifest(self, row: ExportRow, manifest: Any, started_by: str | None) -> ExportRow:
+        ref, path = row.ref, row.manifest_path
         counts = manifest["counts"]
         if counts["records"] != counts["rows"] + counts["rejected"]:
             raise DataError(
@@ -231,14 +257,13 @@ class Processor:
                 now, committing=True, processing_started_by=now.processing_started_by or started_by
             )
 
-        row = self.registry.change(ref, begin)
+        row = self.registry.change(ref, begin, row)
         if not row.committing:
             raise DataError(f"export {row.id!r} ended as {row.state} before its commit", code="Ended")
         self.tables.commit(_table_commit(row, manifest))
         drift = manifest.get("drift")
         shown = {**counts, "drift": drift} if drift and has_drifted(drift) else counts
-        self.registry.change(ref, lambda now: replace(now, manifest=path, counts=shown))
-        return _counts(counts)
+        return self.registry.change(ref, lambda now: replace(now, manifest=path, counts=shown), row)
 
     def _earlier_manifest(self, row: ExportRow) -> Earlier | None:
         """The manifest of the newest commit to the table."""
@@ -261,9 +286,9 @@ class Processor:
             raise DataError(f"file {index} of export {row.id!r} is not converted: were its results deleted?")
         return [{**found[0], "input": cut["input"]}, *found[1:]]
 
-    def done(self, ref: AttemptRef) -> bool:
+    @staticmethod
+    def done(row: ExportRow) -> bool:
         """Whether the attempt is processed. Raises the error that processing gave up with."""
-        row = self.registry.attempt(ref)
         if row.processing_error:
             found = Failure.from_json(row.processing_error)
             raise DataError(found.message, code=found.code)
@@ -286,6 +311,13 @@ class Processor:
 
     def _file(self, row: ExportRow, index: int) -> RawBlob:
         return RawBlob(**self._complete(row)["files"][index])
+
+    def _heavy(
+        self, row: ExportRow, step: str, index: int, name: str, part: int | None = None
+    ) -> AbstractContextManager[Path]:
+        key = f"{row.ref}-{step}-{index}" + ("" if part is None else f"-{part}")
+        of = "" if part is None else f"part {part} of "
+        return self.steps.run(key, f"{step} of {of}{EXPORTS_CONTAINER}/{name}", "CONVERT_PART_MB")
 
     @property
     def _part_bytes(self) -> int:

@@ -59,6 +59,8 @@ class ExportRow:
     """Time at which the attempt entered each phase (`create`, `poll`, …, `done`)."""
     trace: str | None = None
     """Trace of the request that began the attempt, as a W3C traceparent; all its steps are in it."""
+    restarts: int = 0
+    """Orchestrations of this attempt that the platform lost and that were started again."""
     deliveries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Notifications to make and made by `{attempt}/{target}`: event, state, tries, at, error."""
     events: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -114,8 +116,13 @@ class ExportRow:
         return tuple(found)
 
     @property
+    def processing(self) -> bool:
+        """Whether its files are collected and their processing has not ended."""
+        return self.state is State.PROCESSING and self.manifest is None and self.processing_error is None
+
+    @property
     def open(self) -> bool:
-        """Whether any work is left for this export; the reconcile timer looks for such rows."""
+        """Whether any work is left for this export; the tick looks for such rows."""
         return not self.state.terminal or bool(self.pending_deliveries) or self.landing is not None
 
     @property
@@ -169,7 +176,7 @@ _LISTS: Final = ("orphans", "late_files")
 _PLAIN: Final = (
     "attempt", "created_at", "updated_at", "began_at", "ended_at", "cancel_requested", "job_id", "landing",
     "source_folder", "file_format",
-    "files", "committing", "manifest", "processing_started_by", "trace",
+    "files", "committing", "manifest", "processing_started_by", "trace", "restarts",
 )  # fmt: skip
 
 
@@ -196,6 +203,7 @@ def to_entity(row: ExportRow) -> dict[str, Any]:
 def from_entity(entity: Mapping[str, Any]) -> ExportRow:
     """The row that a table entity holds."""
     values: dict[str, Any] = {name: entity.get(name) for name in _PLAIN}
+    values["restarts"] = values["restarts"] or 0
     values |= {name: json.loads(entity[name]) for name in _MAPPINGS if name in entity}
     values |= {name: tuple(json.loads(entity[name])) for name in _LISTS if name in entity}
     return ExportRow(

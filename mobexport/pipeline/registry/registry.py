@@ -65,10 +65,10 @@ class Registry:
             if row is None:
                 fresh = begin(request, 1 + self._last_committed(request), stamp(), current())
                 try:
-                    self._table.create_entity(to_entity(fresh))
+                    etag = self._table.create_entity(to_entity(fresh))["etag"]
                 except ResourceExistsError:
                     continue
-                return self.get(request.id), True
+                return replace(fresh, etag=etag), True
             if not (row.state.restartable or (rerun and row.state.terminal)):
                 if rerun:
                     raise Conflict(
@@ -76,8 +76,9 @@ class Registry:
                         code="StillRunning",
                     )
                 return row, False
-            if replace_row(self._table, to_entity(row.next_attempt(request, stamp(), current())), row.etag):
-                return self.get(request.id), True
+            fresh = row.next_attempt(request, stamp(), current())
+            if etag := replace_row(self._table, to_entity(fresh), row.etag):
+                return replace(fresh, etag=etag), True
 
     def _last_committed(self, request: ExportRequest) -> int:
         """The last attempt whose manifest stands: rows are purged after a year, manifests are not, and an
@@ -92,8 +93,8 @@ class Registry:
 
         `change` returns None to leave the row as it is. A change of state that the table of states
         forbids is left out and logged: it is a repetition or comes too late. `row` is the row as the caller
-        has just read it. Returns the row as it is then. Raises NotFound, or Conflict if the attempt is no
-        longer the newest.
+        has just read or written it. Returns the row as it is then. Raises NotFound, or Conflict if the
+        attempt is no longer the newest.
         """
 
         def allowed(row: ExportRow) -> ExportRow | None:
@@ -120,9 +121,8 @@ class Registry:
             if changed is None:
                 return found
             changed = replace(changed, updated_at=stamp())
-            if replace_row(self._table, to_entity(changed), changed.etag):
-                # The write's own ETag is not known here; whoever changes a row reads it again.
-                return changed
+            if etag := replace_row(self._table, to_entity(changed), changed.etag):
+                return replace(changed, etag=etag)
 
     def request_cancel(self, export_id: str) -> ExportRow:
         """Sets the cancel flag of the newest attempt. Raises NotFound, or Conflict if it is too late."""
@@ -133,6 +133,19 @@ class Registry:
             return None if now.cancel_requested else replace(now, cancel_requested=True)
 
         return self.amend(export_id, flag)
+
+    def count_restart(self, ref: AttemptRef) -> ExportRow | None:
+        """Counts an orchestration of the attempt that was lost; None if the attempt has ended."""
+
+        def count(now: ExportRow) -> ExportRow | None:
+            _checked(now, ref.attempt)
+            return None if now.state.terminal else replace(now, restarts=now.restarts + 1)
+
+        try:
+            row = self.amend(ref.export_id, count)
+        except (Conflict, NotFound):
+            return None
+        return None if row.state.terminal else row
 
     def record_delivery(self, ref: AttemptRef, target: str, delivery: Mapping[str, Any]) -> None:
         """Keeps the state of a delivery, also after the attempt has ended."""

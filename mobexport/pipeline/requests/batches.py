@@ -25,6 +25,8 @@ from mobexport.pipeline.registry.states import State
 from mobexport.storage import EXPORTS_TABLE, DataStorage, replace_row
 
 PARTITION: Final = "batches"
+PASSING: Final = frozenset({"Transient", "Throttled", "TimedOut", "StepFailed", "Crashed"})
+"""Codes of failures that may pass by themselves."""
 MAX_EXPORTS: Final = 200
 """Limited by the size of a table row."""
 
@@ -100,6 +102,14 @@ class Batches:
             if replace_row(self._table, _to_entity(batch), there.etag):
                 return self.get(batch.id), True
 
+    def again(self, batch: Batch, at: datetime) -> Batch | None:
+        """Begins the failed exports of an ended batch anew, if one of them failed for a passing reason."""
+        rows = (self._registry.find(item.request.id) for item in batch.items)
+        if not any(row and row.error and row.error["code"] in PASSING for row in rows):
+            return None
+        items = tuple(Item(replace(item.request, requested_at=at)) for item in batch.items)
+        return self.add(replace(batch, items=items, rerun=False, created_at=stamp(at), ended_at=None))[0]
+
     def get(self, id_: str) -> Batch:
         """Raises NotFound."""
         try:
@@ -150,12 +160,12 @@ class Batches:
             # It runs for somebody else: its outcome is the one to report.
             return self._registry.get(item.request.id)
 
-    def open_ids(self) -> list[str]:
-        """Batches that have not ended."""
+    def open_ids(self) -> list[tuple[str, datetime]]:
+        """Batches that have not ended, with the time of their last write."""
         found = self._table.query_entities(
-            f"PartitionKey eq '{PARTITION}' and open eq true", select=["RowKey"]
+            f"PartitionKey eq '{PARTITION}' and open eq true", select=["RowKey", "updated_at"]
         )
-        return [str(entity["RowKey"]) for entity in found]
+        return [(str(one["RowKey"]), datetime.fromisoformat(one["updated_at"])) for one in found]
 
 
 def _end(row: ExportRow) -> State | None:

@@ -36,9 +36,9 @@ def body(landing: str, **changes) -> dict:
 def run(services, app: str, task_id: str) -> None:
     """The steps of the orchestrator, each of them twice: any step may be repeated."""
     services.task_writer.plan(TaskRef(app, task_id))
-    services.task_writer.plan(TaskRef(app, task_id))
-    services.task_writer.write_file(TaskRef(app, task_id))
-    counts = services.task_writer.write_file(TaskRef(app, task_id))
+    planned = services.task_writer.plan(TaskRef(app, task_id))
+    services.task_writer.write_file(planned)
+    counts = services.task_writer.write_file(planned)
     services.export_tasks.finish(TaskRef(app, task_id), Outcome(counts))
     services.export_tasks.finish(TaskRef(app, task_id), Outcome(counts))
 
@@ -87,10 +87,10 @@ def test_given_nothing_in_the_window_when_served_then_an_empty_array(
 def test_given_a_raw_file_replaced_after_the_plan_then_writing_fails(services, app, put_raw, landing) -> None:
     put_raw("events/2025-03-23/part-0.ndjson", EVENTS)
     task = services.export_tasks.create(app, "events", body(landing))
-    services.task_writer.plan(TaskRef(app, task.id))
+    planned = services.task_writer.plan(TaskRef(app, task.id))
     put_raw("events/2025-03-23/part-0.ndjson", EVENTS + EVENTS)
     with pytest.raises(SourceChanged, match="was replaced"):
-        services.task_writer.write_file(TaskRef(app, task.id))
+        services.task_writer.write_file(planned)
 
 
 def test_given_a_landing_container_that_is_gone_then_rejected_as_such(
@@ -98,10 +98,10 @@ def test_given_a_landing_container_that_is_gone_then_rejected_as_such(
 ) -> None:
     put_raw("events/2025-03-23/part-0.ndjson", EVENTS)
     task = services.export_tasks.create(app, "events", body(landing))
-    services.task_writer.plan(TaskRef(app, task.id))
+    planned = services.task_writer.plan(TaskRef(app, task.id))
     storage.delete_container(f"landing-{app}")
     with pytest.raises(Rejected, match="ContainerNotFound") as error:
-        services.task_writer.write_file(TaskRef(app, task.id))
+        services.task_writer.write_file(planned)
     services.export_tasks.finish(TaskRef(app, task.id), Outcome(failure=Failure.of(error.value)))
     done = services.tasks.get(app, task.id)
     assert done.state is TaskState.FAILED
@@ -112,9 +112,9 @@ def test_given_a_landing_container_that_is_gone_then_rejected_as_such(
 def test_given_invalid_gzip_then_the_reason_names_the_file(services, app, put_raw, landing) -> None:
     put_raw("events/2025-03-23/part-0.ndjson.gz", b"x")
     task = services.export_tasks.create(app, "events", body(landing))
-    services.task_writer.plan(TaskRef(app, task.id))
+    planned = services.task_writer.plan(TaskRef(app, task.id))
     with pytest.raises(DataError, match=r"part-0\.ndjson\.gz .*replace it"):
-        services.task_writer.write_file(TaskRef(app, task.id))
+        services.task_writer.write_file(planned)
 
 
 def test_given_files_of_every_format_when_served_then_all_are_read(
@@ -200,11 +200,11 @@ def test_given_a_sas_that_expires_before_writing_then_failed_as_such(
 ) -> None:
     put_raw("events/2025-03-23/part-0.ndjson", EVENTS)
     task = services.export_tasks.create(app, "events", body(landing))
-    services.task_writer.plan(TaskRef(app, task.id))
+    planned = services.task_writer.plan(TaskRef(app, task.id))
     later = now() + timedelta(hours=2)
     monkeypatch.setattr("mobexport.export_api.writer.steps.now", lambda: later)
     with pytest.raises(RequestError) as refused:
-        services.task_writer.write_file(TaskRef(app, task.id))
+        services.task_writer.write_file(planned)
     services.export_tasks.finish(TaskRef(app, task.id), Outcome(failure=Failure.of(refused.value)))
     done = services.tasks.get(app, task.id)
     assert (done.state, done.error_details) == (

@@ -70,12 +70,12 @@ def started(services: Services, app: str, landing: str, output: str = "JsonBlob"
 
 
 def all_slices(services: Services, app: str, task_id: str, plan: dict) -> None:
-    for number in range(plan["slices"]):
+    for number in range(plan.slices):
         services.task_writer.partition_slice(TaskRef(app, task_id), number)
 
 
 def all_buckets(services: Services, app: str, task_id: str, plan: dict) -> None:
-    for number in reversed(range(plan["buckets"])):
+    for number in reversed(range(plan.spec.buckets)):
         services.task_writer.write_bucket(TaskRef(app, task_id), number)
 
 
@@ -100,13 +100,11 @@ def test_given_one_input_small_or_large_and_steps_twice_then_same_output(
 ) -> None:
     ending = {"JsonBlob": "json", "CsvBlob": "csv"}[output]
     small_id, plan = started(services, app, landing, output)
-    assert plan["slices"] == 0
-    services.export_tasks.finish(
-        TaskRef(app, small_id), Outcome(services.task_writer.write_file(TaskRef(app, small_id)))
-    )
+    assert plan.slices == 0
+    services.export_tasks.finish(TaskRef(app, small_id), Outcome(services.task_writer.write_file(plan)))
     large_id, plan = started(large, app, landing, output)
-    assert plan["slices"] > 3
-    assert plan["buckets"] > 3
+    assert plan.slices > 3
+    assert plan.spec.buckets > 3
     finish_large(large, app, large_id, plan, times=2)
 
     small, done = (services.tasks.get(app, task_id) for task_id in (small_id, large_id))
@@ -135,10 +133,8 @@ def test_given_a_create_only_sas_for_a_large_task_then_named_at_planning(
     url = f"{landing.partition('?')[0]}?{sas}"
     with pytest.raises(Rejected, match=r"needs a SAS with the right to write \(w\)"):
         started(large, app, url)
-    small_id, _ = started(services, app, url)
-    services.export_tasks.finish(
-        TaskRef(app, small_id), Outcome(services.task_writer.write_file(TaskRef(app, small_id)))
-    )
+    small_id, plan = started(services, app, url)
+    services.export_tasks.finish(TaskRef(app, small_id), Outcome(services.task_writer.write_file(plan)))
     assert json.loads(content(storage, f"landing-{app}", f"Event-{small_id}.json"))
 
 
@@ -170,7 +166,7 @@ def test_given_a_raw_file_that_changes_midway_then_the_large_task_fails(
     assert large.tasks.container_url(app, task_id) is None
     # What runs beside it, or comes late, finds nothing to do.
     assert large.task_writer.partition_slice(TaskRef(app, task_id), 1) == {}
-    assert large.task_writer.plan(TaskRef(app, task_id))["slices"] == 0
+    assert large.task_writer.plan(TaskRef(app, task_id)).slices == 0
     no_file(storage, app, task_id)
     # A task that had read the file before goes on.
     finish_large(large, app, other_id, other_plan)

@@ -46,7 +46,7 @@ def test_given_a_new_attempt_then_its_job_has_a_container_of_its_own(
 ) -> None:
     made = jobs.create(row.ref, 3600)
     after = registry.get(row.id)
-    assert made == {"phase": "poll", "began": after.began_at, "collect": True}
+    assert made == {"phase": "poll", "collect": True}
     assert (after.state, after.job_id) == (State.SUBMITTED, "job-1")
     assert after.landing.startswith("landing-")
     assert f"/{after.landing}?" in source.urls["job-1"]
@@ -76,9 +76,9 @@ def test_given_a_cancelled_export_when_any_step_runs_then_cancelled(jobs, regist
 def test_given_an_unknown_state_when_checked_then_an_error_never_running(jobs, registry, source, row) -> None:
     job = create(jobs, registry, row)
     source.jobs[job] = Job(job, "Paused")
-    error = jobs.check(row.ref, POLICY, BEGAN, datetime.now(UTC))["end"]["error"]
-    assert error["code"] == "UnknownState"
-    assert "unknown state 'Paused'" in error["message"]
+    error = jobs.check(row.ref, POLICY, BEGAN, datetime.now(UTC))[0].end.failure
+    assert error.code == "UnknownState"
+    assert "unknown state 'Paused'" in error.message
 
 
 def test_given_a_job_under_way_then_the_export_shows_the_next_poll(jobs, registry, source, row) -> None:
@@ -101,7 +101,7 @@ def test_given_files_when_collected_then_copied_and_listed_last(
 ) -> None:
     job = create(jobs, registry, row)
     source.jobs[job] = Job(job, "Succeeded")
-    assert jobs.check(row.ref, POLICY, BEGAN, datetime.now(UTC))["end"] == {"ok": {"polls": 1}}
+    assert jobs.check(row.ref, POLICY, BEGAN, datetime.now(UTC))[0].end.value == {"polls": 1}
     assert registry.get(row.id).state is State.COLLECTING
     landing = storage.container(registry.get(row.id).landing, create=False)
     landing.upload_blob("Event-1.json", b"[]")
@@ -149,8 +149,7 @@ def test_given_two_tasks_of_one_attempt_then_one_is_read_one_purged(
     # Two workers at once: neither finds the other's task, both create one.
     hidden, source.find_by_marker = source.find_by_marker, lambda request, token: []
     jobs.create(row.ref, 3600)
-    stale = replace(registry.get(row.id), job_id=None)
-    jobs._win(stale, source, [jobs._create(stale, source, job_marker(row), 3600)])
+    jobs._win(row, source, [jobs._create(row, source, job_marker(row), 3600)])
     source.find_by_marker = hidden
     after = registry.get(row.id)
     assert (after.job_id, after.orphans) == ("job-1", ("job-2",))
@@ -206,11 +205,11 @@ def test_given_a_task_not_shown_yet_then_retried_unless_seen_before(jobs, regist
         return source.jobs[job_id]
 
     source.status = gone
-    assert "end" not in jobs.check(row.ref, POLICY, BEGAN, datetime.now(UTC))
+    assert jobs.check(row.ref, POLICY, BEGAN, datetime.now(UTC))[0].end is None
     source.jobs[job] = shown
     jobs.check(row.ref, POLICY, BEGAN, datetime.now(UTC))
     del source.jobs[job]
-    assert jobs.check(row.ref, POLICY, BEGAN, datetime.now(UTC))["end"]["error"]["code"] == "Rejected"
+    assert jobs.check(row.ref, POLICY, BEGAN, datetime.now(UTC))[0].end.failure.code == "Rejected"
 
 
 def test_given_an_ended_attempt_then_a_repeated_step_does_nothing(jobs, registry, source, row) -> None:

@@ -41,14 +41,15 @@ class Run:
 
     def play(self) -> Any:
         """The run to its end; the row as it is then."""
-        run = RunExport(export_id=self.row.id, attempt=1, policy=POLICY, grace_seconds=9)
+        row = self.row
+        run = RunExport(export_id=row.id, attempt=1, policy=POLICY, began=row.began_at, grace_seconds=9)
         self.app.start(names.RUN_EXPORT, names.run_instance(self.row.ref), run.to_json())
         self.h.run()
         return self.services.registry.get(self.row.id)
 
     def cancel(self) -> None:
         self.services.registry.request_cancel(self.row.id)
-        self.h.raise_event(names.poll_instance(self.row.ref), names.CANCEL, None)
+        self.h.raise_event(names.run_instance(self.row.ref), names.CANCEL, None)
 
 
 @pytest.fixture

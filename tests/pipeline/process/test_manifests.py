@@ -12,6 +12,7 @@ from manifests import SCHEMA, faults_of
 from localdev.webhook_receiver import Receiver, new_secret
 from mobexport import export_types
 from mobexport.blob_paths import COMPLETE, CURATED_CONTAINER, EXPORTS_CONTAINER
+from mobexport.heavy import HeavySteps
 from mobexport.pipeline import notify
 from mobexport.pipeline.finishing import Finisher
 from mobexport.pipeline.process.conversion import convert_file
@@ -123,7 +124,7 @@ def test_given_an_undeclared_name_then_it_drifted() -> None:
 def process(registry, storage, azurite, make_request):
     """Takes a file through the steps of an export; its row at the end, and its manifest."""
     settings = {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
-    processor = Processor(registry, storage, read_settings(settings), Tables(storage))
+    processor = Processor(registry, storage, read_settings(settings), Tables(storage), HeavySteps(storage))
 
     def run(data: bytes, at: int, **changes):
         asked = make_request(requested_at=datetime(2026, 11, 24, at, tzinfo=UTC), **changes)

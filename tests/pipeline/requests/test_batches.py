@@ -10,7 +10,7 @@ from mobexport.errors import Conflict, RequestError
 from mobexport.pipeline.registry.states import State
 from mobexport.pipeline.requests.batch_parsing import parse_batch
 from mobexport.pipeline.requests.batches import Batches, new_batch
-from mobexport.pipeline.requests.scheduling import Scheduler
+from mobexport.pipeline.requests.scheduling import AGAIN, Scheduler
 from mobexport.settings import read_settings
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -173,3 +173,41 @@ def test_given_a_crash_before_a_day_is_noted_then_the_same_batch_is_due(app, sto
     crashed = next(iter(daily.due(NOW)))
     (again,) = daily.due(NOW + timedelta(minutes=5))
     assert again == crashed
+
+
+def fail(registry, batches, batch, code: str) -> None:
+    """Begins the batch's only export and ends it with that error; the batch ends with it."""
+    batches.advance(batch.id)
+    (row,) = (registry.get(item.request.id) for item in batches.get(batch.id).items)
+    registry.change(row.ref, lambda now: replace(now, state=State.FAILED, error={"code": code}))
+    assert batches.advance(batch.id)[0].ended_at
+
+
+def test_given_a_passing_failure_then_the_schedule_asks_again_thrice(app, storage, registry, batches) -> None:
+    daily = scheduler(app, storage, batches, types=["Event"])
+    (batch,) = daily.due(NOW)
+    at = NOW
+    for number, wait in enumerate(AGAIN, 1):
+        fail(registry, batches, batch, "Transient")
+        assert list(daily.due(at)) == []
+        assert list(daily.due(at + wait - timedelta(seconds=1))) == []
+        at += wait
+        (again,) = daily.due(at)
+        assert (again.id, again.state) == (batch.id, "Running")
+        assert list(daily.due(at)) == []
+        batches.advance(batch.id)
+        assert registry.get(again.items[0].request.id).attempt == number + 1
+    fail(registry, batches, batch, "Transient")
+    assert list(daily.due(at)) == []
+    assert list(daily.due(at + timedelta(hours=5))) == []
+
+
+def test_given_a_failure_for_good_then_the_schedule_does_not_repeat_it(
+    app, storage, registry, batches
+) -> None:
+    daily = scheduler(app, storage, batches, types=["Event"])
+    (batch,) = daily.due(NOW)
+    fail(registry, batches, batch, "Configuration")
+    for hours in (0, 1, 2):
+        assert list(daily.due(NOW + timedelta(hours=hours))) == []
+    assert batches.get(batch.id).state == "Failed"
