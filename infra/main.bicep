@@ -22,17 +22,14 @@ param rawContainer string
 @description('Recipient of alert mails; empty: none.')
 param alertEmail string
 
-@description('Principal that deploys and may write secrets into the vault; empty: nobody gets that right.')
-param deployerPrincipalId string
-
-@allowed(['User', 'Group', 'ServicePrincipal'])
-param deployerPrincipalType string
-
-@allowed(['3.11', '3.12'])
-param pythonVersion string
+@description('Brings a vault of this deployment back that was deleted and cannot be purged.')
+param recoverVault bool
 
 @description('OpenTelemetry exporter of the app\'s own spans and metrics; empty: the host\'s telemetry alone.')
 param telemetryExporter string
+
+@description('Name of the tier, fixed when the deployment is first made.')
+param tierName string
 
 @description('Differences between development and production; main.bicepparam has both.')
 param tier {
@@ -56,6 +53,8 @@ var token = toLower(uniqueString(subscription().id, environmentName, location))
 var tags = {
   'azd-env-name': environmentName
 }
+// infra/hooks/check.sh compares it: a storage account keeps the redundancy it was made with.
+var groupTags = union(tags, { 'mobexport-tier': tierName })
 var packageContainer = 'app-package'
 var deadLetterContainer = 'deadletter'
 
@@ -76,7 +75,7 @@ var names = {
 resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: 'rg-mobexport-${environmentName}'
   location: location
-  tags: tags
+  tags: groupTags
 }
 
 module identity 'modules/identity.bicep' = {
@@ -136,6 +135,7 @@ module vault 'modules/keyvault.bicep' = {
     location: location
     tags: tags
     purgeProtection: tier.purgeProtection
+    recover: recoverVault
   }
 }
 
@@ -162,8 +162,7 @@ module roles 'modules/roles.bicep' = {
     vaultName: names.vault
     identityName: names.identity
     topicName: names.topic
-    deployerPrincipalId: deployerPrincipalId
-    deployerPrincipalType: deployerPrincipalType
+    deployerPrincipalId: deployer().objectId
   }
   dependsOn: [dataStorage, hostStorage, identity, monitoring, topic, vault]
 }
@@ -184,7 +183,6 @@ module functionApp 'modules/functionapp.bicep' = {
     identityId: identity.outputs.id
     identityClientId: identity.outputs.clientId
     appInsightsConnectionString: monitoring.outputs.connectionString
-    pythonVersion: pythonVersion
     telemetryExporter: telemetryExporter
     instanceMemoryMB: tier.instanceMemoryMB
     maximumInstanceCount: tier.maximumInstanceCount

@@ -27,14 +27,22 @@ var tiers = {
   }
 }
 
-param tier = tiers[readEnvironmentVariable('MOBEXPORT_TIER', 'dev')]
+// GitHub Actions sets what is not there to an empty text.
+var chosen = readEnvironmentVariable('MOBEXPORT_TIER', '')
+var raw = readEnvironmentVariable('RAW_CONTAINER', '')
+
+var secrets = filter(
+  map(split(readEnvironmentVariable('SECRET_SETTINGS', ''), ','), name => trim(name)),
+  name => !empty(name)
+)
+
+param tierName = empty(chosen) ? 'dev' : chosen
+param tier = tiers[empty(chosen) ? 'dev' : chosen]
 param environmentName = readEnvironmentVariable('AZURE_ENV_NAME', '')
 param location = readEnvironmentVariable('AZURE_LOCATION', '')
 param exportApiClientId = readEnvironmentVariable('EXPORT_API_CLIENT_ID', '')
-param secretSettings = split(readEnvironmentVariable('SECRET_SETTINGS', 'OPS_WEBHOOK_SECRET'), ',')
-param rawContainer = readEnvironmentVariable('RAW_CONTAINER', 'raw')
+param secretSettings = empty(secrets) ? ['OPS_WEBHOOK_SECRET'] : secrets
+param rawContainer = empty(raw) ? 'raw' : raw
 param alertEmail = readEnvironmentVariable('ALERT_EMAIL', '')
-param deployerPrincipalId = readEnvironmentVariable('AZURE_PRINCIPAL_ID', '')
-param deployerPrincipalType = readEnvironmentVariable('AZURE_PRINCIPAL_TYPE', 'User')
 param telemetryExporter = readEnvironmentVariable('TELEMETRY_EXPORTER', '')
-param pythonVersion = readEnvironmentVariable('PYTHON_VERSION', '3.11')
+param recoverVault = readEnvironmentVariable('RECOVER_VAULT', '') == 'true'

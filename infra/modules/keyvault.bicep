@@ -7,6 +7,9 @@ param tags object
 @description('On: deleted secrets and the vault cannot be purged before their time. It can never be switched off again.')
 param purgeProtection bool
 
+@description('On: the vault was deleted, and is brought back with its secrets. It fails if there is none to bring back.')
+param recover bool
+
 resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {
   name: name
   location: location
@@ -16,7 +19,8 @@ resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {
     sku: { family: 'A', name: 'standard' }
     enableRbacAuthorization: true
     enableSoftDelete: true
-    softDeleteRetentionInDays: purgeProtection ? 90 : 7
+    createMode: recover ? 'recover' : 'default'
+    softDeleteRetentionInDays: 90 // can never be changed: the same in every tier
     enablePurgeProtection: purgeProtection ? true : null // false is refused
     enabledForDeployment: false
     enabledForDiskEncryption: false
