@@ -17,7 +17,7 @@ KILLS = 25
 WORKERS ?= 2
 BICEP ?= $(firstword $(shell command -v bicep) $(wildcard $(HOME)/.azure/bin/bicep ../shared/tools/bicep))
 
-.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-paging bench-polling bench-tables infra package lock smoke bench-package bench-export bench-convert bench-cliffs bench-calls fuzz format clean
+.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-paging bench-polling bench-tables infra rehearse package lock smoke bench-package bench-export bench-convert bench-cliffs bench-calls fuzz format clean
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value]"
@@ -89,7 +89,12 @@ bench-polling: setup ## a 12-hour job polled through the real SDK, beside a fixe
 infra: setup ## the Azure templates and hooks: compiler, linter, policies, snapshots; BICEP=path of the compiler
 	@test -n "$(BICEP)" \
 		|| { echo "The Bicep compiler is needed: az bicep install, or BICEP=path" >&2; exit 1; }
-	@BICEP="$(BICEP)" $(BIN)/pytest -q -n $(WORKERS) tests/infra
+	@BICEP="$(BICEP)" $(BIN)/pytest -q -n $(WORKERS) tests/infra --ignore tests/infra/test_rehearsal.py
+
+rehearse: setup ## the whole deployment against doubles of az and azd that refuse what Azure refuses; BICEP=path
+	@test -n "$(BICEP)" \
+		|| { echo "The Bicep compiler is needed: az bicep install, or BICEP=path" >&2; exit 1; }
+	@BICEP="$(BICEP)" $(BIN)/pytest -v -n $(WORKERS) tests/infra/test_rehearsal.py
 
 package: setup ## dist/app.zip, for deployment
 	@$(BIN)/python -m scripts.package

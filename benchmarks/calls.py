@@ -1,6 +1,6 @@
-"""Time of status calls that come at the same moment, on one instance: what `perInstanceConcurrency` rests on.
+"""Time of status calls that come at the same moment; what `perInstanceConcurrency` rests on.
 
-Asks the app on the local host for one export, by 1, 4, 8 and 16 callers side by side. Run by `make bench-calls`.
+Asks the app on the local host for one export, by 1, 4, 8 and 16 callers. Run by `make bench-calls`.
 """
 
 from __future__ import annotations

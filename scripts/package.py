@@ -1,8 +1,8 @@
 """Build the zip that is deployed: this folder without the files in `.funcignore`, reproducible.
 
-For `az functionapp deployment`, and for looking at what is sent. `azd` reads the same `.funcignore` by the same
-rules, from 1.18 on. `func` reads it by other rules and sends more (nested `__pycache__`, `package.json`), which does
-no harm. Run by `make package`.
+For `az functionapp deployment`, and for looking at what is sent. `azd` reads the same `.funcignore` by the
+same rules, from 1.18 on. `func` reads it by other rules and sends more (nested `__pycache__`), which does no
+harm. Run by `make package`.
 """
 
 from __future__ import annotations

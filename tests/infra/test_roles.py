@@ -66,7 +66,7 @@ def test_role_assignments_cannot_be_delayed_by_a_directory_lookup(
 ) -> None:
     for item in of_type(deployed, "Microsoft.Authorization/roleAssignments"):
         if _principal(item["properties"]["principalId"]) == "deployer":
-            # A person or a pipeline's service principal: Azure looks which, and both have been there for long.
+            # A person or a pipeline's service principal: Azure looks which; both are there for long.
             assert "principalType" not in item["properties"]
             continue
         assert item["properties"]["principalType"] == "ServicePrincipal"
