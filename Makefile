@@ -17,7 +17,7 @@ KILLS = 25
 WORKERS ?= 2
 BICEP ?= $(firstword $(shell command -v bicep) $(wildcard $(HOME)/.azure/bin/bicep ../shared/tools/bicep))
 
-.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-paging bench-polling bench-tables infra rehearse package lock smoke bench-package bench-export bench-convert bench-cliffs bench-calls fuzz format clean
+.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-paging bench-polling bench-tables infra rehearse package lock smoke bench-package bench-export bench-convert bench-cliffs bench-calls bench-scale fuzz format clean
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value]"
@@ -69,6 +69,9 @@ bench-cliffs: setup ## odd input beside ordinary input of the same size; MB=15
 
 bench-calls: setup ## status calls that come at the same moment, on one instance; CALLS=400
 	@$(BIN)/python -m benchmarks.calls --calls $(or $(CALLS),400)
+
+bench-scale: setup ## what 1 to 1,000 GB a day need, by a model over measured figures
+	@$(BIN)/python -m benchmarks.scale
 
 fuzz: setup ## readers of lines, elements, CSV, gzip and Parquet against any bytes; EXAMPLES=3000
 	@FUZZ_EXAMPLES=$(or $(EXAMPLES),3000) $(BIN)/pytest -q -n $(WORKERS) tests/records/test_fuzz.py tests/records/test_neighbours.py
