@@ -205,8 +205,20 @@ module alerts 'modules/alerts.bicep' = {
     tags: tags
     workspaceId: monitoring.outputs.workspaceId
     topicId: topic.outputs.id
+    hostStorageId: hostStorage.outputs.id
     alertEmail: alertEmail
   }
+}
+
+module workbook 'modules/workbook.bicep' = {
+  name: 'workbook'
+  scope: group
+  params: {
+    location: location
+    tags: tags
+    workspaceName: names.workspace
+  }
+  dependsOn: [monitoring]
 }
 
 // The hooks and the commands of docs/deploy.md read these by name.

@@ -38,3 +38,5 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
     }
   }
 }
+
+output id string = account.id
