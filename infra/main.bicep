@@ -46,7 +46,33 @@ param tier {
   maximumInstanceCount: int
   @minValue(0)
   alwaysReadyDurable: int
+}
+
+@description('Who may do what, by object ids of Entra ID: infra/modules/people.bicep.')
+param people {
+  operators: string[]
+  analysts: string[]
+  collectors: string[]
+}
+
+@description('A private network for the app, its accounts and its vault.')
+param network {
+  private: bool
+  @description('Addresses and ranges that may still come by the public network: of those who deploy, call, upload, read.')
+  allowedIpRanges: string[]
+  addressPrefix: string
+}
+
+@description('What guards the deployment; each is off by default.')
+param safeguards {
   zoneRedundant: bool
+  locks: bool
+  diagnostics: bool
+  @minValue(0)
+  monthlyBudget: int
+  budgetStart: string
+  sasPolicy: bool
+  copyScope: '' | 'AAD' | 'PrivateLink'
 }
 
 var token = toLower(uniqueString(subscription().id, environmentName, location))
@@ -69,6 +95,7 @@ var names = {
   topic: 'evgt-mobexport-${token}'
   plan: 'plan-mobexport-${token}'
   app: 'func-mobexport-${token}'
+  network: 'vnet-mobexport-${token}'
   actionGroup: 'ag-mobexport-${token}'
 }
 
@@ -110,6 +137,8 @@ module hostStorage 'modules/hoststorage.bicep' = {
     tags: tags
     sku: tier.storageSku
     packageContainer: packageContainer
+    closed: network.private
+    allowedIpRanges: network.allowedIpRanges
   }
 }
 
@@ -124,6 +153,10 @@ module dataStorage 'modules/datastorage.bicep' = {
     rawContainer: rawContainer
     deadLetterContainer: deadLetterContainer
     softDeleteDays: tier.softDeleteDays
+    sasPolicy: safeguards.sasPolicy
+    copyScope: safeguards.copyScope
+    closed: network.private
+    allowedIpRanges: network.allowedIpRanges
   }
 }
 
@@ -136,6 +169,8 @@ module vault 'modules/keyvault.bicep' = {
     tags: tags
     purgeProtection: tier.purgeProtection
     recover: recoverVault
+    closed: network.private
+    allowedIpRanges: network.allowedIpRanges
   }
 }
 
@@ -187,13 +222,24 @@ module functionApp 'modules/functionapp.bicep' = {
     instanceMemoryMB: tier.instanceMemoryMB
     maximumInstanceCount: tier.maximumInstanceCount
     alwaysReadyDurable: tier.alwaysReadyDurable
-    zoneRedundant: tier.zoneRedundant
+    zoneRedundant: safeguards.zoneRedundant
+    subnetId: network.private
+      ? resourceId(
+          subscription().subscriptionId,
+          group.name,
+          'Microsoft.Network/virtualNetworks/subnets',
+          names.network,
+          'app'
+        )
+      : ''
+    closed: network.private
+    allowedIpRanges: network.allowedIpRanges
     exportApiClientId: length(exportApiClientId) == 36
       ? exportApiClientId
       : fail('EXPORT_API_CLIENT_ID: set the client id of the app registration; infra/hooks/entra.sh makes one')
     secretSettings: secretSettings
   }
-  dependsOn: [roles, vault] // the host fails its first start without them
+  dependsOn: [roles, vault, vnet] // the host fails its first start without them
 }
 
 module alerts 'modules/alerts.bicep' = {
@@ -219,6 +265,63 @@ module workbook 'modules/workbook.bicep' = {
     workspaceName: names.workspace
   }
   dependsOn: [monitoring]
+}
+
+module vnet 'modules/network.bicep' = if (network.private) {
+  name: 'network'
+  scope: group
+  params: {
+    name: names.network
+    location: location
+    tags: tags
+    addressPrefix: network.addressPrefix
+  }
+}
+
+module privateEndpoints 'modules/privateendpoints.bicep' = if (network.private) {
+  name: 'privateEndpoints'
+  scope: group
+  params: {
+    networkName: names.network
+    location: location
+    tags: tags
+    hostStorageName: names.hostStorage
+    dataStorageName: names.dataStorage
+    vaultName: names.vault
+    appName: names.app
+  }
+  dependsOn: [dataStorage, functionApp, hostStorage, vault, vnet]
+}
+
+module peoplesAccess 'modules/people.bicep' = {
+  name: 'people'
+  scope: group
+  params: {
+    appName: names.app
+    dataStorageName: names.dataStorage
+    rawContainer: rawContainer
+    workspaceName: names.workspace
+    people: people
+  }
+  dependsOn: [dataStorage, functionApp, monitoring]
+}
+
+module guards 'modules/safeguards.bicep' = {
+  name: 'safeguards'
+  scope: group
+  params: {
+    hostStorageName: names.hostStorage
+    dataStorageName: names.dataStorage
+    vaultName: names.vault
+    topicName: names.topic
+    workspaceName: names.workspace
+    actionGroupName: names.actionGroup
+    locks: safeguards.locks
+    diagnostics: safeguards.diagnostics
+    monthlyBudget: safeguards.monthlyBudget
+    budgetStart: safeguards.budgetStart
+  }
+  dependsOn: [alerts, dataStorage, hostStorage, monitoring, topic, vault]
 }
 
 // The hooks and the commands of docs/deploy.md read these by name.

@@ -29,6 +29,13 @@ param alwaysReadyDurable int
 
 param zoneRedundant bool
 
+@description('Subnet that the app reaches its accounts through; empty: the public network.')
+param subnetId string
+
+@description('Closed to the public network, but for Event Grid and the ranges below.')
+param closed bool
+param allowedIpRanges string[]
+
 @description('Application (client) id of the app registration that stands for the Export API.')
 param exportApiClientId string
 
@@ -38,6 +45,16 @@ param secretSettings string[]
 // The platform's default for Python is 1: a second call at the same moment would start another instance.
 // Measured: docs/scale.md, "Calls side by side".
 var httpConcurrency = 8
+
+var admitted = concat(
+  [{ name: 'event-grid', tag: 'ServiceTag', ipAddress: 'AzureEventGrid', action: 'Allow', priority: 100 }],
+  map(range(0, length(allowedIpRanges)), place => {
+    name: 'range-${place}'
+    ipAddress: contains(allowedIpRanges[place], '/') ? allowedIpRanges[place] : '${allowedIpRanges[place]}/32'
+    action: 'Allow'
+    priority: 200 + place
+  })
+)
 
 var suffix = environment().suffixes.storage
 
@@ -95,12 +112,18 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
-    publicNetworkAccess: 'Enabled'
+    publicNetworkAccess: 'Enabled' // Event Grid has no other way in; who else has is said below
+    virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
     keyVaultReferenceIdentity: identityId
     siteConfig: {
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
       ftpsState: 'Disabled'
+      ipSecurityRestrictionsDefaultAction: closed ? 'Deny' : 'Allow'
+      ipSecurityRestrictions: closed ? admitted : []
+      // Deployments come by the other site, from wherever somebody deploys: with tokens only.
+      scmIpSecurityRestrictionsUseMain: false
+      scmIpSecurityRestrictionsDefaultAction: 'Allow'
     }
     functionAppConfig: {
       deployment: {
@@ -120,7 +143,9 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       scaleAndConcurrency: {
         instanceMemoryMB: instanceMemoryMB
         maximumInstanceCount: maximumInstanceCount
-        alwaysReady: alwaysReadyDurable == 0 ? [] : [{ name: 'durable', instanceCount: alwaysReadyDurable }]
+        alwaysReady: alwaysReadyDurable == 0
+          ? []
+          : [{ name: 'durable', instanceCount: zoneRedundant ? max(2, alwaysReadyDurable) : alwaysReadyDurable }]
         triggers: {
           http: { perInstanceConcurrency: httpConcurrency }
         }

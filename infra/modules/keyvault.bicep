@@ -10,6 +10,10 @@ param purgeProtection bool
 @description('On: the vault was deleted, and is brought back with its secrets. It fails if there is none to bring back.')
 param recover bool
 
+@description('Closed to the public network, but for the ranges below and for trusted services of Azure.')
+param closed bool
+param allowedIpRanges string[]
+
 resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {
   name: name
   location: location
@@ -25,10 +29,11 @@ resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {
     enabledForDeployment: false
     enabledForDiskEncryption: false
     enabledForTemplateDeployment: false
-    publicNetworkAccess: 'Enabled'
+    publicNetworkAccess: closed && empty(allowedIpRanges) ? 'Disabled' : 'Enabled'
     networkAcls: {
       bypass: 'AzureServices'
-      defaultAction: 'Allow'
+      defaultAction: closed ? 'Deny' : 'Allow'
+      ipRules: map(allowedIpRanges, range => { value: range })
     }
   }
 }

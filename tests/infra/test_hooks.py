@@ -169,6 +169,14 @@ def test_given_a_workflow_without_a_variable_then_it_is_named(tmp_path: Path, mi
     assert stage.run("check.sh", GITHUB_ACTIONS="true", **given).returncode == 0
 
 
+def test_given_a_budget_without_its_beginning_then_it_is_asked_for(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, NEW)
+    done = stage.run("check.sh", AZURE_ENV_NAME="dev", MONTHLY_BUDGET="100")
+    assert (done.returncode, "needs BUDGET_START" in done.stderr) == (1, True)
+    given = {"MONTHLY_BUDGET": "100", "BUDGET_START": "2026-12-01"}
+    assert stage.run("check.sh", AZURE_ENV_NAME="dev", **given).returncode == 0
+
+
 # --- lib.sh -------------------------------------------------------------------------------------------
 
 

@@ -1,9 +1,9 @@
-"""The queries of alerts and workbook over log lines that the app wrote: a renamed field does not go unnoticed."""
+"""The queries of alerts and workbook over lines that the app wrote: a renamed field does not go unnoticed."""
 
 import re
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from mobexport.storage import DataStorage
 QUERIES = {path.stem: path.read_text("utf-8") for path in (ROOT / "infra" / "queries").glob("*.kql")}
 PAGE = (ROOT / "docs" / "operations.md").read_text("utf-8")
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
+# Yesterday, even if midnight comes between.
+DAYS = [YESTERDAY, YESTERDAY + timedelta(days=1)]
 DAILY = 'schedule = {at = "00:00:00", types = ["Event"], late_days = 1}'
 APPS = f"""
 [apps."kql.shop"]
@@ -34,10 +36,10 @@ queue = "notifications"
 GUID = "11111111-2222-3333-4444-{:012}"
 
 
-def lines(good: int, bad: int) -> bytes:
-    """Events of yesterday; in strict mode those without a session are rejects."""
+def lines(day: date, good: int, bad: int) -> bytes:
+    """Events of a day; in strict mode those without a session are rejects."""
     rows = [
-        f'{{"deviceId":"{GUID.format(n)}","name":"open","timestamp":"{YESTERDAY}T10:00:00Z"'
+        f'{{"deviceId":"{GUID.format(n)}","name":"open","timestamp":"{day}T10:00:00Z"'
         f',"infoId":"{GUID.format(n)}","locationId":"{GUID.format(n)}"'
         + (f',"sessionId":"{GUID.format(n)}"' if n < good else "")
         + "}"
@@ -61,7 +63,8 @@ def written(azurite: Any, tmp_path_factory: pytest.TempPathFactory) -> Written:
     (folder / "exports.toml").write_text(APPS, "utf-8")
     local = {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
     raw = DataStorage(read_settings(local)).container("raw")
-    raw.upload_blob(f"kql.shop/events/{YESTERDAY}/a.ndjson", lines(good=40, bad=15), overwrite=True)
+    for day in DAYS:
+        raw.upload_blob(f"kql.shop/events/{day}/a.ndjson", lines(day, good=40, bad=15), overwrite=True)
     raw.upload_blob(f"kql.broken/events/{YESTERDAY}/a.ndjson.gz", b"\x1f\x8b broken", overwrite=True)
     settings = {
         "EXPORTS_CONFIG": str(folder / "exports.toml"),

@@ -235,6 +235,34 @@ def test_a_package_that_does_not_import_is_not_called_deployed(stage: Stage) -> 
     assert (code, "Function exported_file: not after 60 tries" in said) == (1, True)
 
 
+def test_a_closed_network_needs_the_address_of_who_deploys(stage: Stage) -> None:
+    stage.environment("dev", PRIVATE_NETWORK="true")
+    code, said = stage.run("azd up")
+    assert (code, "add your address to ALLOWED_IP_RANGES" in said) == (1, True), said
+    stage.run("azd env set ALLOWED_IP_RANGES 203.0.113.7")
+    up(stage)
+
+
+def test_locks_hold_azd_down_until_the_docs_commands_delete_them(stage_of: Staged) -> None:
+    stage = stage_of(rights=["write", "assign", "directory", "lock"])
+    stage.environment("dev", RESOURCE_LOCKS="true")
+    up(stage)
+    code, said = stage.run("azd down")
+    assert (code, "ScopeLocked" in said) == (1, True)
+    assert stage.cloud.find("Microsoft.KeyVault/vaults")
+    (unlock,) = re.findall(r"^for .* az lock delete .*$", PAGE, re.MULTILINE)
+    values = 'set -a && eval "$(azd env get-values)" && set +a'
+    code, said = stage.run(f"{values}\n{unlock}")
+    assert code == 0, said
+    assert stage.run("azd down")[0] == 0
+
+
+def test_locks_need_more_than_a_contributor(stage: Stage) -> None:
+    stage.environment("dev", RESOURCE_LOCKS="true")
+    code, said = stage.run("azd up")
+    assert (code, "Owner" in said) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("resource", "code"),
     [
@@ -247,6 +275,13 @@ def test_a_package_that_does_not_import_is_not_called_deployed(stage: Stage) -> 
         (
             {"type": "Microsoft.Authorization/roleAssignments", "properties": {"principalId": "[new]"}},
             "PrincipalNotFound",
+        ),
+        (
+            {
+                "type": "Microsoft.Consumption/budgets",
+                "properties": {"timePeriod": {"startDate": "2026-12-15"}},
+            },
+            "first of a month",
         ),
         ({"type": "Microsoft.Web/sites", "name": "func-1"}, "container of the deployment package"),
     ],

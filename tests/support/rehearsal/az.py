@@ -69,6 +69,20 @@ def _show_group(cloud: Cloud, options: Options) -> dict[str, Any]:
     return found
 
 
+def _list_locks(cloud: Cloud, options: Options) -> list[dict[str, Any]]:
+    found = cloud.data["resources"].values()
+    inside = f"/resourceGroups/{options['resource-group']}/"
+    locks = (item for item in found if item["type"] == "Microsoft.Authorization/locks")
+    return [{"id": item["id"]} for item in locks if inside in item["id"]]
+
+
+def _delete_lock(cloud: Cloud, options: Options) -> None:
+    cloud.need("lock")
+    resources = cloud.data["resources"]
+    for key in [key for key, item in resources.items() if item["id"] == options["ids"]]:
+        del resources[key]
+
+
 def _deleted_vaults(cloud: Cloud, _: Options) -> list[dict[str, Any]]:
     return [
         {"name": name, "properties": {"tags": item["tags"]}}
@@ -233,6 +247,8 @@ def _publish(cloud: Cloud, options: Options) -> None:
 _COMMANDS: Final[Mapping[str, Callable[[Cloud, Options], Any]]] = {
     "group exists": lambda cloud, options: _group(cloud, options) is not None,
     "group show": _show_group,
+    "lock list": _list_locks,
+    "lock delete": _delete_lock,
     "keyvault list-deleted": _deleted_vaults,
     "keyvault purge": lambda cloud, options: cloud.purge(options["name"]),
     "keyvault secret list": _list_secrets,

@@ -40,6 +40,7 @@ _RIGHTS: Final = {
     "write": "Contributor",
     "assign": "Role Based Access Control Administrator",
     "directory": "app registrations",
+    "lock": "Owner",
 }
 _REFERENCE: Final = re.compile(r"@Microsoft\.KeyVault\(VaultName=(.+?);SecretName=(.+?)\)")
 
@@ -174,7 +175,11 @@ class Cloud:
     def delete_group(self, subscription: str, group: str, *, purge: bool) -> None:
         """`azd down`: everything in the group goes, the vault stays deleted for a while."""
         inside = f"{subscription}/subscriptions/{subscription}/resourceGroups/{group}"
-        for key in [key for key in self.data["resources"] if key.lower().startswith(inside.lower())]:
+        keys = [key for key in self.data["resources"] if key.lower().startswith(inside.lower())]
+        locked = [key for key in keys if "/Microsoft.Authorization/locks/" in key]
+        if locked:
+            raise Refused("ScopeLocked", f"cannot perform delete operation because of locks: {locked}")
+        for key in keys:
             item = self.data["resources"].pop(key)
             if item["type"] == "Microsoft.KeyVault/vaults":
                 self.data["deleted_vaults"][item["name"]] = item
@@ -195,6 +200,9 @@ class Cloud:
     def open_vault(self, vault: str) -> dict[str, Any]:
         """Its secrets, for the deployer. Raises Refused until the role counts."""
         self.need("Key Vault Secrets Officer")
+        found = self.find("Microsoft.KeyVault/vaults", vault)
+        if found and found["properties"]["publicNetworkAccess"] == "Disabled":
+            raise Refused("ForbiddenByConnection", "Public network access is disabled.")
         if not self.counts(self.data["deployer"], SECRETS_OFFICER, vault):
             raise Refused("Forbidden", "Caller is not authorized to perform action on resource.")
         kept: dict[str, Any] = self.data["secrets"].setdefault(vault, {})
@@ -298,6 +306,17 @@ def _role(cloud: Cloud, new: Mapping[str, Any], old: Mapping[str, Any] | None) -
         raise Refused("PrincipalNotFound", f"Principal {principal} does not exist in the directory.")
 
 
+def _budget(_: Cloud, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> None:
+    # azure-docs, quick-create-budget-bicep.md.
+    begins = new["properties"]["timePeriod"]["startDate"]
+    if not begins.endswith("-01") or (old and old["properties"]["timePeriod"]["startDate"] != begins):
+        raise Refused("BadRequest", f"Start date {begins}: must be the first of a month, and never changes.")
+
+
+def _lock(cloud: Cloud, _: Mapping[str, Any], __: Mapping[str, Any] | None) -> None:
+    cloud.need("lock")
+
+
 def _site(cloud: Cloud, _: Mapping[str, Any], __: Mapping[str, Any] | None) -> None:
     if cloud.find("Microsoft.Storage/storageAccounts/blobServices/containers") is None:
         raise Refused("BadRequest", "The container of the deployment package does not exist.")
@@ -306,6 +325,8 @@ def _site(cloud: Cloud, _: Mapping[str, Any], __: Mapping[str, Any] | None) -> N
 _CHECKS: Final = {
     "Microsoft.Storage/storageAccounts": _storage,
     "Microsoft.KeyVault/vaults": _vault,
+    "Microsoft.Authorization/locks": _lock,
     "Microsoft.Authorization/roleAssignments": _role,
+    "Microsoft.Consumption/budgets": _budget,
     "Microsoft.Web/sites": _site,
 }
