@@ -13,6 +13,8 @@ from typing import Any, Final
 
 ROLE_SECONDS: Final = 80
 """After which a role assignment counts (azure-dev #8026: about a minute)."""
+APP_ROLE_SECONDS: Final = 150
+"""The same for the app's identity, which is new itself: so nothing may rely on the deployer's role counting."""
 DIRECTORY_SECONDS: Final = 12
 """After which the directory finds what was made in it."""
 INDEX_SECONDS: Final = 40
@@ -163,12 +165,13 @@ class Cloud:
 
     def counts(self, principal: str, role: str, scope: str) -> bool:
         """Whether somebody (part of the principal's text) has the role on a scope (part of its id) by now."""
+        seconds = APP_ROLE_SECONDS if principal == APP else ROLE_SECONDS
         return any(
             item["type"] == "Microsoft.Authorization/roleAssignments"
             and principal in item["properties"]["principalId"]
             and item["properties"]["roleDefinitionId"].endswith(role)
             and scope in item["id"]
-            and self.clock >= item["at"] + ROLE_SECONDS
+            and self.clock >= item["at"] + seconds
             for item in self.data["resources"].values()
         )
 
