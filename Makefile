@@ -17,7 +17,7 @@ KILLS = 25
 WORKERS ?= 2
 BICEP ?= $(firstword $(shell command -v bicep) $(wildcard $(HOME)/.azure/bin/bicep ../shared/tools/bicep))
 
-.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-exports bench-paging bench-polling bench-tables infra package lock smoke bench-package bench-export bench-convert bench-cliffs fuzz format clean
+.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-exports bench-paging bench-polling bench-tables infra rehearse package lock smoke bench-package bench-export bench-convert bench-cliffs bench-calls bench-scale fuzz format clean
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value]"
@@ -67,6 +67,12 @@ bench-convert: setup ## the pipeline's converter beside DuckDB, Polars, pandas a
 bench-cliffs: setup ## odd input beside ordinary input of the same size; MB=15
 	@$(BIN)/python -m benchmarks.cliffs --mb $(or $(MB),15)
 
+bench-calls: setup ## status calls that come at the same moment, on one instance; CALLS=400
+	@$(BIN)/python -m benchmarks.calls --calls $(or $(CALLS),400)
+
+bench-scale: setup ## what 1 to 1,000 GB a day need, by a model over measured figures
+	@$(BIN)/python -m benchmarks.scale
+
 fuzz: setup ## readers of lines, elements, CSV, gzip and Parquet against any bytes; EXAMPLES=3000
 	@FUZZ_EXAMPLES=$(or $(EXAMPLES),3000) $(BIN)/pytest -q -n $(WORKERS) tests/records/test_fuzz.py tests/records/test_neighbours.py
 
@@ -89,7 +95,12 @@ bench-exports: setup ## 60 small exports as a batch: exports a minute, CPU, call
 infra: setup ## the Azure templates and hooks: compiler, linter, policies, snapshots; BICEP=path of the compiler
 	@test -n "$(BICEP)" \
 		|| { echo "The Bicep compiler is needed: az bicep install, or BICEP=path" >&2; exit 1; }
-	@BICEP="$(BICEP)" $(BIN)/pytest -q -n $(WORKERS) tests/infra
+	@BICEP="$(BICEP)" $(BIN)/pytest -q -n $(WORKERS) tests/infra --ignore tests/infra/test_rehearsal.py
+
+rehearse: setup ## the whole deployment against doubles of az and azd that refuse what Azure refuses; BICEP=path
+	@test -n "$(BICEP)" \
+		|| { echo "The Bicep compiler is needed: az bicep install, or BICEP=path" >&2; exit 1; }
+	@BICEP="$(BICEP)" $(BIN)/pytest -v -n $(WORKERS) tests/infra/test_rehearsal.py
 
 package: setup ## dist/app.zip, for deployment
 	@$(BIN)/python -m scripts.package

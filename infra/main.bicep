@@ -22,17 +22,14 @@ param rawContainer string
 @description('Recipient of alert mails; empty: none.')
 param alertEmail string
 
-@description('Principal that deploys and may write secrets into the vault; empty: nobody gets that right.')
-param deployerPrincipalId string
-
-@allowed(['User', 'Group', 'ServicePrincipal'])
-param deployerPrincipalType string
-
-@allowed(['3.11', '3.12'])
-param pythonVersion string
+@description('Brings a vault of this deployment back that was deleted and cannot be purged.')
+param recoverVault bool
 
 @description('OpenTelemetry exporter of the app\'s own spans and metrics; empty: the host\'s telemetry alone.')
 param telemetryExporter string
+
+@description('Name of the tier, fixed when the deployment is first made.')
+param tierName string
 
 @description('Differences between development and production; main.bicepparam has both.')
 param tier {
@@ -49,13 +46,41 @@ param tier {
   maximumInstanceCount: int
   @minValue(0)
   alwaysReadyDurable: int
+}
+
+@description('Who may do what, by object ids of Entra ID: infra/modules/people.bicep.')
+param people {
+  operators: string[]
+  analysts: string[]
+  collectors: string[]
+}
+
+@description('A private network for the app, its accounts and its vault.')
+param network {
+  private: bool
+  @description('Addresses and ranges that may still come by the public network: of those who deploy, call, upload, read.')
+  allowedIpRanges: string[]
+  addressPrefix: string
+}
+
+@description('What guards the deployment; each is off by default.')
+param safeguards {
   zoneRedundant: bool
+  locks: bool
+  diagnostics: bool
+  @minValue(0)
+  monthlyBudget: int
+  budgetStart: string
+  sasPolicy: bool
+  copyScope: '' | 'AAD' | 'PrivateLink'
 }
 
 var token = toLower(uniqueString(subscription().id, environmentName, location))
 var tags = {
   'azd-env-name': environmentName
 }
+// infra/hooks/check.sh compares it: a storage account keeps the redundancy it was made with.
+var groupTags = union(tags, { 'mobexport-tier': tierName })
 var packageContainer = 'app-package'
 var deadLetterContainer = 'deadletter'
 
@@ -70,13 +95,14 @@ var names = {
   topic: 'evgt-mobexport-${token}'
   plan: 'plan-mobexport-${token}'
   app: 'func-mobexport-${token}'
+  network: 'vnet-mobexport-${token}'
   actionGroup: 'ag-mobexport-${token}'
 }
 
 resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: 'rg-mobexport-${environmentName}'
   location: location
-  tags: tags
+  tags: groupTags
 }
 
 module identity 'modules/identity.bicep' = {
@@ -111,6 +137,8 @@ module hostStorage 'modules/hoststorage.bicep' = {
     tags: tags
     sku: tier.storageSku
     packageContainer: packageContainer
+    closed: network.private
+    allowedIpRanges: network.allowedIpRanges
   }
 }
 
@@ -125,6 +153,10 @@ module dataStorage 'modules/datastorage.bicep' = {
     rawContainer: rawContainer
     deadLetterContainer: deadLetterContainer
     softDeleteDays: tier.softDeleteDays
+    sasPolicy: safeguards.sasPolicy
+    copyScope: safeguards.copyScope
+    closed: network.private
+    allowedIpRanges: network.allowedIpRanges
   }
 }
 
@@ -136,6 +168,9 @@ module vault 'modules/keyvault.bicep' = {
     location: location
     tags: tags
     purgeProtection: tier.purgeProtection
+    recover: recoverVault
+    closed: network.private
+    allowedIpRanges: network.allowedIpRanges
   }
 }
 
@@ -162,8 +197,7 @@ module roles 'modules/roles.bicep' = {
     vaultName: names.vault
     identityName: names.identity
     topicName: names.topic
-    deployerPrincipalId: deployerPrincipalId
-    deployerPrincipalType: deployerPrincipalType
+    deployerPrincipalId: deployer().objectId
   }
   dependsOn: [dataStorage, hostStorage, identity, monitoring, topic, vault]
 }
@@ -184,18 +218,28 @@ module functionApp 'modules/functionapp.bicep' = {
     identityId: identity.outputs.id
     identityClientId: identity.outputs.clientId
     appInsightsConnectionString: monitoring.outputs.connectionString
-    pythonVersion: pythonVersion
     telemetryExporter: telemetryExporter
     instanceMemoryMB: tier.instanceMemoryMB
     maximumInstanceCount: tier.maximumInstanceCount
     alwaysReadyDurable: tier.alwaysReadyDurable
-    zoneRedundant: tier.zoneRedundant
+    zoneRedundant: safeguards.zoneRedundant
+    subnetId: network.private
+      ? resourceId(
+          subscription().subscriptionId,
+          group.name,
+          'Microsoft.Network/virtualNetworks/subnets',
+          names.network,
+          'app'
+        )
+      : ''
+    closed: network.private
+    allowedIpRanges: network.allowedIpRanges
     exportApiClientId: length(exportApiClientId) == 36
       ? exportApiClientId
       : fail('EXPORT_API_CLIENT_ID: set the client id of the app registration; infra/hooks/entra.sh makes one')
     secretSettings: secretSettings
   }
-  dependsOn: [roles, vault] // the host fails its first start without them
+  dependsOn: [roles, vault, vnet] // the host fails its first start without them
 }
 
 module alerts 'modules/alerts.bicep' = {
@@ -207,8 +251,77 @@ module alerts 'modules/alerts.bicep' = {
     tags: tags
     workspaceId: monitoring.outputs.workspaceId
     topicId: topic.outputs.id
+    hostStorageId: hostStorage.outputs.id
     alertEmail: alertEmail
   }
+}
+
+module workbook 'modules/workbook.bicep' = {
+  name: 'workbook'
+  scope: group
+  params: {
+    location: location
+    tags: tags
+    workspaceName: names.workspace
+  }
+  dependsOn: [monitoring]
+}
+
+module vnet 'modules/network.bicep' = if (network.private) {
+  name: 'network'
+  scope: group
+  params: {
+    name: names.network
+    location: location
+    tags: tags
+    addressPrefix: network.addressPrefix
+  }
+}
+
+module privateEndpoints 'modules/privateendpoints.bicep' = if (network.private) {
+  name: 'privateEndpoints'
+  scope: group
+  params: {
+    networkName: names.network
+    location: location
+    tags: tags
+    hostStorageName: names.hostStorage
+    dataStorageName: names.dataStorage
+    vaultName: names.vault
+    appName: names.app
+  }
+  dependsOn: [dataStorage, functionApp, hostStorage, vault, vnet]
+}
+
+module peoplesAccess 'modules/people.bicep' = {
+  name: 'people'
+  scope: group
+  params: {
+    appName: names.app
+    dataStorageName: names.dataStorage
+    rawContainer: rawContainer
+    workspaceName: names.workspace
+    people: people
+  }
+  dependsOn: [dataStorage, functionApp, monitoring]
+}
+
+module guards 'modules/safeguards.bicep' = {
+  name: 'safeguards'
+  scope: group
+  params: {
+    hostStorageName: names.hostStorage
+    dataStorageName: names.dataStorage
+    vaultName: names.vault
+    topicName: names.topic
+    workspaceName: names.workspace
+    actionGroupName: names.actionGroup
+    locks: safeguards.locks
+    diagnostics: safeguards.diagnostics
+    monthlyBudget: safeguards.monthlyBudget
+    budgetStart: safeguards.budgetStart
+  }
+  dependsOn: [alerts, dataStorage, hostStorage, monitoring, topic, vault]
 }
 
 // The hooks and the commands of docs/deploy.md read these by name.

@@ -12,7 +12,6 @@ var tiers = {
     instanceMemoryMB: 2048
     maximumInstanceCount: 40
     alwaysReadyDurable: 0
-    zoneRedundant: false
   }
   prod: {
     storageSku: 'Standard_ZRS'
@@ -23,18 +22,49 @@ var tiers = {
     instanceMemoryMB: 2048
     maximumInstanceCount: 100
     alwaysReadyDurable: 1
-    zoneRedundant: false
   }
 }
 
-param tier = tiers[readEnvironmentVariable('MOBEXPORT_TIER', 'dev')]
+// GitHub Actions sets what is not there to an empty text.
+var chosen = readEnvironmentVariable('MOBEXPORT_TIER', '')
+var budget = readEnvironmentVariable('MONTHLY_BUDGET', '')
+var prefix = readEnvironmentVariable('VNET_PREFIX', '')
+var raw = readEnvironmentVariable('RAW_CONTAINER', '')
+
+var secrets = filter(
+  map(split(readEnvironmentVariable('SECRET_SETTINGS', ''), ','), name => trim(name)),
+  name => !empty(name)
+)
+
+param tierName = empty(chosen) ? 'dev' : chosen
+param tier = tiers[empty(chosen) ? 'dev' : chosen]
 param environmentName = readEnvironmentVariable('AZURE_ENV_NAME', '')
 param location = readEnvironmentVariable('AZURE_LOCATION', '')
 param exportApiClientId = readEnvironmentVariable('EXPORT_API_CLIENT_ID', '')
-param secretSettings = split(readEnvironmentVariable('SECRET_SETTINGS', 'OPS_WEBHOOK_SECRET'), ',')
-param rawContainer = readEnvironmentVariable('RAW_CONTAINER', 'raw')
+param secretSettings = empty(secrets) ? ['OPS_WEBHOOK_SECRET'] : secrets
+param rawContainer = empty(raw) ? 'raw' : raw
 param alertEmail = readEnvironmentVariable('ALERT_EMAIL', '')
-param deployerPrincipalId = readEnvironmentVariable('AZURE_PRINCIPAL_ID', '')
-param deployerPrincipalType = readEnvironmentVariable('AZURE_PRINCIPAL_TYPE', 'User')
 param telemetryExporter = readEnvironmentVariable('TELEMETRY_EXPORTER', '')
-param pythonVersion = readEnvironmentVariable('PYTHON_VERSION', '3.11')
+param people = {
+  operators: filter(map(split(readEnvironmentVariable('OPERATORS', ''), ','), id => trim(id)), id => !empty(id))
+  analysts: filter(map(split(readEnvironmentVariable('ANALYSTS', ''), ','), id => trim(id)), id => !empty(id))
+  collectors: filter(map(split(readEnvironmentVariable('COLLECTORS', ''), ','), id => trim(id)), id => !empty(id))
+}
+param network = {
+  private: readEnvironmentVariable('PRIVATE_NETWORK', '') == 'true'
+  allowedIpRanges: filter(
+    map(split(readEnvironmentVariable('ALLOWED_IP_RANGES', ''), ','), range => trim(range)),
+    range => !empty(range)
+  )
+  addressPrefix: empty(prefix) ? '10.42.0.0/24' : prefix
+}
+param safeguards = {
+  zoneRedundant: readEnvironmentVariable('ZONE_REDUNDANT', '') == 'true'
+  locks: readEnvironmentVariable('RESOURCE_LOCKS', '') == 'true'
+  diagnostics: readEnvironmentVariable('DIAGNOSTICS', '') == 'true'
+  monthlyBudget: empty(budget) ? 0 : int(budget)
+  budgetStart: readEnvironmentVariable('BUDGET_START', '')
+  sasPolicy: readEnvironmentVariable('SAS_POLICY', '') == 'true'
+  copyScope: readEnvironmentVariable('COPY_SCOPE', '')
+}
+param recoverVault = readEnvironmentVariable('RECOVER_VAULT', '') == 'true'

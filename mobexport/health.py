@@ -6,6 +6,7 @@ come within a bounded time, whatever those services do.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +26,8 @@ from mobexport.telemetry import exporting
 _TIMEOUT: Final = (3.0, 5.0)
 # A little longer than one call may take; what trickles in, or retries inside an SDK, is not waited for.
 _API_SECONDS = 9.0
+# App Service leaves the text of a reference in place when it cannot read the secret.
+_VAULT_REFERENCE: Final = "@Microsoft.KeyVault("
 _STORAGE_SECONDS = 4.0
 
 Check = Callable[[], Any]
@@ -63,9 +66,25 @@ def app_checks() -> dict[str, Check]:
         "settings": services.get_settings,
         "configuration": services.get_config,
         "storage": lambda: services.get_storage().ping(_STORAGE_SECONDS),
+        "secrets": lambda: check_secrets(services.get_config(), os.environ),
         "exportApi": lambda: check_export_api(services.get_settings(), services.get_config()),
         "telemetry": exporting.check,
     }
+
+
+def check_secrets(exports_config: ExportsConfig, environ: Mapping[str, str]) -> None:
+    """Raises ConfigError if the platform has not put a secret of the vault where its setting refers to it."""
+    named = [getattr(target, "secret_setting", "") for target in exports_config.targets.values()]
+    unread = [
+        name
+        for name in sorted({"REQUEST_SIGNING_SECRET", *named})
+        if environ.get(name, "").startswith(_VAULT_REFERENCE)
+    ]
+    if unread:
+        raise ConfigError(
+            f"{', '.join(unread)}: the platform has not read it from the vault; see docs/operations.md,"
+            ' "A secret is not there"'
+        )
 
 
 def check_export_api(settings: Settings, exports_config: ExportsConfig) -> None:

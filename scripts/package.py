@@ -1,7 +1,8 @@
 """Build the zip that is deployed: this folder without the files in `.funcignore`, reproducible.
 
-`azd` and `func` read the same `.funcignore` themselves; this is for `az functionapp deployment` and for
-looking at what they send. Run by `make package`.
+For `az functionapp deployment`, and for looking at what is sent. `azd` reads the same `.funcignore` by the
+same rules, from 1.18 on. `func` reads it by other rules and sends more (nested `__pycache__`), which does no
+harm. Run by `make package`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
     SMOKE_FUNCTION_KEY=… python -m scripts.smoke https://app.azurewebsites.net --app com.example.shop
 
+Where calls must be signed (REQUEST_SIGNING_SECRET), SMOKE_SIGNING_SECRET has the same secret.
 Exit code 0: all is well, 1: it is not, and the last line says why, 2: wrong arguments. Run by `make smoke`.
 """
 
@@ -9,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import os
 import sys
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, NoReturn
@@ -19,7 +22,10 @@ from urllib.parse import quote, urlsplit
 
 import requests
 
+from mobexport.standard_webhooks import sign
+
 KEY: Final = "SMOKE_FUNCTION_KEY"
+SECRET: Final = "SMOKE_SIGNING_SECRET"
 _LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
 _TIMEOUT: Final = (10, 60)
 _STARTED_BY: Final = {
@@ -38,14 +44,24 @@ class SmokeError(Exception):
 
 
 class Smoke:
-    """The steps, against one app. `patience` and `deadline`: seconds for its start, and for the export."""
+    """The steps, against one app. `patience` and `deadline`: seconds for its start, and for the export.
+
+    `secret`: signs calls that change something, as Standard Webhooks says; empty: they are not signed.
+    """
 
     def __init__(
-        self, url: str, key: str, *, patience: float, deadline: float, say: Callable[[str], None]
+        self,
+        url: str,
+        key: str,
+        *,
+        secret: str = "",
+        patience: float,
+        deadline: float,
+        say: Callable[[str], None],
     ) -> None:
         self._url = url.rstrip("/")
         self._local = (urlsplit(url).hostname or "") in _LOOPBACK
-        self._key = key
+        self._key, self._secret = key, secret
         self._patience, self._deadline = patience, deadline
         self._say = say
         self._began = time.monotonic()
@@ -148,9 +164,13 @@ class Smoke:
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, key: bool = True
     ) -> tuple[int, Any]:
         headers = {"x-functions-key": self._key} if key and self._key else {}
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            headers |= {"Content-Type": "application/json", **self._signature(data)}
         try:
             answer = self._session.request(
-                method, self._url + path, json=body, headers=headers, timeout=_TIMEOUT, allow_redirects=False
+                method, self._url + path, data=data, headers=headers, timeout=_TIMEOUT, allow_redirects=False
             )
         except requests.RequestException as error:
             raise SmokeError(f"{self._url} does not answer: {type(error).__name__}") from None
@@ -158,6 +178,16 @@ class Smoke:
             return answer.status_code, answer.json()
         except ValueError:
             return answer.status_code, answer.text[:200]
+
+    def _signature(self, body: bytes) -> dict[str, str]:
+        if not self._secret:
+            return {}
+        message, now = f"msg_{uuid.uuid4().hex}", int(time.time())
+        try:
+            signature = sign(self._secret, message, now, body)
+        except ValueError:
+            raise SmokeError(f"{SECRET} must be whsec_ and base64") from None
+        return {"webhook-id": message, "webhook-timestamp": str(now), "webhook-signature": signature}
 
     def _step(self, what: str, found: str) -> None:
         self._say(f"{time.monotonic() - self._began:7.1f} s  {what:<11} {found}")
@@ -207,6 +237,7 @@ def main() -> None:
     smoke = Smoke(
         given.url,
         key,
+        secret=os.environ.get(SECRET, ""),
         patience=given.patience,
         deadline=given.deadline,
         say=lambda line: print(line, flush=True),

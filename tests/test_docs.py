@@ -1,14 +1,19 @@
 """Docs that can be checked: links lead somewhere, columns and commands are the real ones."""
 
+import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from pydantic.alias_generators import to_camel
 
 from mobexport import export_types
+from mobexport.config import ExportsConfig
 from mobexport.contract import PARAMETERS
 from mobexport.pipeline.requests.export_list import OPTIONS
+from mobexport.pipeline.requests.request_parsing import parse_request
+from mobexport.settings import read_settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -66,3 +71,22 @@ def test_given_a_table_of_promises_then_the_tests_it_names_exist(page: str, rows
     )
     for path, test in named:
         assert f"def {test}(" in (ROOT / path).read_text("utf-8"), test
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/deploy.md"])
+def test_the_first_request_of_a_page_is_an_export_request(page: str) -> None:
+    (body,) = re.findall(r"-d '(\{.*\})'", (ROOT / page).read_text("utf-8"))
+    config = ExportsConfig.model_validate({"apps": {"com.example.shop": {}}})
+    settings = read_settings({"DATA_STORAGE": "UseDevelopmentStorage=true"})
+    parsed = parse_request(json.loads(body), config, settings, datetime(2026, 11, 24, tzinfo=UTC))
+    assert parsed.request.app == "com.example.shop"
+
+
+def test_the_first_upload_has_the_path_of_raw_data() -> None:
+    text = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    (path,) = re.findall(r"files below `./raw`, as `([^`]+)`", text)
+    kinds = {declared.kind for declared in export_types.all_types()}
+    _, kind, day, name = path.split("/")
+    assert kind in kinds
+    assert datetime.fromisoformat(day)
+    assert name.endswith(".ndjson")

@@ -14,7 +14,7 @@ from localdev.processes import LOOPBACK, free_ports
 from mobexport import health
 from mobexport.config import ExportsConfig
 from mobexport.errors import ConfigError, Transient
-from mobexport.health import Health, app_checks, check_export_api
+from mobexport.health import Health, app_checks, check_export_api, check_secrets
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
 from triggers.health import _check_indexing
@@ -59,7 +59,7 @@ def test_given_a_failing_part_then_health_names_it_without_secrets() -> None:
 
 
 def test_given_the_app_when_checked_then_each_part_has_a_check_of_its_own() -> None:
-    assert set(app_checks()) == {"settings", "configuration", "storage", "exportApi", "telemetry"}
+    assert set(app_checks()) == {"settings", "configuration", "storage", "secrets", "exportApi", "telemetry"}
 
 
 def test_given_a_function_that_is_not_indexed_then_health_names_it(monkeypatch) -> None:
@@ -211,3 +211,14 @@ def test_given_storage_down_or_silent_then_named_at_once_without_key(
         found = failing(Health({"storage": lambda: broken.ping(0.3)}).check())
     assert set(found) == {"storage"}
     assert re.fullmatch(r"DATA_STORAGE: storage cannot be reached \(Service\w+Error\)", found["storage"])
+
+
+def test_given_an_unread_secret_of_the_vault_then_health_names_it() -> None:
+    hook = {"kind": "webhook", "url": "https://ops.example/hook", "secret_setting": "OPS_SECRET"}
+    config = ExportsConfig.model_validate({"targets": {"ops": hook}})
+    reference = "@Microsoft.KeyVault(VaultName=kv;SecretName=OPS-SECRET)"
+    with pytest.raises(ConfigError, match="OPS_SECRET: the platform has not read it from the vault"):
+        check_secrets(config, {"OPS_SECRET": reference})
+    with pytest.raises(ConfigError, match="REQUEST_SIGNING_SECRET"):
+        check_secrets(config, {"REQUEST_SIGNING_SECRET": reference})
+    check_secrets(config, {"OPS_SECRET": "whsec_abcd", "OTHER": reference})

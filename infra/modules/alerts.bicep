@@ -1,41 +1,91 @@
-metadata description = 'What somebody is woken for: failed exports; poison blobs and dead-lettered events.'
+metadata description = 'What somebody is woken for. Each rule has its part in docs/operations.md.'
 
 param actionGroupName string
 param location string
 param tags object
 param workspaceId string
 param topicId string
+param hostStorageId string
 
 @description('Recipient of the alerts; empty: they are shown in the portal only.')
 param alertEmail string
 
-// The activity finish_export logs `export failed:`; a test compares them. The second half finds orchestrations
-// that died earlier.
-var failedExports = '''
-AppTraces
-| where Message startswith "export failed:"
-    or (Properties.Category == "Host.Triggers.DurableTask"
-        and Properties.prop__functionType == "Orchestrator"
-        and Properties.prop__state == "Failed")
-'''
-
-var poisonBlobs = '''
-AppTraces
-| where Message has "Moving message to queue 'webjobs-blobtrigger-poison'"
-'''
-
+// Each query gives a row for what is wrong. tests/infra/test_queries.py runs them over lines that the app wrote.
 var logAlerts = [
   {
     name: 'failed-exports'
     displayName: 'Failed exports'
-    description: 'An export, or an orchestration of one, failed. See docs/operations.md, "Failed exports".'
-    query: failedExports
+    description: 'An export, or an orchestration of one, failed.'
+    query: loadTextContent('../queries/failed-exports.kql')
+    window: 'PT15M'
+    every: 'PT15M'
+    severity: 2
   }
   {
     name: 'poison-blobs'
     displayName: 'Poison blobs'
-    description: 'The blob trigger gave up on a blob. See docs/operations.md, "Poison blobs".'
-    query: poisonBlobs
+    description: 'The blob trigger gave up on a blob.'
+    query: loadTextContent('../queries/poison-blobs.kql')
+    window: 'PT15M'
+    every: 'PT15M'
+    severity: 2
+  }
+  {
+    name: 'heartbeat'
+    displayName: 'No heartbeat'
+    description: 'No timer ran for half an hour: nothing is scheduled, nothing is put right.'
+    query: loadTextContent('../queries/heartbeat.kql')
+    window: 'PT30M'
+    every: 'PT15M'
+    severity: 1
+  }
+  {
+    name: 'no-data'
+    displayName: 'No data'
+    description: 'A schedule asked for exports of an app, and none of them brought a record.'
+    query: loadTextContent('../queries/no-data.kql')
+    window: 'P1D'
+    every: 'PT6H'
+    severity: 2
+  }
+  {
+    name: 'rejects'
+    displayName: 'Many rejects'
+    description: 'More than one record in twenty of a type was rejected.'
+    query: loadTextContent('../queries/rejects.kql')
+    window: 'P1D'
+    every: 'PT6H'
+    severity: 3
+  }
+  {
+    name: 'server-errors'
+    displayName: 'Server errors'
+    description: 'More than one call in twenty was answered with a status of 500 or more.'
+    query: loadTextContent('../queries/server-errors.kql')
+    window: 'PT15M'
+    every: 'PT15M'
+    severity: 2
+  }
+]
+
+var metricAlerts = [
+  {
+    name: 'dead-lettered-events'
+    description: 'Event Grid gave up on an event.'
+    scope: topicId
+    namespace: 'Microsoft.EventGrid/systemTopics'
+    metric: 'DeadLetteredCount'
+    window: 'PT15M'
+    threshold: 0
+  }
+  {
+    name: 'storage-transactions'
+    description: 'The host account is called far more often than docs/costs.md says.'
+    scope: hostStorageId
+    namespace: 'Microsoft.Storage/storageAccounts'
+    metric: 'Transactions'
+    window: 'PT1H'
+    threshold: 100000 // forty times an idle hour; a deployment can reach it once
   }
 ]
 
@@ -66,12 +116,12 @@ resource logAlert 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
     kind: 'LogAlert'
     properties: {
       displayName: alert.displayName
-      description: alert.description
+      description: '${alert.description} See docs/operations.md, "${alert.displayName}".'
       enabled: true
-      severity: 2
+      severity: alert.severity
       scopes: [workspaceId]
-      evaluationFrequency: 'PT15M'
-      windowSize: 'PT15M'
+      evaluationFrequency: alert.every
+      windowSize: alert.window
       autoMitigate: false
       skipQueryValidation: true // the tables do not exist before their first row
       criteria: {
@@ -93,32 +143,34 @@ resource logAlert 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
   }
 ]
 
-resource deadLetteredEvents 'Microsoft.Insights/metricAlerts@2026-01-01' = {
-  name: 'dead-lettered-events'
-  location: 'global'
-  tags: tags
-  properties: {
-    description: 'Event Grid gave up on an event. See docs/operations.md, "Dead-lettered events".'
-    enabled: true
-    severity: 2
-    scopes: [topicId]
-    evaluationFrequency: 'PT5M'
-    windowSize: 'PT15M'
-    autoMitigate: false
-    criteria: {
-      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
-      allOf: [
-        {
-          criterionType: 'StaticThresholdCriterion'
-          name: 'deadLettered'
-          metricNamespace: 'Microsoft.EventGrid/systemTopics'
-          metricName: 'DeadLetteredCount'
-          operator: 'GreaterThan'
-          threshold: 0
-          timeAggregation: 'Total'
-        }
-      ]
+resource metricAlert 'Microsoft.Insights/metricAlerts@2026-01-01' = [
+  for alert in metricAlerts: {
+    name: alert.name
+    location: 'global'
+    tags: tags
+    properties: {
+      description: '${alert.description} See docs/operations.md.'
+      enabled: true
+      severity: 2
+      scopes: [alert.scope]
+      evaluationFrequency: 'PT5M'
+      windowSize: alert.window
+      autoMitigate: false
+      criteria: {
+        'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+        allOf: [
+          {
+            criterionType: 'StaticThresholdCriterion'
+            name: alert.name
+            metricNamespace: alert.namespace
+            metricName: alert.metric
+            operator: 'GreaterThan'
+            threshold: alert.threshold
+            timeAggregation: 'Total'
+          }
+        ]
+      }
+      actions: [{ actionGroupId: actionGroup.id }]
     }
-    actions: [{ actionGroupId: actionGroup.id }]
   }
-}
+]

@@ -12,6 +12,17 @@ param deadLetterContainer string
 @maxValue(365)
 param softDeleteDays int
 
+@description('Closed to the public network, but for the ranges below and for trusted services of Azure.')
+param closed bool
+param allowedIpRanges string[]
+
+@description('Refuse SAS that live longer than the app ever makes one.')
+param sasPolicy bool
+
+@description('Where blobs may be copied from; empty: anywhere.')
+@allowed(['', 'AAD', 'PrivateLink'])
+param copyScope string
+
 // Names as in mobexport/storage.py; a test compares them. landing-* and work-* are made by the app.
 var containers = [rawContainer, 'exports', 'curated', 'rejects', deadLetterContainer]
 var tables = ['exports', 'exporttasks', 'secrets']
@@ -39,10 +50,13 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
     defaultToOAuthAuthentication: true
     minimumTlsVersion: 'TLS1_2'
     supportsHttpsTrafficOnly: true
-    publicNetworkAccess: 'Enabled'
+    allowedCopyScope: empty(copyScope) ? null : copyScope
+    sasPolicy: sasPolicy ? { sasExpirationPeriod: '7.00:00:00', expirationAction: 'Block' } : null
+    publicNetworkAccess: closed && empty(allowedIpRanges) ? 'Disabled' : 'Enabled'
     networkAcls: {
       bypass: 'AzureServices' // Event Grid writes dead letters as a trusted service
-      defaultAction: 'Allow'
+      defaultAction: closed ? 'Deny' : 'Allow'
+      ipRules: map(allowedIpRanges, range => { value: range, action: 'Allow' })
     }
   }
 

@@ -15,9 +15,6 @@ param identityId string
 param identityClientId string
 param appInsightsConnectionString string
 
-@allowed(['3.11', '3.12'])
-param pythonVersion string
-
 param telemetryExporter string
 
 @allowed([512, 2048, 4096])
@@ -32,11 +29,32 @@ param alwaysReadyDurable int
 
 param zoneRedundant bool
 
+@description('Subnet that the app reaches its accounts through; empty: the public network.')
+param subnetId string
+
+@description('Closed to the public network, but for Event Grid and the ranges below.')
+param closed bool
+param allowedIpRanges string[]
+
 @description('Application (client) id of the app registration that stands for the Export API.')
 param exportApiClientId string
 
 @description('Names of app settings whose values are secrets of the vault, under the same name with hyphens.')
 param secretSettings string[]
+
+// The platform's default for Python is 1: a second call at the same moment would start another instance.
+// Measured: docs/scale.md, "Calls side by side".
+var httpConcurrency = 8
+
+var admitted = concat(
+  [{ name: 'event-grid', tag: 'ServiceTag', ipAddress: 'AzureEventGrid', action: 'Allow', priority: 100 }],
+  map(range(0, length(allowedIpRanges)), place => {
+    name: 'range-${place}'
+    ipAddress: contains(allowedIpRanges[place], '/') ? allowedIpRanges[place] : '${allowedIpRanges[place]}/32'
+    action: 'Allow'
+    priority: 200 + place
+  })
+)
 
 var suffix = environment().suffixes.storage
 
@@ -94,12 +112,18 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
-    publicNetworkAccess: 'Enabled'
+    publicNetworkAccess: 'Enabled' // Event Grid has no other way in; who else has is said below
+    virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
     keyVaultReferenceIdentity: identityId
     siteConfig: {
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
       ftpsState: 'Disabled'
+      ipSecurityRestrictionsDefaultAction: closed ? 'Deny' : 'Allow'
+      ipSecurityRestrictions: closed ? admitted : []
+      // Deployments come by the other site, from wherever somebody deploys: with tokens only.
+      scmIpSecurityRestrictionsUseMain: false
+      scmIpSecurityRestrictionsDefaultAction: 'Allow'
     }
     functionAppConfig: {
       deployment: {
@@ -114,14 +138,25 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       }
       runtime: {
         name: 'python'
-        version: pythonVersion
+        version: '3.11' // the remote build was seen to use 3.11 whatever stands here: Azure/azure-dev #8538
       }
       scaleAndConcurrency: {
         instanceMemoryMB: instanceMemoryMB
         maximumInstanceCount: maximumInstanceCount
-        alwaysReady: alwaysReadyDurable == 0 ? [] : [{ name: 'durable', instanceCount: alwaysReadyDurable }]
+        alwaysReady: alwaysReadyDurable == 0
+          ? []
+          : [{ name: 'durable', instanceCount: zoneRedundant ? max(2, alwaysReadyDurable) : alwaysReadyDurable }]
+        triggers: {
+          http: { perInstanceConcurrency: httpConcurrency }
+        }
       }
     }
+  }
+
+  // Deployments send tokens of Entra ID; without this, a password would be taken as well. FTP is off above.
+  resource publishing 'basicPublishingCredentialsPolicies' = {
+    name: 'scm'
+    properties: { allow: false }
   }
 
   resource appsettings 'config' = {

@@ -8,6 +8,10 @@ param sku string
 @description('Container of the deployment package; it must exist before the first deployment.')
 param packageContainer string
 
+@description('Closed to the public network, but for the ranges below and for trusted services of Azure.')
+param closed bool
+param allowedIpRanges string[]
+
 resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
   name: name
   location: location
@@ -22,10 +26,11 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
     defaultToOAuthAuthentication: true
     minimumTlsVersion: 'TLS1_2'
     supportsHttpsTrafficOnly: true
-    publicNetworkAccess: 'Enabled'
+    publicNetworkAccess: closed && empty(allowedIpRanges) ? 'Disabled' : 'Enabled'
     networkAcls: {
       bypass: 'AzureServices'
-      defaultAction: 'Allow'
+      defaultAction: closed ? 'Deny' : 'Allow'
+      ipRules: map(allowedIpRanges, range => { value: range, action: 'Allow' })
     }
   }
 
@@ -38,3 +43,5 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
     }
   }
 }
+
+output id string = account.id

@@ -12,9 +12,8 @@ param identityName string
 @description('The Event Grid topic, which writes dead letters as itself.')
 param topicName string
 
-@description('Principal that deploys and fills the vault; empty: no role for it.')
+@description('Principal that deploys and fills the vault.')
 param deployerPrincipalId string
-param deployerPrincipalType string
 
 // "Azure built-in roles" in the documentation of Azure role-based access control.
 var roles = {
@@ -130,12 +129,12 @@ resource topicOnDeadLetters 'Microsoft.Authorization/roleAssignments@2022-04-01'
   }
 }
 
-resource deployerOnVault 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(deployerPrincipalId)) {
+// Without principalType: a person or a service principal, which has been in the directory for long.
+resource deployerOnVault 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(vault.id, deployerPrincipalId, roles.keyVaultSecretsOfficer)
   scope: vault
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.keyVaultSecretsOfficer)
     principalId: deployerPrincipalId
-    principalType: deployerPrincipalType
   }
 }

@@ -86,7 +86,7 @@ def test_given_two_apps_with_own_export_apis_then_kept_apart(azurite, tmp_path: 
             assert 1 < south.most_open <= 3
 
             # The schedule is the north's alone.
-            assert app.post("/admin/functions/request_due_exports", {})[0] == 202
+            assert app.post("/admin/functions/tick", {})[0] == 202
             yesterday = str(datetime.now(UTC).date() - timedelta(days=1))
 
             def daily() -> Any:

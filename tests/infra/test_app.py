@@ -1,5 +1,6 @@
 """The function app as it would be deployed: plan, limits, identity, and every app setting."""
 
+import json
 import re
 import tomllib
 from typing import Any
@@ -68,6 +69,8 @@ def test_given_the_plan_when_evaluated_then_flex_within_its_limits(deployed: dic
     assert 40 <= scale["maximumInstanceCount"] <= 1000
     assert all(item["name"] == "durable" for item in scale["alwaysReady"])
     assert sum(item["instanceCount"] for item in scale["alwaysReady"]) <= scale["maximumInstanceCount"]
+    # Python's default on Flex Consumption is one call at a time: each further one starts an instance.
+    assert scale["triggers"] == {"http": {"perInstanceConcurrency": 8}}
     assert config["runtime"] == {"name": "python", "version": "3.11"}
 
 
@@ -90,6 +93,9 @@ def test_given_the_app_when_evaluated_then_https_one_identity_and_no_cors(deploy
     site = properties["siteConfig"]
     assert (site["minTlsVersion"], site["scmMinTlsVersion"], site["ftpsState"]) == ("1.2", "1.2", "Disabled")
     assert not {"cors", "alwaysOn", "linuxFxVersion", "healthCheckPath", "appSettings"} & site.keys()
+    (publishing,) = of_type(deployed, "Microsoft.Web/sites/basicPublishingCredentialsPolicies")
+    assert publishing["name"].endswith("/scm")
+    assert publishing["properties"] == {"allow": False}
     package = properties["functionAppConfig"]["deployment"]["storage"]
     assert package["authentication"] == {
         "type": "UserAssignedIdentity",
@@ -155,6 +161,9 @@ def test_given_the_samples_secrets_then_they_are_vault_references(
         assert settings[name] == f"@Microsoft.KeyVault(VaultName={vault['name']};SecretName={secret})"
     assert vault["properties"]["enableRbacAuthorization"] is True
     assert vault["properties"]["enableSoftDelete"] is True
+    # Its retention can never be changed: the same in every tier.
+    assert vault["properties"]["softDeleteRetentionInDays"] == 90
+    assert vault["properties"]["createMode"] == "default"
     # `false` is refused by the service: on, or left out.
     assert vault["properties"].get("enablePurgeProtection") in (None, True)
 
@@ -167,6 +176,17 @@ def test_given_telemetry_when_evaluated_then_entra_only(deployed: dict[str, Any]
     assert workspace["properties"]["features"]["disableLocalAuth"] is True
     authentication = _settings(deployed)["APPLICATIONINSIGHTS_AUTHENTICATION_STRING"]
     assert authentication.startswith("[format('ClientId={0};Authorization=AAD', reference(")
+
+
+def test_the_hosts_own_chatter_is_not_logged() -> None:
+    levels = json.loads((ROOT / "host.json").read_text("utf-8"))["logging"]["logLevel"]
+    # Log rows are paid for, and nothing is sampled; the alerts read Host.Triggers.DurableTask.
+    assert levels == {
+        "default": "Information",
+        "Azure.Core": "Warning",
+        "DurableTask.AzureStorage": "Warning",
+        "DurableTask.Core": "Warning",
+    }
 
 
 def test_docs_list_every_setting_of_the_deployed_app(

@@ -64,6 +64,23 @@ def test_workflows_name_make_targets_and_scripts_that_exist() -> None:
             assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), module
 
 
+def test_workflow_hands_on_every_value_of_the_template() -> None:
+    deploy = WORKFLOWS[1].read_text("utf-8")
+    parameters = (ROOT / "infra" / "main.bicepparam").read_text("utf-8")
+    read = set(re.findall(r"readEnvironmentVariable\('(\w+)'", parameters))
+    given = dict(re.findall(r"^  ([A-Z_]+): \$\{\{ (.*) \}\}$", deploy.split("\njobs:")[0], re.MULTILINE))
+    assert read - given.keys() == set()
+    own = {"AZURE_ENV_NAME", "MOBEXPORT_TIER"}
+    assert {name: given[name] for name in read - own} == {name: f"vars.{name}" for name in read - own}
+
+
+def test_workflow_deploys_in_the_order_of_the_docs() -> None:
+    deploy = WORKFLOWS[1].read_text("utf-8").split("\n  deploy:")[1]
+    page = (ROOT / "docs" / "deploy.md").read_text("utf-8").split("\n## With az, and")[1]
+    scripts = r"infra/(?:hooks/)?\w+\.sh"
+    assert re.findall(scripts, deploy) == list(dict.fromkeys(re.findall(scripts, page)))[:6]
+
+
 def test_docs_list_each_variable_of_the_deployment() -> None:
     names = set(re.findall(r"vars\.(\w+)", WORKFLOWS[1].read_text("utf-8")))
     parameters = (ROOT / "infra" / "main.bicepparam").read_text("utf-8")

@@ -29,9 +29,12 @@ Smoked = Callable[..., tuple[int, str, str]]
 def smoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Smoked:
     """Runs it with these arguments: (exit code, standard output, standard error)."""
 
-    def run(*arguments: str) -> tuple[int, str, str]:
+    def run(*arguments: str, secret: str = "") -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["smoke", *arguments])
         monkeypatch.delenv("SMOKE_FUNCTION_KEY", raising=False)
+        monkeypatch.delenv("SMOKE_SIGNING_SECRET", raising=False)
+        if secret:
+            monkeypatch.setenv("SMOKE_SIGNING_SECRET", secret)
         code = 0
         try:
             main()
@@ -80,6 +83,23 @@ def test_given_the_running_app_when_smoked_twice_then_two_whole_exports(
         assert (code, "Empty" in out) == (0, True)
         code, _, err = smoke(app.url, "--app", "smoked", "--type", "Fax")
         assert (code, "exportType" in err) == (1, True)
+
+
+def test_given_an_app_that_wants_signatures_then_smoke_signs(azurite, smoke: Smoked, tmp_path: Path) -> None:
+    settings = read_settings(
+        {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+    )
+    raw = DataStorage(settings).container("raw")
+    raw.upload_blob("signed/events/2025-03-23/a.ndjson", EVENT, overwrite=True)
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    given = {"EXPORTS_CONFIG": str(tmp_path / "none"), "REQUEST_SIGNING_SECRET": secret}
+    with App(azurite, tmp_path, free_ports(1)[0], host="devhost", POLL_FIRST_SECONDS="0.5", **given) as app:
+        code, _, err = smoke(app.url, "--app", "signed", "--day", "2024-01-01")
+        assert (code, "the call must be signed" in err) == (1, True)
+        code, out, err = smoke(app.url, "--app", "signed", "--day", "2024-01-01", secret=secret)
+        assert code == 0, out + err
+        code, _, err = smoke(app.url, "--app", "signed", secret="whsec_?")
+        assert (code, "SMOKE_SIGNING_SECRET must be whsec_" in err) == (1, True)
 
 
 def _export(state: str, phase: str = "done", **more: Any) -> dict[str, Any]:

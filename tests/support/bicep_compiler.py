@@ -16,7 +16,6 @@ MAIN = {
     "AZURE_ENV_NAME": "test",
     "AZURE_LOCATION": "westeurope",
     "EXPORT_API_CLIENT_ID": API_CLIENT,
-    "AZURE_PRINCIPAL_ID": "22222222-2222-2222-2222-222222222222",
     "ALERT_EMAIL": "ops@example.com",
 }
 QUIET = {

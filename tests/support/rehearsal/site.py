@@ -1,0 +1,88 @@
+"""The deployed app's double over HTTP, for the smoke test: as well as the state of the cloud says."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+from mobexport.errors import MobexportError
+from mobexport.standard_webhooks import check
+from rehearsal.cloud import Cloud
+
+_EXPORT: Final = {
+    "id": "smoke",
+    "attempt": 1,
+    "state": "Succeeded",
+    "phase": "done",
+    "counts": {"records": 1, "rows": 1, "rejected": 0},
+    "manifest": "m",
+    "processingStartedBy": "blob trigger",
+}
+
+
+def answer(cloud: Cloud, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, Any]:
+    """Status and body: 503 until code, roles and secrets are there; keys and signatures are checked."""
+    site = cloud.find("Microsoft.Web/sites")
+    name = site["name"] if site else ""
+    if not cloud.functions(name):
+        return 503, {"checks": {"host": "no function is there"}}
+    if path.startswith("/api/health"):
+        open_ = [one for one, status in cloud.references(name).items() if status != "Resolved"]
+        return (503, {"checks": {"secrets": ", ".join(open_)}}) if open_ else (200, {"status": "ok"})
+    if path.startswith("/api/subscriptions"):
+        return 401, {}
+    if headers.get("x-functions-key") != "FUNCTION-KEY":
+        return 401, {}
+    if method == "POST":
+        try:
+            _check_signed(cloud, headers, body)
+        except MobexportError as error:
+            return 401, {"detail": error.message}
+        return (202 if json.loads(body).get("rerun") else 200), _EXPORT
+    heard = cloud.find("Microsoft.EventGrid/systemTopics/eventSubscriptions")
+    return 200, {**_EXPORT, "processingStartedBy": "blob trigger" if heard else "run"}
+
+
+def _check_signed(cloud: Cloud, headers: dict[str, str], body: bytes) -> None:
+    for vault in cloud.data["secrets"].values():
+        if secret := vault.get("REQUEST-SIGNING-SECRET"):
+            check(secret, "REQUEST_SIGNING_SECRET", headers, body, time.time())
+
+
+@contextmanager
+def serving(state: Callable[[], Cloud]) -> Iterator[str]:
+    """The app on a free loopback port; its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(b"")
+
+        def do_POST(self) -> None:
+            self._answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+        def _answer(self, body: bytes) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            status, found = answer(state(), self.command, self.path, headers, body)
+            data = json.dumps(found).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=[0.02])
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
