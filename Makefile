@@ -87,7 +87,7 @@ bench-tables: setup ## a commit to a Delta table of 3 years, its checkpoint, vac
 	@$(BIN)/python -m benchmarks.tables --files $(or $(FILES),10000)
 
 bench-polling: setup ## a 12-hour job polled through the real SDK, beside a fixed loop; HOURS=12
-	@$(BIN)/python -m benchmarks.polling --hours $(or $(HOURS),12)
+	@PYTHONPATH=tests/support $(BIN)/python -m benchmarks.polling --hours $(or $(HOURS),12)
 
 bench-exports: setup ## 60 small exports as a batch: exports a minute, CPU, calls, memory; COUNT=60
 	@$(BIN)/python -m benchmarks.exports $(if $(COUNT),--count $(COUNT))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.scale import QUEUE_FACTOR, TABLE_FACTOR, host_calls
+
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "costs.md").read_text("utf-8")
 ONE_LINE = " ".join(PAGE.split())
@@ -25,20 +27,17 @@ def _formula(text: str) -> Callable[..., int]:
     return lambda **values: eval(compile(tree, "costs.md", "eval"), {}, values)
 
 
-def test_table_of_steps_adds_up_to_the_formula_and_its_examples() -> None:
-    (text,) = re.findall(r"^transactions\(p, f, n\) = (.+)$", PAGE, re.MULTILINE)
-    transactions = _formula(text)
-    rows = re.findall(r"^(?:activities|timers|orchestrations) +(\S.*?) {2,}(\d) ", PAGE, re.MULTILINE)
+def test_table_of_steps_is_that_of_the_model() -> None:
+    rows = re.findall(r"^\w+ +([ATO]) = (.+?) {2,}(\d) queue, (\d) table", PAGE, re.MULTILINE)
     assert len(rows) == 3
-    for p, f, n in ((0, 0, 0), (5, 1, 1), (78, 3, 2)):
-        added = sum(_formula(count)(p=p, f=f, n=n) * int(each) for count, each in rows) + 6 * (1 + n)
-        assert transactions(p=p, f=f, n=n) == added
-    (first, further, many, long) = re.findall(
-        r"5 polls \(.+?\): (\d+)\. Each further poll: (\d+)\..+?about (\d+) of them: ([\d,]+)\.", ONE_LINE
-    )[0]
-    assert transactions(p=5, f=1, n=1) == int(first)
-    assert transactions(p=6, f=1, n=1) - transactions(p=5, f=1, n=1) == int(further)
-    assert transactions(p=int(many), f=1, n=1) == _number(long)
+    for p, n in ((0, 0), (5, 1), (78, 2)):
+        count = [_formula(text)(p=p, n=n) for _, text, _, _ in rows]
+        queue, table = (
+            sum(times * int(row[number]) for times, row in zip(count, rows, strict=True)) for number in (2, 3)
+        )
+        assert (round(QUEUE_FACTOR * queue), round(TABLE_FACTOR * table)) == host_calls(p, n)
+    for name, column in (("queue", 2), ("table", 3)):
+        assert f"{name}(p, n) = " + " + ".join(f"{row[column]} {row[0]}" for row in rows) in PAGE
 
 
 def test_calls_to_the_data_account_add_up_on_the_costs_page() -> None:
@@ -79,10 +78,13 @@ def test_given_the_timers_when_added_up_then_the_page_says_so() -> None:
     assert [_number(found) for found in re.findall(r"\d+,\d{3}", line)] == formula
 
 
-def test_given_the_idle_figures_when_added_up_then_about_the_sum() -> None:
-    (total, *parts) = re.findall(
-        r"about ([\d.]+) million transactions a month: ([\d.]+) M .+?, ([\d.]+) M .+?, ([\d.]+) M leases,"
-        r" ([\d.]+) M",
-        ONE_LINE,
+def test_idle_calls_of_a_minute_add_up() -> None:
+    (total, timers) = re.findall(
+        r"as `host.json` has it: ([\d.]+) calls a minute .+?with the (\d) timers", ONE_LINE
     )[0]
-    assert sum(map(float, parts)) == pytest.approx(float(total), abs=0.05)
+    rows = re.findall(r"^\| (?:queue|table|blob): .+? \| (.+?) \| ([\d.]+) \|$", PAGE, re.MULTILINE)
+    each = [float(re.findall(r"[\d.]+", text.partition("; ")[2] or text)[0]) for text, _ in rows]
+    assert sum(each) == pytest.approx(float(total), abs=0.1)
+    assert 7.4 + 2 * int(timers) == each[2]
+    for minute, (_, month) in zip(each, rows, strict=True):
+        assert minute * 60 * 24 * 30.4 / 1e6 == pytest.approx(float(month), abs=0.01)

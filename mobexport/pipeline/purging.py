@@ -38,7 +38,7 @@ class Purger:
     upkeep: KeepsTables
 
     def purge(self, now: datetime) -> dict[str, int]:
-        """Numbers of deletions, `{containers, rows}`, and what the upkeep of tables did, which takes longest."""
+        """Numbers of deletions, `{containers, rows}`, and what the upkeep of tables did."""
         return {
             "containers": sum(1 for _ in self._containers(now)),
             "rows": sum(1 for _ in self._rows(now)),

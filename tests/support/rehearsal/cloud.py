@@ -14,7 +14,7 @@ from typing import Any, Final
 ROLE_SECONDS: Final = 80
 """After which a role assignment counts (azure-dev #8026: about a minute)."""
 APP_ROLE_SECONDS: Final = 150
-"""The same for the app's identity, which is new itself: so nothing may rely on the deployer's role counting."""
+"""The same for the app's identity, which is new itself: so nothing may rely on the deployer's."""
 DIRECTORY_SECONDS: Final = 12
 """After which the directory finds what was made in it."""
 INDEX_SECONDS: Final = 40
