@@ -202,3 +202,11 @@ def test_given_an_app_indexed_twice_in_one_process_then_the_sdk_refuses(
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert ended.stdout.strip() == "12"
     assert "does not have a unique function name" in ended.stderr
+
+
+def test_given_a_module_named_as_one_of_pythons_then_the_worker_starts(
+    tmp_path: Path, run_host: Callable[..., Any]
+) -> None:
+    (tmp_path / "function_app.py").write_text(APP)
+    (tmp_path / "signal.py").write_text("raise ImportError('not the one that was meant')")
+    assert run_host(tmp_path, "--no-reload").call("/api/loud")[0] == 200

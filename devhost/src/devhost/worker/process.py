@@ -158,7 +158,8 @@ class WorkerProcess:
     def _run_worker(self) -> int:
         """Start a worker and pass on what it says until it is gone; gives its exit code as a shell does."""
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "devhost.worker", str(theirs.fileno())]
+        # -P: no module of the app takes the place of one that the worker itself imports.
+        command = [sys.executable, "-P", "-m", "devhost.worker", str(theirs.fileno())]
         with theirs:
             process = subprocess.Popen(command, pass_fds=[theirs.fileno()])  # noqa: S603 - ours
         with self._lock:
