@@ -14,6 +14,7 @@ STATE =
 HOST = devhost
 SEED =
 KILLS = 25
+WORKER_KILLS = 1
 WORKERS ?= 2
 BICEP ?= $(firstword $(shell command -v bicep) $(wildcard $(HOME)/.azure/bin/bicep ../shared/tools/bicep))
 
@@ -55,7 +56,7 @@ bench-cold-start: setup ## cost of importing the app, beside the SDKs alone
 bench-devhost: setup ## devhost's speed: start, orchestrations a second, idle timers, memory; 5 minutes
 	@$(BIN)/python devhost/benchmarks/speed.py
 
-chaos: setup ## kill devhost at every commit and at random moments, check every result; SEED= KILLS=25
+chaos: setup ## kill devhost and its worker, at every commit and at random moments, check every result; SEED= KILLS=25
 	@PYTHONPATH=devhost/tests/support $(BIN)/python -m chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 bench-export: setup ## the Export API's writer beside plain Python, its floor and bare transfer; EVENTS=500000
@@ -79,8 +80,9 @@ fuzz: setup ## readers of lines, elements, CSV, gzip and Parquet against any byt
 bench-paging: setup ## time of a page of 10,000 export tasks
 	@$(BIN)/python -m benchmarks.paging
 
-soak: setup ## 6 types by 20 days and the snapshots, with random kills and injected faults; SEED= DAYS=20 KILLS=25
+soak: setup ## 6 types by 20 days and the snapshots, with random kills and injected faults; SEED= DAYS=20 KILLS=25 WORKER_KILLS=1
 	@$(BIN)/python -m benchmarks.soak --days $(or $(DAYS),20) --kills $(KILLS) \
+		$(if $(filter 0,$(WORKER_KILLS)),--no-worker-kills) \
 		$(if $(SEED),--seed $(SEED))
 
 bench-tables: setup ## a commit to a Delta table of 3 years, its checkpoint, vacuum, compaction; FILES=10000

@@ -1,9 +1,9 @@
 """Soak test: the whole app under kills and faults at once; in the end every record counts exactly once.
 
 Six historical types over some days, and the snapshots, go as one batch through the app in harsh mode. The app
-is killed (-9) every few seconds, a third of all calls to the Export API and to the webhook go wrong. What
-failed is asked for again, as its owner would. Run by `make soak`; the seed it prints repeats the choices of
-kills, faults and harsh mode.
+or its worker process is killed (-9) every few seconds, messages get lost, a third of all calls to the Export
+API and to the webhook go wrong. What failed is asked for again, as its owner would. Run by `make soak`; the
+seed it prints repeats the choices of kills, faults and harsh mode.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -145,23 +146,38 @@ class FaultyProxy:
 
 
 class Killer:
-    """Kills the app now and then, and starts it again."""
+    """Kills the app or its worker process now and then, and starts again what does not by itself."""
 
-    def __init__(self, app: App, chance: random.Random, kills: int) -> None:
-        self.kills, self._left, self._app, self._chance = 0, kills, app, chance
+    def __init__(self, app: App, chance: random.Random, kills: int, *, workers: bool) -> None:
+        self.kills, self.worker_kills, self._left, self._app, self._chance = 0, 0, kills, app, chance
+        self._workers = workers
         self._next = time.monotonic() + chance.uniform(4, 9)
 
     def look(self) -> None:
-        """Kills if it is time."""
-        if self._left and time.monotonic() > self._next:
+        """Kills if it is time; half of the kills are the worker's."""
+        self.revive()
+        if not self._left or time.monotonic() < self._next:
+            return
+        if self._workers and self._chance.random() < 0.5:
+            self._app.kill_worker()
+            self.worker_kills += 1
+        else:
             self._app.kill()
-            try:
-                self._app.restart()
-            except StartError:
-                self._app.restart()
+            self._restart()
             self.kills += 1
-            self._left -= 1
-            self._next = time.monotonic() + self._chance.uniform(4, 9)
+        self._left -= 1
+        self._next = time.monotonic() + self._chance.uniform(4, 9)
+
+    def revive(self) -> None:
+        """Start the app again if it has ended by itself, after the third death of its worker."""
+        if self._app.ended():
+            self._restart()
+
+    def _restart(self) -> None:
+        try:
+            self._app.restart()
+        except StartError:
+            self._app.restart()
 
 
 def until_done(app: App, killer: Killer, body: dict[str, Any], seconds: float) -> tuple[dict[str, Any], int]:
@@ -179,7 +195,8 @@ def until_done(app: App, killer: Killer, body: dict[str, Any], seconds: float) -
                     print(f"  the batch was answered {status}: {batch}", file=sys.stderr)
                     batch = {}
             else:
-                batch = app.get(f"/api/batches/{batch['id']}")[1]
+                status, found = app.get(f"/api/batches/{batch['id']}")
+                batch = found if status == 200 else batch
         except requests.RequestException:
             pass
         if batch.get("state") == "Succeeded":
@@ -188,10 +205,21 @@ def until_done(app: App, killer: Killer, body: dict[str, Any], seconds: float) -
     raise SystemExit(f"not done after {seconds:.0f} s: {batch.get('counts')}")
 
 
-def running(app: App) -> list[str]:
+def answer(app: App, killer: Killer, path: str) -> Any:
+    """The app's answer; its worker may die under the call, or it may end by itself and be started again."""
+    while True:
+        killer.revive()
+        with suppress(requests.RequestException):
+            status, found = app.get(path)
+            if status != 500:
+                return found
+        time.sleep(0.5)
+
+
+def running(app: App, killer: Killer) -> list[str]:
     """Instances that have not ended."""
     query = "runtimeStatus=Running,Pending,Suspended,ContinuedAsNew&top=1000"
-    found = app.get(f"/runtime/webhooks/durabletask/instances?{query}")[1]
+    found = answer(app, killer, f"/runtime/webhooks/durabletask/instances?{query}")
     return [one["instanceId"] for one in found]
 
 
@@ -218,11 +246,20 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=40, help="of each kind and day")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--minutes", type=float, default=45)
+    parser.add_argument(
+        "--no-worker-kills",
+        dest="worker_kills",
+        action="store_false",
+        help="kill hosts alone, and lose no message",
+    )
     parser.add_argument("--no-harsh", dest="harsh", action="store_false")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
     harsh = "on" if options.harsh else "off"
-    print(f"seed {seed}; {options.days} days, {options.kills} kills, harsh mode {harsh}", flush=True)
+    workers = "workers too" if options.worker_kills else "hosts alone"
+    print(
+        f"seed {seed}; {options.days} days, {options.kills} kills ({workers}), harsh mode {harsh}", flush=True
+    )
     with tempfile.TemporaryDirectory() as name:
         problems, figures = soak(Path(name), seed, options)
     for problem in problems:
@@ -257,13 +294,15 @@ def soak(folder: Path, seed: int, options: argparse.Namespace) -> tuple[list[str
             "TRIGGER_GRACE_SECONDS": "3",
         }
         flags = ("--harsh", "--seed", str(seed)) if options.harsh else ()
+        if options.harsh and options.worker_kills:
+            flags += ("--losses",)
         with App(azurite, folder, port, host="devhost", options=flags, **extra) as app:
-            killer = Killer(app, chance, options.kills)
+            killer = Killer(app, chance, options.kills, workers=options.worker_kills)
             last = FIRST_DAY + timedelta(days=options.days - 1)
             body = {"app": APP, "startDate": FIRST_DAY.isoformat(), "endDate": last.isoformat()}
             batch, asked = until_done(app, killer, body, options.minutes * 60)
-            left = _wait_for_quiet(app, options.minutes * 60)
-            exports = [app.get(f"/api/exports/{one['id']}")[1] for one in batch["exports"]]
+            left = _wait_for_quiet(app, killer, options.minutes * 60)
+            exports = [answer(app, killer, f"/api/exports/{one['id']}") for one in batch["exports"]]
             problems = _judge(expected, seen(storage), exports, left)
             problems += _judge_events(exports, _events(receiver), _queued(storage))
     figures = {
@@ -272,6 +311,7 @@ def soak(folder: Path, seed: int, options: argparse.Namespace) -> tuple[list[str
         "attempts": sum(one["attempt"] for one in exports),
         "asked": asked,
         "kills": killer.kills,
+        "worker kills": killer.worker_kills,
         "calls": proxy.calls + hook.calls,
         "spoiled": proxy.spoiled + hook.spoiled,
         "records": sum(map(len, expected.values())),
@@ -294,9 +334,9 @@ def _raw_data(storage: DataStorage, days: int, count: int) -> dict[str, set[str]
     return expected
 
 
-def _wait_for_quiet(app: App, seconds: float) -> list[str]:
+def _wait_for_quiet(app: App, killer: Killer, seconds: float) -> list[str]:
     deadline = time.monotonic() + seconds
-    while (left := running(app)) and time.monotonic() < deadline:
+    while (left := running(app, killer)) and time.monotonic() < deadline:
         time.sleep(1)
     return left
 

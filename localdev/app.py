@@ -1,9 +1,12 @@
 """The running app for the demo and `make start`: on the local host, or on `func` if installed."""
 
 import os
+import re
 import shutil
+import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,6 +62,15 @@ class App:
     def kill(self) -> None:
         """`kill -9`: no goodbye, no flush."""
         self._process.kill()
+
+    def kill_worker(self) -> None:
+        """`kill -9` of the process that runs the functions; on the local host only."""
+        started = re.findall(
+            r"Worker process started and initialized \(process (\d+)\)",
+            self.log.read_text("utf-8", "replace"),
+        )
+        with suppress(ProcessLookupError):
+            os.kill(int(started[-1]), signal.SIGKILL)
 
     def restart(self) -> None:
         """Start it again where the last one stopped."""

@@ -24,11 +24,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devhost.durable.dispatcher import Dispatcher
 from devhost.durable.engine import Engine
 from devhost.durable.history import Kind
 from devhost.durable.store import Store
-from devhost.durable.worker import Worker
-from devhost.harsh import BlobArrivals, Chances, Delivery, HarshPolicy
+from devhost.harsh import LOSSES, BlobArrivals, Chances, Delivery, HarshPolicy
 from devhost.replay import ReplayHarness
 from devhost.timestamps import parse_stamp
 
@@ -77,6 +77,8 @@ def test_given_a_seed_when_asked_the_same_again_then_it_answers_the_same(
             policy.blob_delay(instance_id, "1"),
             policy.blob_runs(instance_id),
             policy.recovery_delay(instance_id),
+            policy.kills_worker(instance_id),
+            policy.loses(instance_id, "TIMER_FIRED"),
         ]
 
     first = answers()
@@ -104,6 +106,15 @@ def test_given_many_deliveries_then_each_kind_has_its_share() -> None:
     ):
         assert shares[kind] == pytest.approx(share, abs=0.02)
     assert found != [HarshPolicy(8).delivery(f"i{n}", 0) for n in range(5000)]
+
+
+def test_given_losses_then_workers_and_messages_have_their_share() -> None:
+    policy = HarshPolicy(7, LOSSES)
+    assert sum(policy.kills_worker("work") for _ in range(30_000)) == pytest.approx(100, abs=40)
+    lost = [policy.loses(f"i{n}", "TIMER_FIRED") for n in range(50_000)]
+    assert sum(lost) == pytest.approx(100, abs=40)
+    usual = HarshPolicy(7)
+    assert not any(usual.kills_worker("work") or usual.loses("i", "TIMER_FIRED") for _ in range(5000))
 
 
 def test_given_one_activity_delivered_repeatedly_then_outcomes_vary() -> None:
@@ -146,12 +157,12 @@ def working(store: Store, activity: Callable[[str, str | None], str], harsh: Har
         ["sleepy"],
         timer_lead=harsh.timer_lead,
     )
-    worker = Worker(engine, activity, max_activities=4, warn=lambda _: None, harsh=harsh)
-    worker.start()
+    dispatcher = Dispatcher(engine, activity, max_activities=4, warn=lambda _: None, harsh=harsh)
+    dispatcher.start()
     try:
         yield engine
     finally:
-        assert worker.stop(10.0)
+        assert dispatcher.stop(10.0)
 
 
 def _eventually(check: Callable[[], Any]) -> Any:
@@ -230,6 +241,27 @@ def test_given_a_worker_that_dies_in_an_activity_then_fails_as_recorded(
     assert failed["Reason"] == RECORDED_REASON.replace("{python}", sys.executable)
     assert failed["Details"].startswith(RECORDED_DETAILS.replace("{python}", sys.executable))
     assert len(done) == runs
+    store.close()
+
+
+def test_given_a_lossy_queue_then_starts_arrive_and_the_rest_does_not() -> None:
+    store, told = Store(":memory:"), list[str]()
+    engine = Engine(
+        store,
+        {"one": df.Orchestrator.create(one)},
+        ["sleepy"],
+        loses=HarshPolicy(1, Chances(message_lost=1)).loses,
+    )
+    dispatcher = Dispatcher(engine, lambda _, __: "1", max_activities=1, warn=told.append)
+    dispatcher.start()
+    engine.start("one", None, "x")
+    _eventually(lambda: told)
+    assert dispatcher.stop(10.0)
+    assert told == ["harsh mode: a message of 'x' was lost (TASK_COMPLETED)"]
+    assert (_kinds(store, "x")[Kind.TASK_SCHEDULED], store.inbox("x"), store.activities()) == (1, [], [])
+    instance = store.instance("x")
+    assert instance is not None
+    assert instance.status == "Running"
     store.close()
 
 
@@ -397,9 +429,8 @@ def test_given_the_harsh_switch_then_the_host_prints_its_seed(tmp_path: Path) ->
     assert "is not deterministic" not in output
 
 
-def test_given_a_seed_without_harsh_then_the_command_line_says_so() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "devhost", "start", "--seed", "1"], capture_output=True, text=True
-    )
+@pytest.mark.parametrize("option", [("--seed", "0"), ("--losses",)])
+def test_given_its_options_without_harsh_then_the_command_line_says_so(option: tuple[str, ...]) -> None:
+    done = subprocess.run([sys.executable, "-m", "devhost", "start", *option], capture_output=True, text=True)
     assert done.returncode == 2
-    assert "--seed belongs to --harsh" in done.stderr
+    assert f"{option[0]} belongs to --harsh" in done.stderr

@@ -259,6 +259,31 @@ def test_given_a_state_folder_in_use_then_a_second_host_says_so(
     _refused(tmp_path, "another host uses the state folder")
 
 
+def test_given_a_damaged_state_file_then_one_line_says_so(tmp_path: Path) -> None:
+    (tmp_path / "function_app.py").write_text(APP)
+    state = tmp_path / ".devhost"
+    state.mkdir()
+    (state / "devhost.sqlite").write_bytes(b"no database" * 1000)
+    _refused(tmp_path, f"the state file {state / 'devhost.sqlite'} cannot be read (file is not a database): ")
+
+
+def test_given_a_limit_of_bodies_then_larger_ones_get_a_500(
+    tmp_path: Path,
+    launch: Callable[..., tuple[subprocess.Popen[str], str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "function_app.py").write_text(APP)
+    monkeypatch.setenv("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", "1000")
+    _, base = launch()
+    assert _call(f"{base}/api/echo/a", b"x" * 1000)[:2] == (200, b"x" * 1000)
+    large = b'{"x": "' + b"x" * 1000 + b'"}'
+    for path in ("api/echo/a", "admin/functions/quick", "runtime/webhooks/durabletask/orchestrators/chain"):
+        assert _call(f"{base}/{path}", large)[:2] == (500, b"")
+    monkeypatch.setenv("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", "1 MB")
+    why = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT must be a number of bytes, not '1 MB'"
+    _refused(tmp_path, why, "--state", str(tmp_path / "other"))
+
+
 def test_given_a_taken_port_when_the_host_starts_then_it_says_so(tmp_path: Path) -> None:
     (tmp_path / "function_app.py").write_text(APP)
     with socket.create_server(("127.0.0.1", 0)) as taken:

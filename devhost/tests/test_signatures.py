@@ -8,7 +8,7 @@ import pytest
 from azure.functions.meta import Datum
 
 from devhost.errors import AppError
-from devhost.signatures import Generic, match
+from devhost.worker.signatures import Generic, match
 
 HTTP = ({"type": "httpTrigger", "name": "req"}, {"type": "http", "name": "$return", "direction": "OUT"})
 TIMER = ({"type": "timerTrigger", "name": "timer"},)

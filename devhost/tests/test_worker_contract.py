@@ -15,7 +15,7 @@ import pytest
 pytestmark = pytest.mark.long
 
 APP = """
-import asyncio, json, logging, os, threading, time
+import asyncio, json, logging, os, sys, threading, time
 from pathlib import Path
 import azure.durable_functions as df
 import azure.functions as func
@@ -58,6 +58,22 @@ def context_of(req: func.HttpRequest, context: func.Context) -> str:
     return json.dumps([context.function_name, context.function_directory, context.invocation_id,
                        retry.retry_count, retry.max_retry_count, retry.rpc_exception,
                        context.trace_context.Traceparent, context.thread_local_storage.invocation_id])
+
+@app.route(route="exit")
+def leaves(req: func.HttpRequest) -> str:
+    sys.exit("left")
+
+@app.route(route="exit_async")
+async def leaves_async(req: func.HttpRequest) -> str:
+    sys.exit("left too")
+
+@app.route(route="unknown")
+def unknown(req: func.HttpRequest):
+    return {"class": Mine()}
+
+class Mine:
+    def __reduce__(self):
+        return Mine, ()
 
 @app.route(route="quiet")
 def quiet(req: func.HttpRequest) -> str:
@@ -155,6 +171,15 @@ def test_given_a_context_parameter_when_called_then_it_tells_of_the_run(host: An
     )
 
 
+def test_given_functions_that_call_sys_exit_then_only_their_runs_fail(host: Any) -> None:
+    for path, message in (("exit", "left"), ("exit_async", "left too")):
+        assert host.call(f"/api/{path}") == (500, b"")
+        host.wait_for(f"SystemExit: {message}\n")
+    assert host.call("/api/unknown") == (500, b"")  # a result whose class the host does not know
+    assert host.call("/api/loud")[0] == 200
+    assert "Language worker process exited" not in host.output
+
+
 def test_given_log_levels_in_host_json_then_categories_are_filtered(
     host: Any,
 ) -> None:
@@ -171,9 +196,17 @@ def test_given_an_app_indexed_twice_in_one_process_then_the_sdk_refuses(
 ) -> None:
     (tmp_path / "function_app.py").write_text(APP)
     code = (
-        "import pathlib, sys; from devhost.indexing import load_functions as load;"
+        "import pathlib, sys; from devhost.worker.indexing import load_functions as load;"
         f"root = pathlib.Path({str(tmp_path)!r}); print(len(load(root))); load(root)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert ended.stdout.strip() == "9"
+    assert ended.stdout.strip() == "12"
     assert "does not have a unique function name" in ended.stderr
+
+
+def test_given_a_module_named_as_one_of_pythons_then_the_worker_starts(
+    tmp_path: Path, run_host: Callable[..., Any]
+) -> None:
+    (tmp_path / "function_app.py").write_text(APP)
+    (tmp_path / "signal.py").write_text("raise ImportError('not the one that was meant')")
+    assert run_host(tmp_path, "--no-reload").call("/api/loud")[0] == 200

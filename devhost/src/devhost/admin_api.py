@@ -9,31 +9,41 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from aiohttp import web
-from azure.functions.meta import Datum
 
-from devhost.indexing import Function
 from devhost.invoker import CALLED, Call, Invoker
 from devhost.triggers.background import Trigger
+from devhost.version import VERSION
+from devhost.worker.messages import Datum, Function
 
 _log = logging.getLogger("devhost")
-VERSION = "4.0.0-devhost"
 Run = Callable[[Function, str | None], None]
 """Runs a function in the background with a text as its input."""
 
 
 class AdminApi:
-    """Handlers of the admin routes; `errors` tells by function name why a function does not run."""
+    """Handlers of the admin routes; `errors` tells by function name why a function does not run.
+
+    `lose` deletes the waiting messages of an instance (None: of all), and gives their number.
+    """
 
     def __init__(
-        self, functions: Sequence[Function], origin: str, prefix: str, run: Run, errors: Mapping[str, str]
+        self,
+        functions: Sequence[Function],
+        origin: str,
+        prefix: str,
+        run: Run,
+        errors: Mapping[str, str],
+        lose: Callable[[str | None], int],
     ) -> None:
         self._functions = {f.name.lower(): f for f in functions}
         self._origin = origin
         self._prefix = prefix
         self._run = run
         self._errors = errors
+        self._lose = lose
         self._began = time.monotonic()
 
     def handle(self, method: str, path: str, content_type: str, body: bytes) -> web.Response:
@@ -59,6 +69,11 @@ class AdminApi:
                 return self._keys(path, "default")
             case ("POST", ["functions", name]) if name in self._functions:
                 return self._start(self._functions[name], content_type, body)
+            # Ours alone: loses messages as the platform may (docs/testing.md).
+            case ("DELETE", ["devhost", "messages"]):
+                return _json({"lost": self._lose(None)})
+            case ("DELETE", ["devhost", "messages", _]):
+                return _json({"lost": self._lose(unquote(parts[2]))})
         return web.Response(status=404)
 
     def _sorted(self) -> list[Function]:
@@ -151,7 +166,7 @@ class ManualRuns:
                 why = self._errors.get(function.name) or f"{function.trigger_type} is not run that way"
                 _log.error("Functions.%s cannot be run by hand: %s", function.name, why)
         except Exception as error:
-            _log.error("Functions.%s: %s: %s", function.name, type(error).__name__, error)
+            _log.error("Functions.%s: %s", function.name, error)
 
 
 def _json(value: Any) -> web.Response:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from devhost import azurite
 from devhost.errors import HostError
+from devhost.harsh import LOSSES, HarshPolicy
 from devhost.ports import open_port
 from devhost.settings import LocalSettings, apply_local_settings, check_runtime, read_local_settings
 from devhost.state_folder import locked
@@ -66,22 +67,27 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument(
         "--seed", type=int, help="the course of events of --harsh (default: a new one each time)"
     )
+    start.add_argument(
+        "--losses",
+        action="store_true",
+        help="with --harsh: also kill the worker process and lose messages now and then",
+    )
     return parser
 
 
-def _seed(options: argparse.Namespace) -> int | None:
-    """Seed of harsh mode, or None without it."""
+def _harsh(options: argparse.Namespace) -> HarshPolicy | None:
     if not options.harsh:
         return None
-    return random.SystemRandom().randrange(10**6) if options.seed is None else int(options.seed)
+    seed = random.SystemRandom().randrange(10**6) if options.seed is None else int(options.seed)
+    return HarshPolicy(seed, LOSSES if options.losses else None)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; exit code 0 after a signal, 1 when the host cannot start (standard error says why)."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.seed is not None and not options.harsh:
-        parser.error("--seed belongs to --harsh")
+    if not options.harsh and (options.losses or options.seed is not None):
+        parser.error(f"{'--losses' if options.losses else '--seed'} belongs to --harsh")
     root = options.script_root.resolve()
     state = options.state.resolve() if options.state else root / ".devhost"
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the host has a handler of its own
@@ -111,10 +117,10 @@ def _start(stack: ExitStack, root: Path, state: Path, options: argparse.Namespac
         stack.callback(emulator.stop)
         emulator.start()
 
-    seed = _seed(options)
+    harsh = _harsh(options)
 
     def serve() -> int:
-        return _serve(root, state, listener, local, options, seed)
+        return _serve(root, state, listener, local, options, harsh)
 
     if not options.reload:
         code = serve()
@@ -131,7 +137,7 @@ def _serve(
     listener: socket.socket,
     local: LocalSettings,
     options: argparse.Namespace,
-    seed: int | None,
+    harsh: HarshPolicy | None,
 ) -> int:
     """Run the host in this process."""
     stop = threading.Event()
@@ -153,7 +159,7 @@ def _serve(
             local,
             stop,
             check_determinism=not options.no_determinism_check,
-            harsh_seed=seed,
+            harsh=harsh,
         )
     except HostError as error:
         return _failed(error)

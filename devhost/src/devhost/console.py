@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,8 +16,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TextIO
 
-from devhost.indexing import Function
 from devhost.settings import LogLevels
+from devhost.worker.messages import Function
 
 log = logging.getLogger("devhost")
 _PRINTS = "Host.Function.Console"
@@ -147,6 +148,7 @@ def logged_run(function: Function, reason: str, details: Mapping[str, str] | Non
             yield run_id
         except BaseException as error:
             milliseconds = int((time.monotonic() - began) * 1000)
-            log.error(text, function.name, "Failed", run_id, milliseconds, exc_info=error)
+            told = getattr(error, "trace", "") or "".join(traceback.format_exception_only(error))
+            log.error(text + "\n%s", function.name, "Failed", run_id, milliseconds, told.rstrip())
             raise
         log.info(text, function.name, "Succeeded", run_id, int((time.monotonic() - began) * 1000))

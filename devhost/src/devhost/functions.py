@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from devhost.errors import IndexingError
-from devhost.indexing import Function
 from devhost.supported import TRIGGERS, check
+from devhost.worker.messages import Function
 
 T = TypeVar("T")
 _log = logging.getLogger("devhost")

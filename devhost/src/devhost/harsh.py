@@ -8,6 +8,7 @@ whatever the timing of threads.
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 import time
 from collections import Counter
@@ -16,7 +17,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
 
+from devhost.errors import WorkerExitedError
+
 _REMEMBERED = 100_000
+KILLED = WorkerExitedError(sys.executable, 137)
+"""Death of a worker that is only played: nothing but the one activity fails."""
 
 
 class Delivery(Enum):
@@ -47,11 +52,20 @@ class Chances:
     blob_late: float = 0.2
     blob_dropped: float = 0.15
     late_recovery: float = 0.5
+    worker_killed: float = 0.0
+    """For each run that is sent to the worker process: all runs in it fail."""
+    message_lost: float = 0.0
+    """For each message of an orchestration: it may wait for ever."""
     longest_blob_delay: float = 3.0
     longest_scan: float = 10.0
     """Longest delay until a scan finds the blob of a dropped event."""
     longest_recovery: float = 10.0
     """On Azure the visibility timeout of the queue message: 5 minutes, or as host.json says."""
+
+
+LOSSES = Chances(worker_killed=1 / 300, message_lost=1 / 500)
+"""The usual ones, and those after which an app must heal itself: orchestrations fail for good, or wait for
+ever."""
 
 
 class HarshPolicy:
@@ -62,6 +76,13 @@ class HarshPolicy:
         self.chances = chances or Chances()
         self._asked: Counter[tuple[str, ...]] = Counter()
         self._lock = threading.Lock()
+
+    def __str__(self) -> str:
+        text = (
+            f"Harsh mode, seed {self.seed} (--seed repeats it): activities run twice or die,"
+            " timers are early, blob events are doubled, late or dropped"
+        )
+        return text + (", worker processes die, messages get lost." if self.chances == LOSSES else ".")
 
     def delivery(self, instance_id: str, task_id: int) -> Delivery:
         """Decide one delivery of an activity."""
@@ -104,6 +125,14 @@ class HarshPolicy:
         if self._draw("recovery", what) >= self.chances.late_recovery:
             return 0.0
         return self._draw("visibility", what) * self.chances.longest_recovery
+
+    def kills_worker(self, function: str) -> bool:
+        """Whether the worker process is killed just after a run of a function was sent to it."""
+        return self._draw("worker", function) < self.chances.worker_killed
+
+    def loses(self, instance_id: str, kind: str) -> bool:
+        """Whether a message to an instance gets lost; `kind` is that of its event."""
+        return self._draw("message", instance_id, kind) < self.chances.message_lost
 
     def _draw(self, *key: str) -> float:
         """Number from 0 to 1, made of the seed, the key and the number of earlier draws for that key."""

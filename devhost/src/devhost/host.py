@@ -15,21 +15,21 @@ from devhost import console
 from devhost.admin_api import AdminApi
 from devhost.durable.api import DurableApi
 from devhost.durable.determinism_watch import DeterminismWatch
+from devhost.durable.dispatcher import Dispatcher
 from devhost.durable.store import Store
-from devhost.durable.worker import Worker
 from devhost.functions import Functions
-from devhost.http_server import Server, empty, raw_path, request_datum, response, response_from
-from devhost.indexing import Function
+from devhost.http_server import Server, empty, raw_path, read_body, request_datum, response, response_from
 from devhost.invoker import Invoker
-from devhost.ports import HOST
+from devhost.ports import HOST, RPC_BASE
 from devhost.routing import Router
 from devhost.triggers.background import Trigger
+from devhost.worker.messages import Function
+from devhost.worker.process import WorkerProcess
 
 _log = logging.getLogger("devhost")
 DRAIN_SECONDS = 30.0
 CHECK_SECONDS = 2.0
 _DURABLE_BASE = "/runtime/webhooks/durabletask/"
-RPC_BASE = "/durabletask/"
 _LANDING_PAGE = b"""<!DOCTYPE html>
 <html><head><title>Your Functions app is up and running</title></head>
 <body><h1>Your Functions app is up and running</h1></body></html>
@@ -42,13 +42,16 @@ class Host:
 
     functions: Functions
     route_prefix: str
+    body_limit: int
+    """Bytes of the largest request body."""
     origin: str
     """Public `http://host:port`."""
     rpc_origin: str
     """`http://host:port` of the RPC API, for the SDK's durable client."""
     store: Store
     invoker: Invoker
-    worker: Worker
+    dispatcher: Dispatcher
+    worker: WorkerProcess
     watch: DeterminismWatch | None
     triggers: Mapping[str, Trigger]
     """By function name."""
@@ -62,9 +65,8 @@ class Host:
     # --- life -----------------------------------------------------------------------------------------
 
     def start(self, *servers: Server) -> None:
-        """Start servers, worker and triggers; functions may need the servers, so these come first."""
+        """Start servers, dispatcher and triggers; functions may need the servers, so these come first."""
         self._servers = servers
-        self.invoker.start()
         for server in servers:
             server.start()
         functions = self.functions
@@ -75,7 +77,7 @@ class Host:
         console.say(f"devhost is listening on {self.origin}")
         if self.watch is not None:
             self.watch.start()
-        self.worker.start()
+        self.dispatcher.start()
         for trigger in self.triggers.values():
             trigger.start()
 
@@ -88,7 +90,7 @@ class Host:
 
         for trigger in self.triggers.values():
             trigger.stop()
-        drained = self.worker.stop(left())
+        drained = self.dispatcher.stop(left())
         for trigger in self.triggers.values():
             trigger.join(left())
         if not (self.invoker.wait_until_idle(left()) and drained):
@@ -103,7 +105,7 @@ class Host:
                 )
         for server in self._servers:
             server.stop()
-        self.invoker.stop()
+        self.worker.stop()
         self._calls.shutdown(wait=False, cancel_futures=True)
 
     # --- calls ----------------------------------------------------------------------------------------
@@ -124,7 +126,7 @@ class Host:
         if path.lower().startswith(_DURABLE_BASE):
             return await self._serve_durable(request, path[len(_DURABLE_BASE) :])
         if path.lower().startswith("/admin/"):
-            body = await request.content.read()
+            body = await read_body(request, self.body_limit)
             return self.admin.handle(
                 request.method, path[len("/admin/") :], request.headers.get("Content-Type", ""), body
             )
@@ -141,7 +143,7 @@ class Host:
             path,
             dict(request.rel_url.query),
             dict(request.headers),
-            await request.content.read(),
+            await read_body(request, self.body_limit),
             origin,
             origin + request.raw_path,
         )
@@ -156,7 +158,7 @@ class Host:
             return empty(404)
         function, values = found
         try:
-            value = await request_datum(request, self.origin, values)
+            value = await request_datum(request, self.origin, values, self.body_limit)
             result = await self.invoker.invoke_http(function, value)
             return empty(200) if result is None else response_from(result)
         except Exception:

@@ -9,19 +9,47 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from aiohttp import web
-from azure.functions.meta import Datum
+from aiohttp import web, web_protocol
+from aiohttp.http_exceptions import LineTooLong
 from multidict import CIMultiDict
 
 from devhost.ports import HOST
+from devhost.worker.messages import Datum
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 MAX_HEADER_BYTES = 32 * 1024
 """Limit of Kestrel, for all headers together."""
+MAX_TARGET_BYTES = 8 * 1024 - len("GET  HTTP/1.1\r\n")
+"""Limit of Kestrel for the request line, without what surrounds the target."""
+
+
+class BodyTooLargeError(Exception):
+    """The body of a request is above the limit, and was not read to its end."""
+
+
+class _Protocol(web_protocol.RequestHandler):
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if isinstance(exc, LineTooLong) and exc.args[1] == MAX_TARGET_BYTES:
+            refused = empty(414)
+            refused.force_close()
+            return refused
+        return super().handle_error(request, status, exc, message)
+
+
+class _AioServer(web.Server):
+    def __call__(self) -> web_protocol.RequestHandler:
+        # As the base class, which has no place for a protocol of one's own.
+        return _Protocol(self, loop=self._loop, **self._kwargs)
 
 
 class Server:
-    """Serves a listening socket until stopped."""
+    """Serves a listening socket until stopped. A handler that raises BodyTooLargeError answers 500."""
 
     def __init__(self, listener: socket.socket, handler: Handler, name: str) -> None:
         self.port: int = listener.getsockname()[1]
@@ -37,10 +65,23 @@ class Server:
         asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(30)
 
     async def _open(self) -> None:
-        server = web.Server(self._handler, access_log=None, max_field_size=MAX_HEADER_BYTES)
+        server = _AioServer(
+            self._serve,
+            access_log=None,
+            max_line_size=MAX_TARGET_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            # The real host hands a compressed body on as it came.
+            auto_decompress=False,
+        )
         self._runner = web.ServerRunner(server, shutdown_timeout=1)
         await self._runner.setup()
         await web.SockSite(self._runner, self._listener).start()
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._handler(request)
+        except BodyTooLargeError:
+            return empty(500)
 
     async def _close(self) -> None:
         assert self._runner is not None
@@ -89,14 +130,29 @@ def _merged_query(request: web.BaseRequest) -> dict[str, str]:
     return {name: value for name, value in joined.items() if value}
 
 
-async def request_datum(request: web.BaseRequest, origin: str, route_values: dict[str, str]) -> Datum:
-    """A request in the form that the HTTP converter of azure.functions reads."""
+async def read_body(request: web.BaseRequest, limit: int) -> bytes:
+    """Body of a request. Raises BodyTooLargeError, before anything is read if its length is announced."""
+    if (request.content_length or 0) > limit:
+        raise BodyTooLargeError
+    parts, size = [], 0
+    async for part in request.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            raise BodyTooLargeError
+    return b"".join(parts)
+
+
+async def request_datum(
+    request: web.BaseRequest, origin: str, route_values: dict[str, str], limit: int
+) -> Datum:
+    """A request in the form that the HTTP converter of azure.functions reads. Raises BodyTooLargeError."""
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         lower = name.lower()
         headers[lower] = f"{headers[lower]},{value}" if lower in headers else value
     # As on the real host, a body without a Content-Length does not reach the function.
-    body = await request.content.read() if request.content_length else b""
+    body = await read_body(request, limit) if request.content_length else b""
     host = request.headers.get("Host")
     url = (f"http://{host}" if host else origin) + request.raw_path
 

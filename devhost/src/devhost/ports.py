@@ -10,6 +10,8 @@ from pathlib import Path
 from devhost.errors import PortTakenError
 
 HOST = "127.0.0.1"
+RPC_BASE = "/durabletask/"
+"""Path of the API for the SDK's durable client."""
 _LISTENING = "0A"
 """The state of a listening socket in /proc/net/tcp."""
 

@@ -24,9 +24,9 @@ from devhost.durable.determinism import PREFIXES, DeterminismCheck
 from devhost.durable.engine import AlreadyExistsError, EndedError, Engine, NotFoundError
 from devhost.durable.history import Event, Kind, parse_or_text
 from devhost.durable.model import ActivityCall
-from devhost.durable.sdk import remember_repeated_work
+from devhost.durable.sdk import open_tasks, remember_repeated_work
 from devhost.durable.store import Store
-from devhost.harsh import Delivery, HarshPolicy
+from devhost.harsh import KILLED, Delivery, HarshPolicy
 
 __all__ = [
     "AlreadyExistsError",
@@ -95,7 +95,7 @@ class ReplayHarness:
         self._early = timedelta(seconds=early_timers)
         self._harsh = harsh
         remember_repeated_work()
-        self._check = DeterminismCheck(prefixes)
+        self._check = DeterminismCheck(open_tasks, prefixes)
         self._store = Store(":memory:")
         self._engine = Engine(
             self._store,
@@ -250,14 +250,14 @@ class ReplayHarness:
     def _run_activity(self, call: ActivityCall) -> None:
         delivery = self._harsh.delivery(call.instance_id, call.task_id) if self._harsh else Delivery.ONCE
         if delivery is Delivery.DIES_BEFORE:
-            self._engine.activity_died(call)
+            self._engine.activity_died(call, KILLED)
             return
         results = [self._call(call)]
         if delivery is Delivery.OVERLAPPING:
             results.append(self._call(call))
         for result in results:
             if delivery is Delivery.DIES_AFTER:
-                self._when(result, lambda _: self._engine.activity_died(call))
+                self._when(result, lambda _: self._engine.activity_died(call, KILLED))
             else:
                 self._when(result, lambda value: self._end_activity(call, value))
         if delivery is Delivery.TWICE:

@@ -10,14 +10,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from devhost import console
-from devhost.admin_api import VERSION
-from devhost.building import build_host
-from devhost.functions import Functions
+from devhost.durable.client_binding import client_binding_json
 from devhost.harsh import HarshPolicy
-from devhost.http_server import Server
-from devhost.indexing import load_functions
-from devhost.ports import HOST, open_port
+from devhost.life import WORKER_LOST
+from devhost.ports import HOST, RPC_BASE, open_port
 from devhost.settings import LocalSettings, apply_local_settings, read_host_json
+from devhost.version import VERSION
+from devhost.worker.messages import Setup
+from devhost.worker.process import WorkerProcess
 
 _log = logging.getLogger("devhost")
 
@@ -30,7 +30,7 @@ def run(
     stop: threading.Event,
     *,
     check_determinism: bool = True,
-    harsh_seed: int | None = None,
+    harsh: HarshPolicy | None = None,
 ) -> int:
     """Run the app of a folder until `stop` is set; gives the exit code. Raises HostError when it cannot."""
     with ExitStack() as stack:
@@ -46,16 +46,22 @@ def run(
         for note in settings.notes:
             _log.info("%s", note)
         os.chdir(root)
-        functions = Functions(load_functions(root))
-        harsh = None if harsh_seed is None else HarshPolicy(harsh_seed)
-        if harsh is not None:
-            console.say(
-                f"Harsh mode, seed {harsh.seed} (--seed repeats it): activities run twice or die,"
-                " timers are early, blob events are doubled, late or dropped."
-            )
         origins = f"http://{HOST}:{listener.getsockname()[1]}", f"http://{HOST}:{rpc.getsockname()[1]}"
+        client_json = client_binding_json(settings.hub, origins[0], origins[1] + RPC_BASE)
+        worker = WorkerProcess(Setup(root, settings.log_levels, client_json), lost=stop.set)
+        stack.callback(worker.stop)
+        worker.start()
+        # While the worker imports the app: what follows takes as long again.
+        from devhost.building import build_host
+        from devhost.functions import Functions
+        from devhost.http_server import Server
+
+        functions = Functions(worker.functions())
+        if harsh is not None:
+            worker.kills = harsh.kills_worker
+            console.say(str(harsh))
         host = build_host(
-            root, state, settings, functions, origins, check_determinism=check_determinism, harsh=harsh
+            state, settings, functions, worker, origins, check_determinism=check_determinism, harsh=harsh
         )
         stack.callback(host.store.close)
         host.start(
@@ -64,4 +70,4 @@ def run(
         stop.wait()
         console.say("Stopping …")
         host.stop()
-    return 0
+    return WORKER_LOST if worker.is_lost else 0

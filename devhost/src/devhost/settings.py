@@ -15,6 +15,7 @@ from typing import Any
 from devhost.errors import AppError, IndexingError
 
 DEVELOPMENT_STORAGE = "UseDevelopmentStorage=true"
+_MAX_BODY_BYTES = 100 * 1024 * 1024
 _PERCENT = re.compile(r"%([^%]+)%")
 _LEVELS = {
     "trace": logging.DEBUG,
@@ -233,6 +234,15 @@ def check_runtime(environment: Mapping[str, str]) -> None:
             f"{name} is '{runtime}', and devhost runs Python apps only: set it to python in"
             " local.settings.json or in the environment"
         )
+
+
+def request_body_limit(environment: Mapping[str, str]) -> int:
+    """Bytes of the largest request body. Raises AppError; the real host takes its default instead."""
+    name = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
+    text = environment.get(name) or str(_MAX_BODY_BYTES)
+    if not re.fullmatch(r"[0-9]{1,18}", text.strip()):
+        raise AppError(f"{name} must be a number of bytes, not {text!r}; without it {_MAX_BODY_BYTES} counts")
+    return int(text)
 
 
 def resolve(text: str, environment: Mapping[str, str]) -> str:

@@ -6,7 +6,6 @@ state folder, Azurite) and imports nothing of the app. However one of the two en
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -17,12 +16,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
+from devhost.life import WORKER_LOST, end_with_parent
 from devhost.watch import Watch
 
 _DEBOUNCE_SECONDS = 0.3
 _RELOAD_DRAIN_SECONDS = 5.0
 """After that, running functions are ended and run again with the new code."""
-_SET_PARENT_DEATH_SIGNAL = 1
 _DOWN_TEXT = b"The app could not be loaded after a change; the terminal tells why.\n"
 _DOWN = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\n"
@@ -59,6 +58,8 @@ class Supervisor:
             status = self._attend(child)
             if status is None:  # a change
                 self._end(child, _RELOAD_DRAIN_SECONDS)
+            elif os.WIFEXITED(status) and os.WEXITSTATUS(status) == WORKER_LOST and not self._signals:
+                self._say("Starting the host again …")
             elif not is_first and os.WIFEXITED(status) and os.WEXITSTATUS(status) == 1 and not self._signals:
                 self._say("Waiting for the next change of the app's files …")
                 if not self._wait_while_down():
@@ -180,8 +181,7 @@ class Supervisor:
 
 def _end_with(parent: int, reader: int) -> None:
     """In the child: end when the parent is killed; at once on Linux, elsewhere by the pipe."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    end_with_parent()
     if os.getppid() != parent:
         os._exit(1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from devhost.errors import SCRIPT_HOST, IndexingError
-from devhost.indexing import Function
+from devhost.worker.messages import Function
 
 TRIGGERS = (
     "httpTrigger",

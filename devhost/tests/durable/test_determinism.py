@@ -27,6 +27,7 @@ from devhost.durable.determinism import (
 )
 from devhost.durable.determinism_watch import DeterminismWatch
 from devhost.durable.engine import Engine
+from devhost.durable.sdk import open_tasks
 from devhost.durable.store import Store
 from devhost.replay import ReplayError, ReplayHarness
 
@@ -214,7 +215,7 @@ def test_given_an_execution_then_its_prefixes_are_what_was_asked_then() -> None:
             return super().wrap(name, remember, call)
 
     harness = ReplayHarness({"everything": _everything, "child": _child}, {"flaky": _say, "say": _say})
-    check = Remembering()
+    check = Remembering(open_tasks)
     for name, function in (("everything", _everything), ("child", _child)):
         wrapped = check.wrap(name, df.Orchestrator.create(function))
         harness._engine._orchestrators[name] = wrapped  # type: ignore[index]
@@ -276,7 +277,7 @@ def test_given_an_action_when_described_then_as_its_author_would_write_it(
 
 
 def test_given_findings_then_each_orchestrator_and_step_is_told_once() -> None:
-    check = DeterminismCheck()
+    check = DeterminismCheck(open_tasks)
     store = Store(":memory:")
     engine = Engine(store, {"dice": check.wrap("dice", df.Orchestrator.create(dice))}, ["say"])
     told: list[str] = []
@@ -296,7 +297,7 @@ def test_given_findings_then_each_orchestrator_and_step_is_told_once() -> None:
 
 
 def test_given_a_past_hazard_then_it_is_found_in_the_episode_before() -> None:
-    check = DeterminismCheck()
+    check = DeterminismCheck(open_tasks)
     store = Store(":memory:")
     hazard = check.wrap("hazard", df.Orchestrator.create(retry_in_a_caught_fan_out))
     engine = Engine(store, {"hazard": hazard}, ["say", "bad"])
@@ -324,7 +325,7 @@ def test_given_a_check_that_fails_itself_then_told_and_the_watch_goes_on() -> No
             yield Divergence(episodes[-1].name, 1, "found")
             raise RuntimeError("broken")
 
-    check = Broken()
+    check = Broken(open_tasks)
     store = Store(":memory:")
     engine = Engine(store, {"child": check.wrap("child", df.Orchestrator.create(_child))}, ["say"])
     told: list[str] = []

@@ -172,12 +172,7 @@ class Replay:
         named = f"named '{event['Name']}'" if "Name" in event else "named"
         was = f"A previous execution of this orchestration scheduled {what} with sequence"
         if decision is None:
-            raise NotDeterministicError(
-                texts.not_deterministic(
-                    f"{was} number {event_id} {named} but the current replay execution"
-                    " hasn't (yet?) scheduled this task."
-                )
-            )
+            raise NotDeterministicError(texts.no_longer_scheduled(event))
         if decision.kind is not kind:
             raise NotDeterministicError(
                 texts.not_deterministic(

@@ -12,7 +12,7 @@ import json
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +21,8 @@ from devhost.durable.actions import Action, Known, NotDeterministicError, Unsupp
 from devhost.durable.episode import STATE_MARK, OrchestratorCall
 from devhost.durable.history import MESSAGES, Event, Kind
 from devhost.durable.model import TERMINAL, EpisodeReport
-from devhost.durable.sdk import open_tasks
 from devhost.durable.texts import NOT_DETERMINISTIC
+from devhost.errors import NoWorkerError, WorkerExitedError
 
 PREFIXES = 40
 """Earlier histories replayed after an episode: all up to this number, then a sample that moves on with each
@@ -32,6 +32,8 @@ EVENTS = 20_000
 REMEMBERED = 2_000
 """Executions whose answers are kept; those longest without an episode are dropped first."""
 
+OpenTasks = Callable[[OrchestratorCall, str], dict[int, bool] | None]
+"""As `sdk.open_tasks`: of an orchestrator's handle and a context."""
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _LONGEST = 300
 _WORDS = {
@@ -96,7 +98,8 @@ class DeterminismCheck:
     work, in one thread.
     """
 
-    def __init__(self, prefixes: int = PREFIXES) -> None:
+    def __init__(self, open_tasks: OpenTasks, prefixes: int = PREFIXES) -> None:
+        self._open_tasks = open_tasks
         self._prefixes = prefixes
         self._asked = threading.local()
         self._points: OrderedDict[str, tuple[list[_Point], str]] = OrderedDict()
@@ -106,12 +109,15 @@ class DeterminismCheck:
     ) -> OrchestratorCall:
         """`call`, recorded for the `episode` that follows in this thread.
 
-        `handle` (default: `call`) is used for replays; the SDK's own function shows its open tasks too.
+        `handle` (default: `call`) is used for replays, and to look for open tasks.
         """
 
         def remembering(context: str) -> str:
             try:
                 answer = str(call(context))
+            except (WorkerExitedError, NoWorkerError):
+                self._asked.last = None  # says nothing of the orchestrator
+                raise
             except Exception as error:
                 self._asked.last = (name, handle or call, context, _failure(error))
                 raise
@@ -158,7 +164,7 @@ class DeterminismCheck:
         # An execution may be over by the time its turn comes: the ids are those of each episode that waited.
         for number in sample(range(len(episodes)), last.events, self._prefixes):
             if not episodes[number].over:
-                yield from _foreign_ids(episodes[number], known)
+                yield from _foreign_ids(episodes[number], known, self._open_tasks)
         yield from _replay(last, points, self._prefixes)
 
     def _remember(self, execution_id: str, points: list[_Point], answer: str) -> None:
@@ -233,6 +239,8 @@ def sample(lengths: Sequence[int], events: int, prefixes: int = PREFIXES) -> lis
 def _ask(handle: OrchestratorCall, context: str) -> str:
     try:
         return str(handle(context))
+    except (WorkerExitedError, NoWorkerError):
+        raise
     except Exception as error:
         return _failure(error)
 
@@ -331,7 +339,7 @@ def _cut(text: str) -> str:
 # --- ids ---
 
 
-def _foreign_ids(last: Episode, known: Known) -> Iterator[Divergence]:
+def _foreign_ids(last: Episode, known: Known, open_tasks: OpenTasks) -> Iterator[Divergence]:
     """Tasks that have one number in the host and another, or none, in the SDK."""
     state = _state(last.answer)
     if state is None or state["isDone"] or "error" in state:

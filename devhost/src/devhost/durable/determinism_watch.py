@@ -7,10 +7,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from devhost import console
 from devhost.durable.actions import Known
 from devhost.durable.determinism import DeterminismCheck, Divergence, Episode
 from devhost.durable.model import EpisodeReport
+from devhost.errors import NoWorkerError, WorkerExitedError
 
 SHARE = 0.2
 """Share of one core that the check may take while it has work."""
@@ -63,12 +63,12 @@ class DeterminismWatch:
             self._changed.notify()
 
     def _loop(self) -> None:
-        with console.muted():
-            while (episodes := self._next()) is not None:
-                began = time.thread_time()
-                self._run(episodes)
-                spent = time.thread_time() - began
-                self._stopping.wait(spent * (1 / SHARE - 1))
+        while (episodes := self._next()) is not None:
+            # The clock's time, not this thread's: the replays take theirs in the worker.
+            began = time.monotonic()
+            self._run(episodes)
+            spent = time.monotonic() - began
+            self._stopping.wait(spent * (1 / SHARE - 1))
 
     def _next(self) -> list[Episode] | None:
         """Episodes of the execution that waits longest, or None when stopped."""
@@ -81,6 +81,8 @@ class DeterminismWatch:
         try:
             for found in self._check.run(episodes, self._known):
                 self._tell(found)
+        except (WorkerExitedError, NoWorkerError):
+            return  # what was to be checked is gone with the worker
         except Exception as error:
             # A check must not take the host with it; an orchestrator that cannot be replayed is worth a line.
             self._report(f"'{episodes[-1].name}' could not be checked: {type(error).__name__}: {error}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +13,20 @@ from devhost.durable import history as h
 from devhost.durable import texts
 from devhost.durable.actions import Known
 from devhost.durable.episode import OrchestratorCall, run_episode
-from devhost.durable.history import Event
-from devhost.durable.model import PENDING, RUNNING, SUSPENDED, ActivityCall, EpisodeReport, Instance, Outcome
+from devhost.durable.history import Event, Kind
+from devhost.durable.model import (
+    PENDING,
+    RUNNING,
+    SUSPENDED,
+    ActivityCall,
+    EpisodeReport,
+    Instance,
+    Message,
+    Outcome,
+)
 from devhost.durable.store import Store
 from devhost.durable.versions import Versioning
+from devhost.errors import WorkerExitedError
 from devhost.timestamps import utc_now
 
 
@@ -56,7 +65,8 @@ class WrongStateError(Exception):
 class Engine:
     """Engine over one store; `orchestrators` and `activities` by lower-case name.
 
-    `timer_lead(instance id, timer's number)` says how much too early a timer fires.
+    `timer_lead(instance id, timer's number)` says how much too early a timer fires, `loses(instance id, kind
+    of event)` whether a message gets lost.
     """
 
     def __init__(
@@ -69,6 +79,7 @@ class Engine:
         clock: Callable[[], datetime] = utc_now,
         versioning: Versioning | None = None,
         timer_lead: Callable[[str, int], timedelta] | None = None,
+        loses: Callable[[str, str], bool] | None = None,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -77,6 +88,7 @@ class Engine:
         self._names = names or list(orchestrators)
         self._versioning = versioning or Versioning()
         self._timer_lead = timer_lead
+        self._loses = loses
         known = frozenset(activities)
         self.known = Known(
             lambda name: name.lower() in known,
@@ -157,7 +169,7 @@ class Engine:
         instance = self.store.instance(instance_id)
         if instance is None or not self._versioning.runs(instance.version):
             return None
-        messages = [] if instance.seeded else self.store.inbox(instance_id)
+        messages = [] if instance.seeded else self._arrived(instance_id)
         current = [m for m in messages if m.execution_id in (None, instance.execution_id)]
         if not current and not instance.seeded:
             return None
@@ -174,6 +186,27 @@ class Engine:
         if calls is not None:
             self._announce(outcome, calls, instance)
         return EpisodeReport(instance, past, events, outcome)
+
+    def _arrived(self, instance_id: str) -> list[Message]:
+        """Messages of an instance but for those that get lost, which are deleted.
+
+        A start is never lost: it would leave an id that nobody can start or end, and no recording of that is
+        there to go by.
+        """
+        messages = self.store.inbox(instance_id)
+        if self._loses is None:
+            return messages
+        lost, arrived = [], []
+        for message in messages:
+            kind = Kind(message.event["EventType"])
+            if kind is not Kind.EXECUTION_STARTED and self._loses(instance_id, kind.name):
+                lost.append(message)
+                self.listener.warn(f"harsh mode: a message of '{instance_id}' was lost ({kind.name})")
+            else:
+                arrived.append(message)
+        if lost:
+            self.store.discard(lost)
+        return arrived
 
     def _announce(self, outcome: Outcome, calls: Sequence[ActivityCall], instance: Instance) -> None:
         for text in outcome.warnings:
@@ -204,10 +237,10 @@ class Engine:
         details = texts.activity_details(exception_type, message, stack)
         self._activity_done(call, h.task_failed(self.clock(), call.task_id, reason, details))
 
-    def activity_died(self, call: ActivityCall) -> None:
+    def activity_died(self, call: ActivityCall, error: WorkerExitedError) -> None:
         """Record that the worker process died under an activity: it fails at once, as on the real host."""
-        reason = texts.worker_died_reason(call.name, sys.executable)
-        details = texts.worker_died_details(sys.executable)
+        reason = texts.worker_died_reason(call.name, str(error))
+        details = texts.worker_died_details(str(error))
         self._activity_done(call, h.task_failed(self.clock(), call.task_id, reason, details))
 
     def _activity_done(self, call: ActivityCall, event: Event) -> None:

@@ -6,7 +6,6 @@ No I/O besides the orchestrator's own code.
 from __future__ import annotations
 
 import json
-import traceback
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from devhost.durable.model import (
     NextGeneration,
     Outcome,
 )
+from devhost.errors import NoWorkerError, UserCodeError, WorkerExitedError
 from devhost.timestamps import parse_stamp
 
 OrchestratorCall = Callable[[str], str]
@@ -59,6 +59,9 @@ class State:
     error: str | None = None
     fatal: str | None = None
     """Failure without actions to replay; ends the instance whatever it waits for."""
+    died: bool = False
+    """Whether the worker process died: the host replays that as a run without actions, so that steps in the
+    history seem to be those of another orchestrator."""
 
 
 def compact(value: Any) -> str:
@@ -86,15 +89,22 @@ def context_json(instance: Instance, events: Sequence[Event], *, is_replaying: b
 
 
 def call_orchestrator(call: OrchestratorCall, context: str) -> State:
-    """Run the orchestrator; both ways in which the SDK reports a failure become a State with an error."""
+    """Run the orchestrator; all ways in which it fails become a State with an error.
+
+    Raises NoWorkerError: nothing was run.
+    """
     try:
         return _parse_state(json.loads(call(context)))
+    except NoWorkerError:
+        raise
+    except WorkerExitedError as error:
+        return State((), fatal=texts.worker_died_in_orchestrator(str(error)), died=True)
     except Exception as error:
-        message, mark, state_text = str(error).partition(STATE_MARK)
+        told = error if isinstance(error, UserCodeError) else UserCodeError.of(error)
+        message, mark, state_text = told.message.partition(STATE_MARK)
         if mark:
             return _parse_state(json.loads(state_text))
-        stack = "".join(traceback.format_tb(error.__traceback__))
-        return State((), fatal=texts.orchestrator_crashed(type(error).__name__, message, stack))
+        return State((), fatal=texts.orchestrator_crashed(told.exception_type, message, told.stack))
 
 
 def _parse_state(state: dict[str, Any]) -> State:
@@ -140,16 +150,8 @@ def _decide(
 ) -> Outcome:
     at = now + _TICK
     result = Outcome(list(appended), RUNNING, None, state.custom_status, at)
-    if state.fatal is not None:
-        result.custom_status = None
-        return _finish(
-            instance,
-            result,
-            FAILED,
-            texts.orchestrator_failed(instance.name, state.fatal),
-            _next_id(events),
-            at,
-        )
+    if state.fatal is not None and not state.died:
+        return _crash(instance, result, state.fatal, _next_id(events), at)
     try:
         sim = replay(state.actions, events, known)
     except NotDeterministicError as error:
@@ -165,6 +167,8 @@ def _decide(
             _next_id(events),
             at,
         )
+    if state.fatal is not None:
+        return _crash(instance, result, state.fatal, sim.next_id, at)
     terminated = next((e for e in appended if e["EventType"] == Kind.EXECUTION_TERMINATED), None)
     if terminated is not None:
         return _finish(instance, result, TERMINATED, terminated["Input"], sim.next_id, at)
@@ -191,6 +195,11 @@ def _decide(
     return _finish(
         instance, result, COMPLETED, state.output if state.output is not None else "null", sim.next_id, at
     )
+
+
+def _crash(instance: Instance, result: Outcome, why: str, event_id: int, at: datetime) -> Outcome:
+    result.custom_status = None
+    return _finish(instance, result, FAILED, texts.orchestrator_failed(instance.name, why), event_id, at)
 
 
 def _next_id(events: Sequence[Event]) -> int:

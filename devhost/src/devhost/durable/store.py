@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from devhost.durable.commit_points import CommitPoint
-from devhost.durable.history import Event
+from devhost.durable.history import Event, Kind
 from devhost.durable.model import PENDING, TERMINAL, ActivityCall, Instance, Message, NewChild, Outcome
+from devhost.errors import StateDamagedError
 from devhost.timestamps import from_micros, micros, parse_stamp
 
 _SCHEMA = """
@@ -71,14 +72,27 @@ def _connect(path: Path | str) -> sqlite3.Connection:
 
 
 class Store:
-    """Thread-safe store in a file, or ":memory:" for one that ends with the process."""
+    """Thread-safe store in a file, or ":memory:" for one that ends with the process.
+
+    Raises StateDamagedError when the file cannot be read.
+    """
 
     def __init__(self, path: Path | str) -> None:
         self._lock = threading.Lock()
         self._db = _connect(path)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.executescript(_SCHEMA)
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(_SCHEMA)
+            (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.DatabaseError as error:
+            found = str(error)
+        if found != "ok":
+            self._db.close()
+            raise StateDamagedError(
+                f"the state file {path} cannot be read ({found}): remove it, or choose another folder"
+                " with --state"
+            )
         # Readers do not wait for the writer: with one connection for both, status calls hold up episodes.
         in_memory = str(path) == ":memory:"
         self._reader = self._db if in_memory else _connect(path)
@@ -228,6 +242,25 @@ class Store:
             "SELECT seq, execution_id, event FROM inbox WHERE instance_id = ? ORDER BY seq", instance_id
         )
         return [Message(seq, execution_id, json.loads(event)) for seq, execution_id, event in rows]
+
+    def discard(self, messages: Sequence[Message]) -> None:
+        """Delete messages that nobody gets."""
+        with self._transaction(CommitPoint.PURGE) as db:
+            db.executemany("DELETE FROM inbox WHERE seq = ?", [(m.seq,) for m in messages])
+
+    def lose(self, instance_id: str | None) -> int:
+        """Delete what waits in the control queue of an instance, or of all; gives the number of messages.
+
+        Those of timers wait there too. Messages that start an instance stay.
+        """
+        started = int(Kind.EXECUTION_STARTED)
+        where = "json_extract(event, '$.EventType') <> ? AND (? IS NULL OR instance_id = ?)"
+        with self._transaction(CommitPoint.PURGE) as db:
+            counts = [
+                db.execute(f"DELETE FROM {table} WHERE {where}", (started, instance_id, instance_id)).rowcount  # noqa: S608 - constants
+                for table in ("inbox", "timer")
+            ]
+        return sum(counts)
 
     def waiting_instances(self) -> list[str]:
         """Instances with an episode to run, first come first."""

@@ -6,6 +6,8 @@ import json
 import re
 from collections.abc import Iterable
 
+from devhost.durable.history import Event, Kind
+
 NOT_DETERMINISTIC = "Non-Deterministic workflow detected: "
 CHANGED = "Was a change made to the orchestrator code after this instance had already started running?"
 
@@ -75,12 +77,12 @@ def activity_details(exception_type: str, message: str, stack: str) -> str:
     )
 
 
-def worker_died_reason(name: str, python: str) -> str:
+def worker_died_reason(name: str, exited: str) -> str:
     """A worker process that was killed under an activity: no exception's name, and one space."""
-    return f"Activity function '{name}' failed: {_exited(python)}"
+    return f"Activity function '{name}' failed: {exited}"
 
 
-def worker_died_details(python: str) -> str:
+def worker_died_details(exited: str) -> str:
     """The serialised .NET exception of a worker process that was killed. Same keys as recorded."""
     nothing = {"Data": None, "InnerException": None, "HelpURL": None, "StackTraceString": None}
     inner = {
@@ -99,7 +101,7 @@ def worker_died_details(python: str) -> str:
         {
             "$type": "Microsoft.Azure.WebJobs.Script.Workers.WorkerProcessExitException,"
             " Microsoft.Azure.WebJobs.Script",
-            "Message": _exited(python),
+            "Message": exited,
             "Data": {"$type": "System.Collections.ListDictionaryInternal, System.Private.CoreLib"},
             "InnerException": inner,
             "HelpLink": None,
@@ -112,8 +114,11 @@ def worker_died_details(python: str) -> str:
     )
 
 
-def _exited(python: str) -> str:
-    return f"{python} exited with code 137 (0x89)"
+def worker_died_in_orchestrator(exited: str) -> str:
+    """Text behind `Orchestrator function … failed:`. Not recorded: TaskOrchestrationShim of the extension
+    fails with the message of .NET's AggregateException, as for other failures without a state.
+    """
+    return f"One or more errors occurred. ({exited})"
 
 
 def child_details(error: str) -> str:
@@ -150,3 +155,26 @@ def already_exists(status: str) -> str:
 
 def not_deterministic(detail: str) -> str:
     return f"{NOT_DETERMINISTIC}{detail} {CHANGED}"
+
+
+def no_longer_scheduled(event: Event) -> str:
+    """Work in the history that a replay does not schedule (TaskOrchestrationContext of DurableTask.Core; that
+    of an activity is recorded).
+    """
+    number, version = event["EventId"], event.get("Version") or ""
+    ending = "but the current replay execution hasn't (yet?) scheduled this task."
+    before = "A previous execution of this orchestration scheduled"
+    match event["EventType"]:
+        case Kind.TASK_SCHEDULED:
+            what = (
+                f"an activity task with sequence ID {number} and name '{event['Name']}'"
+                f" (version '{version}'),"
+            )
+        case Kind.SUB_CREATED:
+            what = (
+                f"a sub-orchestration task with sequence ID {number} and name '{event['Name']}'"
+                f" (version '{version}', instance ID '{event['InstanceId']}'),"
+            )
+        case _:
+            what = f"a timer task with sequence number {number}"
+    return not_deterministic(f"{before} {what} {ending}")

@@ -15,13 +15,13 @@ from typing import Any, Protocol
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from azure.functions.meta import Datum
-
+from devhost.errors import NoWorkerError
 from devhost.invoker import CALLED, Call
 from devhost.storage import Storage
 from devhost.triggers import poison
 from devhost.triggers.background import BackgroundTrigger
 from devhost.triggers.blob_path import BlobPath, split_path
+from devhost.worker.messages import Datum
 
 _log = logging.getLogger("devhost")
 _POLL_SECONDS = 0.7
@@ -173,6 +173,8 @@ class BlobTrigger(BackgroundTrigger):
             try:
                 self._run(call)
                 break
+            except NoWorkerError:
+                return  # the host ends; the next one finds the blob again
             except Exception:
                 _log.warning("blob '%s': attempt %d of %d failed", path, attempt, self._attempts)
         else:

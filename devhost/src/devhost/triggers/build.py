@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from devhost.errors import IndexingError
 from devhost.harsh import BlobArrivals, HarshPolicy
-from devhost.indexing import Function
 from devhost.invoker import Call
 from devhost.settings import HostJson, resolve
 from devhost.storage import DEFAULT_CONNECTION, Storage
@@ -18,6 +17,7 @@ from devhost.triggers.blob import BlobTrigger, ReceiptStore
 from devhost.triggers.blob_path import parse_path
 from devhost.triggers.ncrontab import parse_schedule
 from devhost.triggers.timer import StatusStore, TimerTrigger
+from devhost.worker.messages import Function
 
 
 class TriggerStore(StatusStore, ReceiptStore, Protocol):

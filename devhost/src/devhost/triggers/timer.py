@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any, Protocol
 
-from azure.functions.meta import Datum
-
+from devhost.errors import NoWorkerError
 from devhost.invoker import CALLED, Call
 from devhost.timestamps import parse_stamp, utc_now
 from devhost.triggers.background import BackgroundTrigger
 from devhost.triggers.ncrontab import Schedule, has_monitor
+from devhost.worker.messages import Datum
 
 _log = logging.getLogger("devhost")
 _NOT_YET = "0001-01-01T00:00:00+00:00"
@@ -156,6 +156,9 @@ class TimerTrigger(BackgroundTrigger):
 
         try:
             self._run(self._call(status, reason, details, past_due=past_due))
+        except NoWorkerError:
+            self._stopping.wait(1.0)  # the host ends; the next one catches up
+            return
         except Exception:
             _log.info("timer '%s': the run failed, the schedule goes on", self._function)
         last = began if unscheduled or due is None else max(began, due)

@@ -27,6 +27,8 @@ from chaos.host import AFTER, BEFORE, Kill
 from chaos.workload import EXPECTED, Client, HostDiedError, check_results
 from devhost.durable.commit_points import CommitPoint
 from devhost.durable.history import Kind
+from devhost.life import WORKER_LOST
+from devhost.worker.process import MOST_DEATHS
 
 APP = Path(__file__).parent / "app"
 HOST = (sys.executable, "-m", "chaos.host")
@@ -51,7 +53,10 @@ class Arena:
     patience: float = 120.0
     """Seconds after which an orchestration that has not ended counts as stuck."""
     kills: int = 0
+    worker_kills: int = 0
     _process: subprocess.Popen[bytes] | None = None
+    _log_begin: int = 0
+    _killed_worker: int = 0
     _blobs: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -91,16 +96,14 @@ class Arena:
             "--state",
             str(self._state),
         )
-        before = log.stat().st_size if log.exists() else 0
+        self._log_begin = log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [*self.host, *options], env=environment, stdout=output, stderr=subprocess.STDOUT
             )
         until = time.monotonic() + _START_SECONDS
         while time.monotonic() < until:
-            with log.open("rb") as lines:
-                lines.seek(before)
-                text = lines.read().decode("utf-8", "replace")
+            text = self._log()
             if found := re.search(r"devhost is listening on (\S+)\n", text):
                 self.client.base = found[1]
                 return True
@@ -109,24 +112,45 @@ class Arena:
             time.sleep(_PAUSE)
         raise ChaosError(f"the host did not start:\n{text[-2000:]}")
 
+    def _log(self) -> str:
+        """Log of the host that was started last."""
+        with (self.folder / "host.log").open("rb") as lines:
+            lines.seek(self._log_begin)
+            return lines.read().decode("utf-8", "replace")
+
     def has_died(self) -> bool:
-        """Whether the host is gone by a kill. Raises ChaosError if it ended otherwise."""
+        """Whether the host is gone by a kill, or by the third death of its worker.
+
+        Raises ChaosError if it ended otherwise.
+        """
         code = None if self._process is None else self._process.poll()
-        if code not in (None, -signal.SIGKILL):
+        if code not in (None, -signal.SIGKILL, WORKER_LOST):
             raise ChaosError(f"the host ended with {code}; see {self.folder / 'host.log'}")
         return code is not None
+
+    def kill_worker(self) -> None:
+        """Kill the worker process that runs now, or the next one, unless the host is gone before."""
+        until = time.monotonic() + _START_SECONDS
+        while not self.has_died() and time.monotonic() < until:
+            started = re.findall(r"Worker process started and initialized \(process (\d+)\)", self._log())
+            if started and int(started[-1]) != self._killed_worker:
+                self._killed_worker = int(started[-1])
+                os.kill(self._killed_worker, signal.SIGKILL)
+                self.worker_kills += 1
+                return
+            time.sleep(_PAUSE)
 
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()
         self.bury()
 
-    def bury(self) -> None:
+    def bury(self, *, by_itself: bool = False) -> None:
         """After the host's death: what reached the disk settles what its clients could not know."""
         assert self._process is not None
-        self._process.wait(10)
+        self._process.wait(60)
         self._process = None
-        self.kills += 1
+        self.kills += not by_itself
         if any(order.doubtful for order in self.client.orders):
             self.client.settle_doubts(set(self._events_on_disk()))
 
@@ -205,6 +229,8 @@ class Arena:
         """Run to the end without another kill, stop, and give all that is wrong."""
         self.start()
         self.work(lambda: self.is_settled)
+        if self.client.heals:
+            self.work(self.client.end_left_children)
         self.stop()
         return [
             *check_results(self.client, self.runs),
@@ -261,12 +287,20 @@ def every_commit(arena: Arena, numbers: Sequence[int], say: Callable[[str], None
 def random_moments(
     arena: Arena, kills: int, moments: random.Random, say: Callable[[str], None], load: int = 20
 ) -> None:
-    """`load` orchestrations, and a quarter of that more with each kill. Half of the kills come from outside
-    at any time, half at any commit."""
+    """`load` orchestrations, and a quarter of that more with each life of a host.
+
+    Half of the kills are the worker's. Of the host's, half come from outside at any time, half at any commit.
+    """
     kinds = list(EXPECTED)
-    for number in range(kills):
+    arena.client.heals = True
+    number = -1
+    while arena.kills + arena.worker_kills < kills:
+        number += 1
         for index in range(load if number == 0 else load // 4):
             arena.client.add(f"r{number}-{index}", [moments.choice(kinds)])
+        if arena.worker_kills <= arena.kills:
+            worker_deaths(arena, moments, say)
+            continue
         side, commit, delay = (
             moments.choice((BEFORE, AFTER)),
             moments.randint(1, 120),
@@ -285,6 +319,26 @@ def random_moments(
             arena.work(functools.partial(_is_past, end))
             arena.kill()
         say(f"  killed {side} commit {commit}" if inside else f"  killed {delay:.2f} s after its start")
+
+
+def worker_deaths(arena: Arena, moments: random.Random, say: Callable[[str], None]) -> None:
+    """One life of a host whose worker is killed up to three times: the third time it ends itself.
+
+    Messages get lost on the way.
+    """
+    before, deaths, lost = arena.worker_kills, moments.randint(1, MOST_DEATHS), 0
+    arena.start()
+    for _ in range(deaths):
+        arena.work(functools.partial(_is_past, time.monotonic() + moments.uniform(0.2, 1.5)))
+        if moments.random() < 0.3 and not arena.has_died():
+            lost += arena.client.lose_messages()
+        arena.kill_worker()
+    if deaths == MOST_DEATHS:
+        arena.bury(by_itself=True)
+    else:
+        arena.stop()
+    ended = "; the host ended itself" if deaths == MOST_DEATHS else ""
+    say(f"  killed the worker {arena.worker_kills - before} times, {lost} messages lost{ended}")
 
 
 def _is_past(moment: float) -> bool:
@@ -319,7 +373,8 @@ def run(
             arena.abandon()
         problems += found
         say(
-            f"  {arena.kills} kills, {len(arena.client.orders)} orchestrations asked for,"
+            f"  {arena.kills} kills of the host, {arena.worker_kills} of its worker,"
+            f" {len(arena.client.orders)} orchestrations asked for, {arena.client.healed} started again,"
             f" {len(found)} problems, {time.monotonic() - began:.0f} s"
         )
     return problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 EXPECTED: dict[str, Any] = {
     "fan": 12,
@@ -30,6 +32,12 @@ _KEYS = {
 _EVENTS = ("first", "second")
 
 
+_DIED = ("exited with code 137", "hasn't (yet?) scheduled this task", "Terminated by its client")
+"""What tells a failure that is no fault of the orchestration's: its client starts it again."""
+_PATIENCE_SECONDS = 4.0
+"""An orchestration that has not moved for so long has lost a message. Its timers and retries are shorter."""
+
+
 class HostDiedError(Exception):
     """The host did not answer any more."""
 
@@ -48,6 +56,14 @@ class Order:
     asked_to_purge: bool = False
     done: bool = False
     result: Any = None
+    _moved: tuple[str, float] = ("", 0.0)
+    """When it last moved, by its own clock and by ours."""
+
+    def stands_still(self, updated: str) -> bool:
+        """Whether nothing has happened for so long that a message must be lost."""
+        if updated != self._moved[0]:
+            self._moved = updated, time.monotonic()
+        return time.monotonic() - self._moved[1] > _PATIENCE_SECONDS
 
 
 @dataclass
@@ -56,6 +72,10 @@ class Client:
 
     orders: list[Order] = field(default_factory=list)
     base: str = ""
+    heals: bool = False
+    """Whether it starts again what died with a worker, or lost a message."""
+    healed: int = 0
+    _left: dict[str, Order] = field(default_factory=dict)
 
     def add(self, name: str, kinds: Sequence[str], purge: str = "") -> None:
         """New orders, one of each kind; the one of the kind `purge` is purged when it has ended."""
@@ -70,6 +90,19 @@ class Client:
         for order in self.orders:
             if not order.done:
                 self._pursue(order)
+
+    def lose_messages(self) -> int:
+        """Have the host lose all that waits for an orchestration; gives the number of messages."""
+        return int(self._call("DELETE", "messages", base="/admin/devhost")["lost"])
+
+    def end_left_children(self) -> bool:
+        """Terminate children that stand still, whose parents died; whether none is left."""
+        found = self._call("GET", "instances?runtimeStatus=Pending,Running&top=1000")
+        for child in found:
+            order = self._left.setdefault(child["instanceId"], Order("", child["instanceId"]))
+            if order.stands_still(child["lastUpdatedTime"]):
+                self._terminate(order.id)
+        return not found
 
     def settle_doubts(self, events_on_disk: set[tuple[str, str]]) -> None:
         """`events_on_disk`: (instance id, event name) of all histories and inboxes, while no host runs."""
@@ -90,6 +123,12 @@ class Client:
         order.exists = True
         if status["runtimeStatus"] in ("Pending", "Running"):
             self._raise_next(order)
+            if self.heals and order.stands_still(status["lastUpdatedTime"]):
+                self._terminate(order.id)
+        elif self.heals and any(text in str(status["output"]) for text in _DIED):
+            self.healed += 1
+            order.raised.clear()
+            self._call("POST", f"orchestrators/{order.kind}/{order.id}", b"")
         elif order.purge:
             order.result = status["output"]
             order.asked_to_purge = True
@@ -106,10 +145,16 @@ class Client:
             order.raised.add(left[0])
             order.doubtful = None
 
-    def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
+    def _terminate(self, instance_id: str) -> None:
+        reason = quote(_DIED[-1])
+        self._call("POST", f"instances/{quote(instance_id)}/terminate?reason={reason}", b"")
+
+    def _call(
+        self, method: str, path: str, body: bytes | None = None, base: str = "/runtime/webhooks/durabletask"
+    ) -> Any:
         """The answer's JSON; None for 404 and for answers without a body."""
         request = urllib.request.Request(
-            f"{self.base}/runtime/webhooks/durabletask/{path}",
+            f"{self.base}{base}/{path}",
             data=body,
             method=method,
             headers={"Content-Type": "application/json"},

@@ -13,14 +13,15 @@ from datetime import datetime
 
 from devhost.durable.engine import Engine
 from devhost.durable.model import ActivityCall, EpisodeReport
-from devhost.errors import UserCodeError
-from devhost.harsh import Delivery, HarshPolicy
+from devhost.errors import NoWorkerError, UserCodeError, WorkerExitedError
+from devhost.harsh import KILLED, Delivery, HarshPolicy
 
 EPISODE_THREADS = 2
 
 
-class Worker:
-    """The engine's Listener. `run_activity(name, input JSON text)` gives JSON text or raises UserCodeError.
+class Dispatcher:
+    """The engine's Listener. `run_activity(name, input JSON text)` gives JSON text or raises UserCodeError,
+    WorkerExitedError, NoWorkerError.
 
     Episodes of one instance never overlap.
     """
@@ -157,7 +158,7 @@ class Worker:
             return going
 
     def _report(self, what: str, error: Exception) -> None:
-        if not self._stopping:
+        if not (self._stopping or isinstance(error, NoWorkerError)):
             self._warn(f"{what}: {type(error).__name__}: {error}")
 
     def _run_one_activity(self, call: ActivityCall) -> None:
@@ -166,6 +167,8 @@ class Worker:
                 result = self._run_activity(call.name, call.input)
             except UserCodeError as error:
                 self._engine.activity_failed(call, error.exception_type, error.message, error.stack)
+            except WorkerExitedError as error:
+                self._engine.activity_died(call, error)
             else:
                 self._engine.activity_succeeded(call, result)
         except Exception as error:
@@ -178,7 +181,7 @@ class Worker:
 
     def _die(self, call: ActivityCall) -> None:
         try:
-            self._engine.activity_died(call)
+            self._engine.activity_died(call, KILLED)
         except Exception as error:
             self._report(f"activity '{call.name}' of '{call.instance_id}' failed in the host", error)
 

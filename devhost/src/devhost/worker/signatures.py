@@ -16,8 +16,8 @@ from azure.functions import get_binding_registry
 from azure.functions.meta import Datum
 
 from devhost.errors import AppError
+from devhost.worker.messages import Binding
 
-Binding = Mapping[str, Any]
 _registry: Callable[[], Any] = get_binding_registry
 
 

@@ -7,55 +7,27 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from devhost.errors import AppError
-from devhost.signatures import Binding, Signature, match
-
-_DURABLE = {
-    "orchestrationTrigger": "orchestration",
-    "activityTrigger": "activity",
-}
+from devhost.worker.messages import Function
+from devhost.worker.signatures import Signature, match
 
 
 @dataclass(frozen=True)
-class Function:
-    """One indexed function; `bindings` are those of function.json, trigger included."""
+class LoadedFunction:
+    """One indexed function: its declaration and its code."""
 
-    name: str
+    declared: Function
     call: Callable[..., Any]
-    bindings: tuple[Binding, ...]
-    trigger: Binding
     signature: Signature
-    is_async: bool = False
-    entry_point: str = ""
-    """The Python function's own name."""
-    retry_policy: Mapping[str, Any] | None = None
-    """Arguments of `@app.retry`, all as text."""
-
-    @property
-    def trigger_type(self) -> str:
-        return str(self.trigger["type"])
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """Upper-case HTTP methods; none means all."""
-        return tuple(str(m).upper() for m in self.trigger.get("methods") or ())
-
-    @property
-    def route(self) -> str:
-        return str(self.trigger.get("route") or self.name).strip("/")
-
-    @property
-    def durable_name(self) -> str:
-        """The name under which orchestrators and activities are called."""
-        return str(self.trigger.get(_DURABLE.get(self.trigger_type, "")) or self.name)
+    is_async: bool
 
 
-def load_functions(root: Path) -> list[Function]:
+def load_functions(root: Path) -> list[LoadedFunction]:
     """Import an app and index it, once per process. Raises AppError naming the function and the cause."""
     from azure.functions import FunctionRegister
 
@@ -94,20 +66,18 @@ def _where(error: BaseException, root: Path) -> str:
     return text + place
 
 
-def _index(declared: Any) -> Function:
+def _index(declared: Any) -> LoadedFunction:
     name = declared.get_function_name()
     call = declared.get_user_function()
     bindings = tuple(json.loads(text) for text in declared.get_raw_bindings())
     triggers = [b for b in bindings if str(b["type"]).lower().endswith("trigger")]
     if len(triggers) != 1:
         raise AppError(f"cannot load the {name} function: one trigger is needed, {len(triggers)} found")
-    return Function(
+    function = Function(
         name=name,
-        call=call,
         bindings=bindings,
         trigger=triggers[0],
-        signature=match(name, call, bindings),
-        is_async=inspect.iscoroutinefunction(call),
         entry_point=str(getattr(declared, "_name", "") or name),
         retry_policy=declared.get_settings_dict("retry_policy"),
     )
+    return LoadedFunction(function, call, match(name, call, bindings), inspect.iscoroutinefunction(call))

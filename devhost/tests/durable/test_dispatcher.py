@@ -1,4 +1,4 @@
-"""The worker: threads, timers in real time, recovery of what a dead process left."""
+"""The dispatcher: threads, timers in real time, recovery of what a dead process left."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import azure.durable_functions as df
 
+from devhost.durable.dispatcher import Dispatcher
 from devhost.durable.engine import Engine
 from devhost.durable.store import Store
-from devhost.durable.worker import Worker
 from devhost.errors import UserCodeError
 
 
@@ -34,15 +34,15 @@ def engine_of(store: Store) -> Engine:
 @contextmanager
 def working(
     store: Store, activity: Callable[[str, str | None], str], warnings: list[str] | None = None
-) -> Iterator[tuple[Engine, Worker]]:
+) -> Iterator[tuple[Engine, Dispatcher]]:
     engine = engine_of(store)
     kept: list[str] = [] if warnings is None else warnings
-    worker = Worker(engine, activity, max_activities=2, warn=kept.append)
-    worker.start()
+    dispatcher = Dispatcher(engine, activity, max_activities=2, warn=kept.append)
+    dispatcher.start()
     try:
-        yield engine, worker
+        yield engine, dispatcher
     finally:
-        worker.stop(5.0)
+        dispatcher.stop(5.0)
 
 
 def ended(engine: Engine, instance_id: str, within: float = 5.0) -> str:
@@ -76,14 +76,14 @@ def test_given_an_event_during_continue_as_new_then_it_is_taken_after() -> None:
         return [*seen, event]
 
     engine = Engine(store, {"rounds": df.Orchestrator.create(rounds)}, [])
-    worker = Worker(engine, lambda _, text: text or "null", max_activities=1, warn=[].append)
-    worker.start()
+    dispatcher = Dispatcher(engine, lambda _, text: text or "null", max_activities=1, warn=[].append)
+    dispatcher.start()
     try:
         engine.start("rounds", None, "i")
         engine.raise_event("i", "E", "1")
         assert ended(engine, "i") == "Completed [1,2]"
     finally:
-        worker.stop(5.0)
+        dispatcher.stop(5.0)
     store.close()
 
 
@@ -155,11 +155,11 @@ def test_given_a_running_activity_when_stopped_then_awaited_and_no_other() -> No
 
     store = Store(":memory:")
     engine = engine_of(store)
-    worker = Worker(engine, activity, max_activities=1, warn=lambda _: None)
-    worker.start()
+    dispatcher = Dispatcher(engine, activity, max_activities=1, warn=lambda _: None)
+    dispatcher.start()
     engine.start("fan", None, "x")
     assert begun.wait(5)
-    assert worker.stop(5.0)
+    assert dispatcher.stop(5.0)
     assert len(runs) == 1
     assert len(store.activities()) == 3
     store.close()
@@ -178,12 +178,12 @@ def generations(context):
 def test_given_new_generations_that_never_wait_then_each_has_an_episode() -> None:
     store = Store(":memory:")
     engine = Engine(store, {"generations": df.Orchestrator.create(generations)}, ["work"])
-    worker = Worker(engine, lambda _, text: text or "null", max_activities=1, warn=lambda _: None)
-    worker.start()
+    dispatcher = Dispatcher(engine, lambda _, text: text or "null", max_activities=1, warn=lambda _: None)
+    dispatcher.start()
     try:
         assert ended(engine, engine.start("generations", None)) == "Completed 3"
     finally:
-        worker.stop(5.0)
+        dispatcher.stop(5.0)
         store.close()
 
 
@@ -201,11 +201,11 @@ def test_given_a_message_during_an_episode_then_another_episode_follows() -> Non
     posted, handle = False, df.Orchestrator.create(waits)
     store = Store(":memory:")
     engine = Engine(store, {"waits": posting}, [])
-    worker = Worker(engine, lambda _, __: "null", max_activities=1, warn=lambda _: None)
-    worker.start()
+    dispatcher = Dispatcher(engine, lambda _, __: "null", max_activities=1, warn=lambda _: None)
+    dispatcher.start()
     try:
         engine.start("waits", None, "x")
         assert ended(engine, "x") == "Completed 1"
     finally:
-        worker.stop(5.0)
+        dispatcher.stop(5.0)
         store.close()

@@ -1,0 +1,1 @@
+"""Worker process: imports the function app and runs its functions, apart from the host."""
