@@ -24,7 +24,7 @@ QUEUE_FACTOR, TABLE_FACTOR = 2.4, 0.7
 """Calls for one derived, as an earlier version was measured: 239 to 254 for 102, and 50 for 71."""
 
 LARGE: Final = 4
-"""Steps beside the heavy ones of an export that is not small: parts, commits of file and table, end of task."""
+"""Steps beside the heavy ones of an export that is not small: parts, commits of file and table, end."""
 
 STEP_MB: Final = 128.0
 """EXPORT_SLICE_MB and CONVERT_PART_MB."""
