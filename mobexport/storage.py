@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 EXPORTS_TABLE: Final = "exports"
 TASKS_TABLE: Final = "exporttasks"
 SECRETS_TABLE: Final = "secrets"
+SIGNED_CALLS_TABLE: Final = "signedcalls"
 
 AZURITE: Final = (
     "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"

@@ -20,6 +20,8 @@ MAX_NUMBER: Final = 100
 """Characters of one number: Python's own limit for whole numbers is 4,300 digits, and an error beyond."""
 MAX_WORD: Final = 200
 """Characters of an id."""
+MAX_FILE_NAME: Final = 500
+"""Characters; storage allows 1,024 with the folder in front."""
 MAX_PROSE: Final = 1000
 """Characters of a text that is shown; a cell of a table holds 32,768."""
 
@@ -80,6 +82,19 @@ def check_word(value: Any, place: str, most: int = MAX_WORD) -> str:
     if redact(value) != value:
         raise Unfit("holds a secret", place)
     return value
+
+
+def check_file_name(name: str) -> None:
+    """Passes a file's name, with folders, that a blob may have without harm: no controls, no odd path.
+
+    Raises Unfit. Storage takes any character, and cannot list some of them again.
+    """
+    if _UNFIT.search(name):
+        raise Unfit("has a control character, or what is no character")
+    if len(name) > MAX_FILE_NAME:
+        raise Unfit(f"is longer than {MAX_FILE_NAME} characters")
+    if not all(part.strip(".") for part in name.split("/")):
+        raise Unfit("has an empty part, or one of dots alone")
 
 
 def prose(value: Any, most: int = MAX_PROSE) -> str:

@@ -15,6 +15,7 @@ from mobexport.untrusted import (
     MAX_WORD,
     NotJson,
     Unfit,
+    check_file_name,
     check_word,
     parse_json,
     prose,
@@ -117,6 +118,19 @@ def test_given_a_long_secret_or_odd_id_then_refused_and_never_repeated(word: Any
     with pytest.raises(Unfit) as refused:
         check_word(word, "id")
     assert not word or str(word) not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\0", "a\n", "\ud800", "x" * 501, "", "/a", "a/", "a//b", "..", "a/../b", "."]
+)
+def test_given_a_files_name_that_is_odd_then_refused(name: str) -> None:
+    with pytest.raises(Unfit):
+        check_file_name(name)
+
+
+def test_given_an_ordinary_files_name_then_passes() -> None:
+    for name in ("Event-1.json", "Ereignisse März/1.json", "a b/..c", "_SUCCESS"):
+        check_file_name(name)
 
 
 @given(st.text(max_size=3000))

@@ -13,6 +13,7 @@ from azure.core.exceptions import HttpResponseError
 from mobexport.blob_paths import LANDING_PREFIX, WORK_PREFIX
 from mobexport.clock import stamp
 from mobexport.pipeline.registry.registry import Registry
+from mobexport.pipeline.requests.signed_calls import SignedCalls
 from mobexport.settings import Settings
 from mobexport.storage import EXPORTS_TABLE, DataStorage
 
@@ -34,11 +35,12 @@ class Purger:
     tables: VacuumsTables
 
     def purge(self, now: datetime) -> dict[str, int]:
-        """`{containers, superseded, rows}`: numbers of deletions."""
+        """`{containers, superseded, rows, calls}`: numbers of deletions."""
         return {
             "containers": sum(1 for _ in self._containers(now)),
             "superseded": sum(1 for _ in self._superseded()),
             "rows": sum(1 for _ in self._rows(now)),
+            "calls": SignedCalls(self.storage).purge(now),
         }
 
     def _containers(self, now: datetime) -> Iterator[str]:

@@ -13,8 +13,10 @@ from durable_client import CLIENT
 
 from mobexport.config import ExportsConfig
 from mobexport.errors import MAX_PROBLEMS
+from mobexport.export_api.tasks.selection import EVERYTHING
 from mobexport.services import Services
 from mobexport.settings import read_settings
+from mobexport.storage import DataStorage
 from triggers import batches, export_tasks, exports
 
 SETTINGS = read_settings(
@@ -211,3 +213,52 @@ def test_given_a_batch_at_the_last_day_then_read() -> None:
     assert ends == {"9999-12-31"}
     pushes = {item.request.campaign.window[1] for item in batch.items if item.request.campaign}
     assert pushes == {"9999-12-31T23:59:59.999Z"}
+
+
+def test_given_another_host_in_the_request_then_links_name_our_own(azurite) -> None:
+    settings = read_settings(
+        {
+            "DATA_STORAGE": azurite.connection_string,
+            "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
+            "EXPORT_API_AUTH": "none",
+            "WEBSITE_HOSTNAME": "127.0.0.1:7071",
+        }
+    )
+    config = ExportsConfig.model_validate({"apps": {"links": {}}})
+    services = Services(settings, config, DataStorage(settings))
+    exported = [services.request_export({"exportType": name, "app": "links"})[0] for name in ("Tag", "Token")]
+    batch = services.request_batch({"exportTypes": ["Tag"], "app": "links"})[0]
+    for _ in range(2):
+        services.tasks.add("links", "Tag", EVERYTHING, URL)
+
+    def get(function: Any, path: str, **params: str) -> str:
+        request = func.HttpRequest(
+            "GET",
+            f"http://evil.example{path}?code=KEY",
+            headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example"},
+            params={"api-version": "2014-12-01", **params} if "Tasks" in path else params,
+            route_params={"app": "links", "exportId": exported[0].id, "batchId": batch.id},
+            body=b"",
+        )
+        found = function(services, request)
+        assert found.status_code == 200, found.get_body()
+        return found.get_body().decode()
+
+    own = "http://127.0.0.1:7071/api"
+    tasks = "/api/subscriptions/s/x/devices/exportTasks"
+    for said, link in (
+        (get(exports.get_export, f"/api/exports/{exported[0].id}"), f"{own}/exports/{exported[0].id}"),
+        (get(exports.list_exports, "/api/exports", app="links", limit="1"), f"{own}/exports?app=links"),
+        (get(batches.get_batch, f"/api/batches/{batch.id}"), f"{own}/batches/{batch.id}"),
+        (
+            get(export_tasks.list_export_tasks, tasks, **{"$top": "1"}),
+            f"http://127.0.0.1:7071{tasks}?api-version=2014-12-01&$skip=1",
+        ),
+    ):
+        assert link in said
+        assert "evil.example" not in said
+        assert "KEY" not in said
+    created = func.HttpRequest("POST", f"http://evil.example{tasks}/tags?sig=x", body=b"")
+    assert export_tasks._link(services, created, "t1") == (
+        f"http://127.0.0.1:7071{tasks}/t1?api-version=2014-12-01"
+    )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from azure.functions.meta import Datum
 from multidict import CIMultiDict
 
@@ -18,6 +20,20 @@ from devhost.ports import HOST
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 MAX_HEADER_BYTES = 32 * 1024
 """Limit of Kestrel, for all headers together."""
+
+
+class _WithoutHeaders(logging.Filter):
+    """Takes from a record of aiohttp's the lines of a malformed request, which may hold a token."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            record.exc_info = record.exc_text = None
+            record.msg, record.args = "refused a malformed request: %s", (type(error).__name__,)
+        return True
+
+
+logging.getLogger("aiohttp.server").addFilter(_WithoutHeaders())
 
 
 class Server:
