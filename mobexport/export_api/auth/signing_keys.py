@@ -33,6 +33,8 @@ FAILED_PAUSE_SECONDS: Final = 5.0
 """After a fetch that failed: the server may be well again soon."""
 WAIT_SECONDS: Final = 3.0
 """Longest wait of a caller whose key is not known; the fetch goes on without it."""
+MAX_WAITING: Final = 2
+"""Callers with unknown keys that wait at once while others can be served: each holds a thread."""
 MIN_KEY_BITS: Final = 2048
 MAX_KEY_BITS: Final = 8192
 """A larger one costs whoever checks a signature more than it is worth."""
@@ -68,6 +70,7 @@ class SigningKeys:
         self._fetched = self._next = float("-inf")
         self._failed = False
         self._going: threading.Event | None = None
+        self._waiting = 0
 
     def find(self, kid: str) -> tuple[str, PyJWK | None]:
         """The issuer's name and its key of that id; None for a key it does not have.
@@ -80,7 +83,7 @@ class SigningKeys:
         if not known or self._clock() - self._fetched > KEEP_SECONDS:
             going = self._refresh()
             if going and not known:
-                going.wait(self._wait)
+                self._wait_for(going, anybody=found is None)
         with self._lock:
             found = self._issuer
             # Without an answer since the last try an unknown key may be a new one; after one it is made up.
@@ -100,6 +103,15 @@ class SigningKeys:
                 self._going = threading.Event()
                 threading.Thread(target=self._fetch, args=(self._going,), daemon=True).start()
             return self._going
+
+    def _wait_for(self, going: threading.Event, *, anybody: bool) -> None:
+        with self._lock:
+            if not anybody and self._waiting >= MAX_WAITING:
+                return
+            self._waiting += 1
+        going.wait(self._wait)
+        with self._lock:
+            self._waiting -= 1
 
     def _fetch(self, done: threading.Event) -> None:
         found: Issuer | None = None

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jwt
@@ -305,6 +306,24 @@ def test_given_a_slow_key_server_then_good_callers_do_not_wait(own, clock) -> No
         own.hold.set()
     assert time.monotonic() - began < 2
     wait_for(lambda: not _unknown(keys, "made-up"))
+
+
+def test_given_many_unknown_keys_and_a_slow_server_then_few_threads_wait(own, clock) -> None:
+    keys = SigningKeys(f"{own.url}/{TENANT}/v2.0/.well-known/openid-configuration", clock, wait=0.5)
+    keys.find("key-1")
+    clock.now += PAUSE_SECONDS
+    own.hold.clear()
+    began = time.monotonic()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            unknown = pool.map(lambda number: _unknown(keys, f"made-up-{number}"), range(200))
+            known = pool.submit(keys.find, "key-1")
+            assert known.result()[1] is not None
+            assert all(unknown)
+    finally:
+        own.hold.set()
+    # 200 callers of half a second each on four threads would be 25 s.
+    assert time.monotonic() - began < 10
 
 
 def _unknown(keys: SigningKeys, kid: str) -> bool:
