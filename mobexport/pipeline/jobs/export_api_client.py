@@ -31,7 +31,8 @@ from mobexport.untrusted import NotJson, Unfit, check_word, parse_json, prose
 _SECONDS: Final = 60.0
 # A job lost in a crash between create and registry is among the newest tasks; more pages only cost.
 _PAGES: Final = 3
-_MAX_ANSWER: Final = 4 * 1024 * 1024
+# A page of tasks whose descriptions are of their full length and written in escapes.
+_MAX_ANSWER: Final = 8 * 1024 * 1024
 _MAX_STATE: Final = 40
 
 
@@ -159,7 +160,8 @@ class ExportApiClient:
                 )
             except CallFailed as failed:
                 metrics.api_called(method, failed.name)
-                message = f"the Export API cannot be reached: {what}: {failed.reason}"
+                did = "gave no usable answer" if failed.decision is Decision.FAIL else "cannot be reached"
+                message = f"the Export API {did}: {what}: {failed.reason}"
                 raise as_error(failed.decision, message) from None
             metrics.api_called(method, str(response.status))
             span.set_attribute("http.response.status_code", response.status)
