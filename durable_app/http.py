@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 
-from mobexport.errors import MobexportError, RemoteError, RequestError, Unavailable
+from mobexport.errors import MobexportError, Problem, RemoteError, RequestError, Unavailable
 from mobexport.redact import redact
 from mobexport.telemetry import tracing
 from mobexport.telemetry.entry import function_span
@@ -41,23 +41,28 @@ class Api:
 
 
 def read_json(req: func.HttpRequest) -> Any:
-    """The request's JSON body. Raises RequestError if it is too large or not JSON."""
+    """The request's JSON body. Raises RequestError, with the place, if it is too large or unfit."""
+    from mobexport.untrusted import Unfit, parse_json
+
     body = req.get_body()
-    if len(body) > MAX_BODY:
-        raise RequestError("the body is larger than 1 MiB")
     if not body:
         # The host hands on an empty body where it came in chunks.
         raise RequestError("the body is empty: send JSON, with a Content-Length")
     try:
-        return json.loads(body)
-    except ValueError:
-        raise RequestError("the body is not valid JSON") from None
+        return parse_json(body, MAX_BODY)
+    except Unfit as error:
+        where = Problem(error.place or "body", error.rule)
+        raise RequestError(f"the body {error}", problems=[where]) from None
 
 
 def respond(status: int, body: Any, headers: dict[str, str] | None = None) -> func.HttpResponse:
     """A JSON answer."""
-    text = json.dumps(body, ensure_ascii=False)
-    return func.HttpResponse(text, status_code=status, headers=headers, mimetype="application/json")
+    return func.HttpResponse(_encode(body), status_code=status, headers=headers, mimetype="application/json")
+
+
+def _encode(body: Any) -> bytes:
+    # What was stored before there was a gate for it must not take the rest of a list with it.
+    return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def status_of(error: MobexportError) -> int:
@@ -93,8 +98,10 @@ def problem(error: MobexportError) -> func.HttpResponse:
     }
     if isinstance(error, RequestError) and error.problems:
         body["problems"] = [item.to_json() for item in error.problems]
+        if error.more:
+            body["moreProblems"] = error.more
     return func.HttpResponse(
-        json.dumps(body, ensure_ascii=False),
+        _encode(body),
         status_code=status,
         headers=headers_of(error),
         mimetype="application/problem+json",
@@ -110,12 +117,6 @@ def as_known(error: Exception) -> MobexportError:
         _log.error("request failed\n%s", redact("".join(traceback.format_exception(error))))
         return MobexportError("an unexpected failure; the log has the details", code="InternalError")
     return known
-
-
-def base_url(req: func.HttpRequest, below: str) -> str:
-    """This request's URL up to, not with, the path segment `below`."""
-    path: str = req.url.split("?", 1)[0]
-    return path[: path.lower().rindex(f"/{below.lower()}")]
 
 
 @contextmanager

@@ -46,6 +46,11 @@ def parse_complete_path(name: str) -> AttemptRef | None:
     return AttemptRef(parts[-3], int(parts[-2]))
 
 
+def is_reserved(name: str) -> bool:
+    """Whether a file of an export job, by its name below the folder, would be taken for one of ours."""
+    return name.startswith("_converted/") or name.rpartition("/")[2] == COMPLETE
+
+
 def conversion_path(folder: str, index: int, part: int | None = None) -> str:
     """Result of converting the collected file of that number, or one part of it, in the export's folder."""
     return f"{folder}_converted/{_label(index, part)}.json"

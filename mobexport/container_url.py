@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from mobexport.config import ExportsConfig
+from mobexport.contract import MAX_CONTAINER_URL
 from mobexport.errors import Problem, RequestError
 from mobexport.settings import Settings, is_loopback
 
@@ -20,8 +21,15 @@ _CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9]+(?:-[a-z0-9]+)*")
 _HOST = re.compile(r"[a-z0-9.-]+")
 # A day, or a UTC time to the minute, the second or a part of it: what the storage service itself reads.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,7})?)?Z)?")
-# They choose an operation or another resource, and are not part of a SAS.
-_OPERATIONS = frozenset({"comp", "restype", "snapshot", "versionid", "sharesnapshot", "blockid", "timeout"})
+# All that a SAS of a service, a user or an account consists of. Anything else could choose an operation or
+# another resource.
+_SAS_FIELDS = frozenset(
+    {
+        "sv", "ss", "srt", "sr", "si", "sp", "st", "se", "sip", "spr", "ses", "sdd", "sig",
+        "skoid", "sktid", "skt", "ske", "sks", "skv", "saoid", "suoid", "scid", "sduoid", "skdutid",
+        "rscc", "rscd", "rsce", "rscl", "rsct",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,8 @@ def check_configured_url(
 
 
 def _split(url: str) -> SplitResult:
+    if len(url) > MAX_CONTAINER_URL:
+        raise _refused(f"must not have more than {MAX_CONTAINER_URL} characters")
     # urlsplit drops tabs and newlines silently: what is checked must be what is called.
     if any(ord(char) <= 32 or ord(char) >= 127 or char == "\\" for char in url):
         raise _refused("must be plain ASCII without spaces or backslashes")
@@ -105,7 +115,7 @@ def _sas(query: str) -> Mapping[str, str]:
     names = [name.lower() for name, _ in pairs]
     if len(set(names)) != len(names):
         raise _refused("repeats a field of its SAS")
-    if not _OPERATIONS.isdisjoint(names):
+    if not _SAS_FIELDS.issuperset(name for name, _ in pairs):
         raise _refused("must carry a SAS in its query and nothing else")
     fields = dict(pairs)
     if not fields.get("sig"):
@@ -115,6 +125,8 @@ def _sas(query: str) -> Mapping[str, str]:
 
 def _check_sas(sas: Mapping[str, str], now: datetime) -> bool:
     """Whether the SAS lets a blob be overwritten. Raises RequestError if it lets none be written."""
+    if "spr" in sas and "https" not in sas["spr"].split(","):
+        raise _refused("needs a SAS that may be used over https (spr=https)")
     account_sas = "ss" in sas or "srt" in sas
     if account_sas:
         if "b" not in sas.get("ss", "") or "o" not in sas.get("srt", ""):

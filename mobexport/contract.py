@@ -61,6 +61,30 @@ def _whole_number(value: Any) -> Any:
 CampaignId = Annotated[int, Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(_whole_number)]
 
 
+def read_day(value: Any) -> date:
+    """The day in a value of a body. Raises ValueError with the rule."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        try:
+            if (day := date.fromisoformat(value)) >= FIRST_DAY:
+                return day
+        except ValueError:
+            pass
+    raise ValueError(f"must be a date such as 2025-03-23, not before {FIRST_DAY}")
+
+
+def read_instant(value: Any) -> datetime:
+    """The instant in a value of a body, in UTC. Raises ValueError with the rule.
+
+    One whose offset leads out of the years 1 to 9999 is none.
+    """
+    if isinstance(value, str) and _DATE_TIME.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+    raise ValueError("must be a time with an offset, such as 2025-03-23T00:00:00Z")
+
+
 class TaskState(StrEnum):
     """Life of an export task: Queued → Started → Succeeded | Failed."""
 
@@ -118,13 +142,7 @@ class DateRangeExportTaskParameter(ExportTaskParameter):
     @field_validator("start_date", "end_date", mode="before")
     @classmethod
     def _full_date(cls, value: Any) -> Any:
-        if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
-            try:
-                if (day := date.fromisoformat(value)) >= FIRST_DAY:
-                    return day
-            except ValueError:
-                pass
-        raise ValueError(f"must be a date such as 2025-03-23, not before {FIRST_DAY}")
+        return read_day(value)
 
     @field_validator("end_date")
     @classmethod
@@ -150,12 +168,7 @@ class FeedbackByDateRangeParameter(_Feedback):
     @field_validator("campaign_window_start", "campaign_window_end", mode="before")
     @classmethod
     def _instant(cls, value: Any) -> Any:
-        if isinstance(value, str) and _DATE_TIME.fullmatch(value):
-            try:
-                return datetime.fromisoformat(value.upper()).astimezone(UTC)
-            except (ValueError, OverflowError):
-                pass
-        raise ValueError("must be a time with an offset, such as 2025-03-23T00:00:00Z")
+        return read_instant(value)
 
     @field_validator("campaign_window_end")
     @classmethod
@@ -257,11 +270,7 @@ def parse(
             message = str(item["msg"]).removeprefix("Value error, ")
             problems.append(Problem(".".join(map(str, item["loc"])) or "body", message))
     only = codes.pop() if len(problems) == 1 and codes else ""
-    raise RequestError(
-        "; ".join(f"{field}: {message}" for field, message in problems),
-        code=only if only[:1].isupper() else None,
-        problems=problems,
-    )
+    raise RequestError.of(problems, code=only if only[:1].isupper() else None)
 
 
 def check_api_version(query: Mapping[str, str]) -> None:
@@ -293,7 +302,7 @@ def parse_list_options(query: Mapping[str, str]) -> ListOptions:
     if field.lower() not in names or direction.strip().lower() not in ("", "asc", "desc"):
         problems.append(Problem("$orderby", f"must be one of {', '.join(ORDER_FIELDS)}, then asc or desc"))
     if problems:
-        raise RequestError("; ".join(f"{name} {message}" for name, message in problems), problems=problems)
+        raise RequestError.of(problems)
     return ListOptions(
         skip=numbers["$skip"],
         top=numbers["$top"],

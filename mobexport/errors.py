@@ -15,6 +15,7 @@
     │   ├── Throttled              try again, not before `retry_after` seconds
     │   └── Rejected               the same call would be refused again (4xx, nonsense)
     ├── DataError                  the data cannot be used
+    │   ├── UnreadableRow          a row of a table that holds what no row can
     │   ├── Truncated              a file is structurally incomplete
     │   ├── SourceChanged          an input was replaced or deleted while it was read
     │   └── OutOfMemory            a step would take more memory than it may
@@ -30,7 +31,12 @@ Messages are written for the person who must act and never carry a secret.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final, Self
+
+MAX_PROBLEMS: Final = 20
+"""Problems of one request that are named; the others are counted."""
+_MAX_FIELD: Final = 100
+_MAX_MESSAGE: Final = 500
 
 
 class MobexportError(Exception):
@@ -58,7 +64,7 @@ class ConfigError(MobexportError):
 
 
 class RequestError(MobexportError):
-    """The caller's request cannot be served as it is; `problems` lists every reason."""
+    """The caller's request cannot be served as it is; `problems` are the first reasons, `more` counts."""
 
     code = "BadRequest"
     kind = "request"
@@ -66,7 +72,15 @@ class RequestError(MobexportError):
 
     def __init__(self, message: str, *, code: str | None = None, problems: Sequence[Problem] = ()) -> None:
         super().__init__(message, code=code)
-        self.problems = tuple(problems)
+        self.problems = tuple(problems[:MAX_PROBLEMS])
+        self.more = len(problems) - len(self.problems)
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem], *, code: str | None = None) -> Self:
+        """An error whose message names the problems."""
+        named = [f"{field}: {message}" for field, message in problems[:MAX_PROBLEMS]]
+        rest = [f"and {len(problems) - len(named)} more"] if len(problems) > len(named) else []
+        return cls("; ".join(named + rest), code=code, problems=problems)
 
 
 class Unauthorized(RequestError):
@@ -155,6 +169,18 @@ class DataError(MobexportError):
     kind = "data"
 
 
+class UnreadableRow(DataError):
+    """A row of one of this app's tables does not hold what it should; the others are not concerned."""
+
+    code = "UnreadableRow"
+
+    def __init__(self, table: str, key: str, why: BaseException) -> None:
+        super().__init__(
+            f"row {key[:150]!r} of table {table} cannot be read ({type(why).__name__}):"
+            " mend it there, or delete it"
+        )
+
+
 class Truncated(DataError):
     """A file ends before its structure does; it must be fetched again, whole."""
 
@@ -208,12 +234,12 @@ class OtherVersion(MobexportError):
 
 
 class Problem(tuple[str, str]):
-    """One thing that is wrong with a request: (field, what to do)."""
+    """One thing that is wrong with a request: (field, what to do), cut to what an answer may hold."""
 
     __slots__ = ()
 
     def __new__(cls, field: str, message: str) -> Problem:
-        return super().__new__(cls, (field, message))
+        return super().__new__(cls, (field[:_MAX_FIELD], message[:_MAX_MESSAGE]))
 
     def to_json(self) -> dict[str, str]:
         return {"field": self[0], "message": self[1]}

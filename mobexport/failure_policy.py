@@ -59,6 +59,8 @@ _STATUSES: Final[tuple[_Row, ...]] = (
     (500, 599, _R, _R, _R),
     # A redirect would carry a secret to a host that nobody configured; other failures are refusals.
     (100, 499, _F, _F, _F),
+    # No such thing in HTTP, and yet three digits that a server can send.
+    (600, 999, _F, _F, _F),
 )
 _COLUMN: Final = {Peer.EXPORT_API: 0, Peer.STORAGE: 1, Peer.WEBHOOK: 2}
 
@@ -70,6 +72,7 @@ _EXCEPTIONS: Final[Mapping[str, Decision]] = {
     "requests.exceptions.InvalidHeader": _C,
     "requests.exceptions.TooManyRedirects": _F,
     "requests.exceptions.RequestException": _R,
+    "urllib3.exceptions.HTTPError": _R,
     "azure.core.exceptions.ClientAuthenticationError": _C,
     "azure.core.exceptions.ServiceRequestError": _R,
     "azure.core.exceptions.ServiceResponseError": _R,

@@ -106,7 +106,7 @@ def check_export_api(settings: Settings, exports_config: ExportsConfig) -> None:
 
 def _ask(settings: Settings, endpoint: Endpoint, app: str) -> None:
     if endpoint.url != settings.own_api_url:
-        ExportApiClient(endpoint, timeout=_TIMEOUT).ping(app)
+        ExportApiClient(endpoint, timeout=_TIMEOUT, seconds=sum(_TIMEOUT)).ping(app)
     elif settings.role == "pipeline":
         # Our own half answers by answering this very request, if it is there.
         raise ConfigError("ROLE is 'pipeline', so this app serves no Export API; set the URL of one")

@@ -41,6 +41,7 @@ from mobexport.pipeline.requests.batch_parsing import parse_batch
 from mobexport.pipeline.requests.batches import Batch, Batches
 from mobexport.pipeline.requests.request_parsing import parse_request
 from mobexport.pipeline.requests.scheduling import Scheduler
+from mobexport.pipeline.requests.signed_calls import SignedCalls
 from mobexport.settings import Settings, read_settings
 from mobexport.storage import DataStorage
 from mobexport.targets import Target
@@ -152,6 +153,11 @@ class Services:
         return Reconciler(
             self.registry, self.storage, self.finisher, self.source, self.settings.late_file_hours
         )
+
+    @cached_property
+    def signed_calls(self) -> SignedCalls:
+        """Signed calls that were admitted."""
+        return SignedCalls(self.storage)
 
     @cached_property
     def purger(self) -> Purger:

@@ -45,6 +45,7 @@ EXPORTS_TABLE: Final = "exports"
 TASKS_TABLE: Final = "exporttasks"
 SECRETS_TABLE: Final = "secrets"
 STEPS_TABLE: Final = "steps"
+SIGNED_CALLS_TABLE: Final = "signedcalls"
 
 AZURITE: Final = (
     "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"

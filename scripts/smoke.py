@@ -22,7 +22,7 @@ from urllib.parse import quote, urlsplit
 
 import requests
 
-from mobexport.standard_webhooks import sign
+from mobexport.standard_webhooks import call_content, sign
 
 KEY: Final = "SMOKE_FUNCTION_KEY"
 SECRET: Final = "SMOKE_SIGNING_SECRET"
@@ -167,7 +167,10 @@ class Smoke:
         data = None
         if body is not None:
             data = json.dumps(body).encode()
-            headers |= {"Content-Type": "application/json", **self._signature(data)}
+            headers |= {
+                "Content-Type": "application/json",
+                **self._signature(call_content(method, path, data)),
+            }
         try:
             answer = self._session.request(
                 method, self._url + path, data=data, headers=headers, timeout=_TIMEOUT, allow_redirects=False
@@ -179,12 +182,12 @@ class Smoke:
         except ValueError:
             return answer.status_code, answer.text[:200]
 
-    def _signature(self, body: bytes) -> dict[str, str]:
+    def _signature(self, content: bytes) -> dict[str, str]:
         if not self._secret:
             return {}
         message, now = f"msg_{uuid.uuid4().hex}", int(time.time())
         try:
-            signature = sign(self._secret, message, now, body)
+            signature = sign(self._secret, message, now, content)
         except ValueError:
             raise SmokeError(f"{SECRET} must be whsec_ and base64") from None
         return {"webhook-id": message, "webhook-timestamp": str(now), "webhook-signature": signature}

@@ -11,7 +11,7 @@ from mobexport.storage import known_error
 
 @pytest.mark.parametrize("peer", Peer)
 def test_given_every_status_there_is_when_looked_up_then_a_decision(peer: Peer) -> None:
-    found = {status: on_status(status, peer) for status in range(100, 600)}
+    found = {status: on_status(status, peer) for status in range(100, 1000)}
     retried = {status for status, decision in found.items() if decision in (Decision.RETRY, Decision.WAIT)}
     assert {status for status in retried if status < 500} == (
         {404, 408, 425, 429} if peer is Peer.WEBHOOK else {408, 425, 429}

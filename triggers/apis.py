@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import azure.functions as func
 
@@ -20,16 +21,16 @@ def _check_role(services: Services, _: func.HttpRequest) -> None:
 
 
 def _check_signed(services: Services, req: func.HttpRequest) -> None:
-    """Raises Unauthorized unless the call is signed, if a secret is set."""
-    from mobexport.standard_webhooks import check
+    """If a secret is set: raises Unauthorized unless the call is signed, Conflict if it came before."""
+    from mobexport.standard_webhooks import call_content, check
 
     services.check_pipeline_role()
     secret = services.settings.request_signing_secret
     if secret is not None:
         headers = {name.lower(): value for name, value in req.headers.items()}
-        check(
-            secret.get_secret_value(), "REQUEST_SIGNING_SECRET", headers, req.get_body() or b"", time.time()
-        )
+        content = call_content(req.method, urlsplit(req.url).path, req.get_body() or b"")
+        message_id = check(secret.get_secret_value(), "REQUEST_SIGNING_SECRET", headers, content, time.time())
+        services.signed_calls.admit(message_id)
 
 
 def _check_caller(services: Services, req: func.HttpRequest) -> None:

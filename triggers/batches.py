@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from durable_app.blueprint import Blueprint
-from durable_app.http import base_url, read_json, respond
+from durable_app.http import read_json, respond
 from durable_app.sdk import Client
 from durable_app.starting import start_batch
 from mobexport.telemetry.logs import note
@@ -30,7 +30,7 @@ async def request_batch(services: Services, req: func.HttpRequest, client: Clien
     if batch.ended_at is None:
         # Also for a request that found it: the call that made the row may have died before this line.
         await start_batch(client, batch.id)
-    shown = show_batch(batch, base_url(req, "batches"))
+    shown = show_batch(batch, services.settings.own_api_url)
     headers = {"Location": shown["links"]["self"], "Retry-After": "10"}
     return respond(202 if began else 200, shown, headers)
 
@@ -41,4 +41,4 @@ def get_batch(services: Services, req: func.HttpRequest) -> func.HttpResponse:
     from mobexport.pipeline.requests.views import show_batch
 
     batch = services.batches.get(req.route_params["batchId"])
-    return respond(200, show_batch(batch, base_url(req, "batches")))
+    return respond(200, show_batch(batch, services.settings.own_api_url))

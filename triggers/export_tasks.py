@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import azure.functions as func
 
 from durable_app.blueprint import Blueprint
-from durable_app.http import base_url, read_json, respond
+from durable_app.http import read_json, respond
 from durable_app.sdk import Client
 from durable_app.starting import start_task
 from mobexport.telemetry.logs import note
@@ -40,7 +40,7 @@ def list_export_tasks(services: Services, req: func.HttpRequest) -> func.HttpRes
     page, more = services.tasks.page(app, options)
     body: dict[str, Any] = {"value": [task.to_result().to_json() for task in page]}
     if more:
-        body["nextLink"] = _link(req.url, **options.next().to_query())
+        body["nextLink"] = _link(services, req, **options.next().to_query())
     return respond(200, body)
 
 
@@ -66,14 +66,20 @@ async def create_export_task(services: Services, req: func.HttpRequest, client: 
     )
     note(taskId=task.id)
     await start_task(client, task.ref)
-    location = _link(f"{base_url(req, 'exportTasks')}/exportTasks/{task.id}")
+    location = _link(services, req, task.id)
     return respond(202, task.to_result().to_json(), {"Location": location})
 
 
-def _link(url: str, **query: str) -> str:
-    """A URL of this API with contract parameters only; the caller's query may hold secrets."""
+def _link(services: Services, req: func.HttpRequest, task_id: str = "", **query: str) -> str:
+    """A URL of this API, of the tasks or one of them, with contract parameters only.
+
+    The request's path below the configured host: its `Host` is the caller's word, its query may hold secrets.
+    """
     from mobexport.contract import API_VERSION
 
-    parts = urlsplit(url)
+    own = urlsplit(services.settings.own_api_url)
+    path = urlsplit(req.url).path
+    if task_id:
+        path = f"{path.rpartition('/')[0]}/{task_id}"
     known = urlencode({"api-version": API_VERSION, **query}, safe="$")
-    return urlunsplit(parts._replace(query=known, fragment=""))
+    return urlunsplit(own._replace(path=path, query=known))

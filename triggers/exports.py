@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import azure.functions as func
 
 from durable_app.blueprint import Blueprint
-from durable_app.http import base_url, read_json, respond
+from durable_app.http import read_json, respond
 from durable_app.sdk import Client
 from durable_app.starting import start_run, wake
 from mobexport import durable_names as names
@@ -33,26 +33,32 @@ async def request_export(services: Services, req: func.HttpRequest, client: Clie
     if row.state is State.REQUESTED:
         # Also for a request that found it: the call that made the row may have died before this line.
         await start_run(client, services, row)
-    shown = show_export(row, base_url(req, "exports"))
+    shown = show_export(row, services.settings.own_api_url)
     headers = {"Location": shown["links"]["self"], "Retry-After": "5"}
     return respond(202 if began else 200, shown, headers)
 
 
 @blueprint.route(READ_PIPELINE, "exports", "GET")
 def list_exports(services: Services, req: func.HttpRequest) -> func.HttpResponse:
-    """200 with a page of exports, by id; `links.next` while there are more."""
+    """200 with a page of exports, by id; `links.next` while there are more.
+
+    `unreadable` are the ids of exports whose rows hold what no row can, if there are any.
+    """
     from mobexport.pipeline.requests.export_list import parse_list_query
     from mobexport.pipeline.requests.views import show_export
 
-    base = base_url(req, "exports")
-    rows, token = services.registry.page(parse_list_query(req.params))
+    base = services.settings.own_api_url
+    rows, token, unreadable = services.registry.page(parse_list_query(req.params))
     links = {}
     if token:
         kept = {
             name: value for name, value in req.params.items() if name.lower() not in ("continuation", "code")
         }
         links["next"] = f"{base}/exports?{urlencode({**kept, 'continuation': token})}"
-    return respond(200, {"exports": [show_export(row, base) for row in rows], "links": links})
+    body: dict[str, Any] = {"exports": [show_export(row, base) for row in rows], "links": links}
+    if unreadable:
+        body["unreadable"] = unreadable
+    return respond(200, body)
 
 
 @blueprint.route(READ_PIPELINE, "exports/{exportId}", "GET")
@@ -61,7 +67,7 @@ def get_export(services: Services, req: func.HttpRequest) -> func.HttpResponse:
     from mobexport.pipeline.requests.views import show_export
 
     row = services.registry.get(req.route_params["exportId"])
-    return respond(200, show_export(row, base_url(req, "exports")))
+    return respond(200, show_export(row, services.settings.own_api_url))
 
 
 @blueprint.client_route(CHANGE_PIPELINE, "exports/{exportId}/cancel", "POST")
@@ -71,4 +77,4 @@ async def cancel_export(services: Services, req: func.HttpRequest, client: Clien
 
     row = await asyncio.to_thread(services.registry.request_cancel, req.route_params["exportId"])
     await wake(client, names.run_instance(row.ref), names.CANCEL)
-    return respond(202, show_export(row, base_url(req, "exports")))
+    return respond(202, show_export(row, services.settings.own_api_url))

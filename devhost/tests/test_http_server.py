@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import logging
 import socket
 from collections.abc import Iterator
 
@@ -85,3 +86,25 @@ def test_given_a_compressed_body_then_it_arrives_as_it_was_sent(port: int) -> No
     bomb = gzip.compress(b"0" * 50_000_000)
     assert len(bomb) < LIMIT
     assert _post(port, bomb, **{"Content-Encoding": "gzip"}) == (200, bomb)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\nAuthorization: Bearer SECRET\0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nAuthorization : Bearer SECRET\r\n\r\n",
+        b"GET / HTTP/1.1\r\nAuthorization: Bearer SECRET" + b"x" * 40_000 + b"\r\n\r\n",
+        b"GET /?sig=SECRET\0 HTTP/1.1\r\n\r\n",
+        b"G\0T SECRET\r\n\r\n",
+    ],
+    ids=["value", "name", "length", "query", "method"],
+)
+def test_given_a_malformed_request_then_its_lines_stay_out_of_the_log(
+    port: int, caplog: pytest.LogCaptureFixture, request_: bytes
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        connection.sendall(request_)
+        assert connection.recv(100).startswith(b"HTTP/1.0 400")
+    assert "refused a malformed request" in caplog.text
+    assert "SECRET" not in caplog.text

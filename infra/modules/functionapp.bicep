@@ -73,6 +73,7 @@ var settings = {
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
   TELEMETRY_EXPORTER: telemetryExporter
   AZURE_CLIENT_ID: identityClientId // which identity DefaultAzureCredential means
+  FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: '2097152' // bytes; the host's own default is 100 MB, and the app reads 1 MiB
   RAW_CONTAINER: rawContainer
   EXPORT_API_TENANT_ID: tenant().tenantId
   EXPORT_API_AUDIENCE: '${exportApiClientId},api://${exportApiClientId}'

@@ -13,6 +13,7 @@ from azure.core.exceptions import HttpResponseError
 from mobexport.blob_paths import LANDING_PREFIX, WORK_PREFIX
 from mobexport.clock import stamp
 from mobexport.pipeline.registry.registry import Registry
+from mobexport.pipeline.requests.signed_calls import SignedCalls
 from mobexport.settings import Settings
 from mobexport.storage import EXPORTS_TABLE, DataStorage
 from mobexport.tables.commit import table_folder
@@ -38,10 +39,11 @@ class Purger:
     upkeep: KeepsTables
 
     def purge(self, now: datetime) -> dict[str, int]:
-        """Numbers of deletions, `{containers, rows}`, and what the upkeep of tables did."""
+        """Numbers of deletions, `{containers, rows, calls}`, and what the upkeep of tables did."""
         return {
             "containers": sum(1 for _ in self._containers(now)),
             "rows": sum(1 for _ in self._rows(now)),
+            "calls": SignedCalls(self.storage).purge(now),
             **self.upkeep.run(self._unfinished(now)),
         }
 

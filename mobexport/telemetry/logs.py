@@ -11,8 +11,15 @@ import logging
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Final
 
+_SDKS: Final = {
+    "azure": logging.WARNING,
+    "urllib3": logging.ERROR,
+    "requests": logging.ERROR,
+    "msal": logging.WARNING,
+    "msal_extensions": logging.WARNING,
+}
 _about: ContextVar[dict[str, str | int] | None] = ContextVar("about", default=None)
 
 
@@ -55,5 +62,10 @@ def about() -> dict[str, str | int]:
 
 
 def quiet_sdks() -> None:
-    """Silences the Azure SDK, which logs a dozen lines a request; logs are paid for by the gigabyte."""
-    logging.getLogger("azure").setLevel(logging.WARNING)
+    """Silences the libraries that log requests, whatever the level of the root logger.
+
+    The Azure SDK logs a dozen lines a request, and logs are paid for by the gigabyte. urllib3 and msal
+    write whole URLs and answers, of SAS and tokens too: urllib3 at DEBUG, and with the warning of a retry.
+    """
+    for name, level in _SDKS.items():
+        logging.getLogger(name).setLevel(level)

@@ -201,7 +201,7 @@ def test_given_health_when_all_is_well_then_every_part_is_named(running) -> None
     status, health = running.get("/api/health")
     assert status == 200
     assert health["checks"] == dict.fromkeys(
-        ("indexing", "settings", "configuration", "storage", "exportApi", "telemetry"), "ok"
+        ("indexing", "settings", "configuration", "secrets", "storage", "exportApi", "telemetry"), "ok"
     )
 
 

@@ -4,6 +4,8 @@ import asyncio
 import base64
 import json
 import time
+import uuid
+from datetime import timedelta
 from typing import Any
 
 import azure.functions as func
@@ -13,10 +15,14 @@ from durable_client import CLIENT
 
 from localdev.app import App
 from localdev.processes import free_ports
+from mobexport.clock import now as present
 from mobexport.config import ExportsConfig
+from mobexport.errors import Conflict, Unauthorized
+from mobexport.pipeline.requests.signed_calls import SignedCalls
 from mobexport.services import Services
 from mobexport.settings import read_settings
-from mobexport.standard_webhooks import sign
+from mobexport.standard_webhooks import TOLERANCE_SECONDS, call_content, sign
+from mobexport.storage import DataStorage
 from triggers import batches, exports
 from triggers.apis import CHANGE_PIPELINE
 
@@ -35,8 +41,7 @@ SETTINGS = read_settings(
 SERVICES = Services(SETTINGS, ExportsConfig(), None)  # type: ignore[arg-type]
 
 
-def request(**headers: str) -> func.HttpRequest:
-    url = "http://localhost/api/exports"
+def request(url: str = "http://localhost/api/exports", **headers: str) -> func.HttpRequest:
     named = {name.replace("_", "-").title(): value for name, value in headers.items()}
     return func.HttpRequest("POST", url, headers=named, route_params={"exportId": "e"}, body=BODY)
 
@@ -47,14 +52,60 @@ def answer(function: Any) -> tuple[int, dict[str, Any]]:
     return found.status_code, json.loads(found.get_body())
 
 
-def test_given_a_signed_call_when_checked_then_admitted() -> None:
+@pytest.fixture
+def services(azurite) -> Services:
+    local = {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+    settings = read_settings({**local, "REQUEST_SIGNING_SECRET": SECRET})
+    return Services(settings, ExportsConfig(), DataStorage(settings))
+
+
+def signed(message_id: str, path: str, body: bytes = BODY, method: str = "POST") -> dict[str, str]:
     now = int(time.time())
-    signed = {
-        "webhook_id": "m",
+    return {
+        "webhook_id": message_id,
         "webhook_timestamp": str(now),
-        "webhook_signature": sign(SECRET, "m", now, BODY),
+        "webhook_signature": sign(SECRET, message_id, now, call_content(method, path, body)),
     }
-    CHANGE_PIPELINE.check(SERVICES, request(**signed))
+
+
+def test_given_a_signed_call_then_admitted_once_on_every_instance(services) -> None:
+    call = request("http://localhost/api/exports?code=key", **signed("once", "/api/exports"))
+    CHANGE_PIPELINE.check(services, call)
+    other_instance = Services(services.settings, services.config, DataStorage(services.settings))
+    for instance in (services, other_instance):
+        with pytest.raises(Conflict, match="admitted before"):
+            CHANGE_PIPELINE.check(instance, call)
+    CHANGE_PIPELINE.check(services, request(**signed("twice", "/api/exports")))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        signed("a", "/api/exports/other/cancel"),
+        signed("b", "/api/exports", method="PUT"),
+        signed("c", "/api/exports", b""),
+        signed("d", "/API/exports"),
+        signed("e", "/api/exports\n" + BODY.decode(), b""),
+    ],
+    ids=["path", "method", "body", "case", "moved line"],
+)
+def test_given_a_signature_of_another_call_then_refused_and_not_kept(services, headers) -> None:
+    with pytest.raises(Unauthorized, match="sign the request line"):
+        CHANGE_PIPELINE.check(services, request(**headers))
+    SignedCalls(services.storage).admit(headers["webhook_id"])
+
+
+def test_given_any_id_then_kept_until_its_signature_has_expired(services) -> None:
+    calls = SignedCalls(services.storage)
+    for message_id in ("a/b#?\\", "\ud800", "x" * 5000, "\0"):
+        calls.admit(message_id)
+        with pytest.raises(Conflict):
+            calls.admit(message_id)
+    calls.purge(present() + timedelta(seconds=2 * TOLERANCE_SECONDS - 60))
+    with pytest.raises(Conflict):
+        calls.admit("\0")
+    assert calls.purge(present() + timedelta(seconds=2 * TOLERANCE_SECONDS + 60)) >= 4
+    calls.admit("\0")
 
 
 @pytest.mark.parametrize(
@@ -71,10 +122,11 @@ def test_given_an_unsigned_call_when_made_then_401_before_anything_is_done(funct
 def signed_post(app: App, path: str, body: bytes, *, seconds_ago: int = 0, secret: str = SECRET) -> int:
     """Status of a call signed as standardwebhooks.com says."""
     now = int(time.time()) - seconds_ago
+    message_id = str(uuid.uuid4())
     headers = {
-        "webhook-id": "m",
+        "webhook-id": message_id,
         "webhook-timestamp": str(now),
-        "webhook-signature": sign(secret, "m", now, body),
+        "webhook-signature": sign(secret, message_id, now, call_content("POST", path, body)),
         "Content-Type": "application/json",
     }
     return requests.post(app.url + path, data=body, headers=headers, timeout=30).status_code

@@ -7,6 +7,7 @@ from typing import Any
 
 from bicep_compiler import API_CLIENT, ROOT, TENANT, of_type
 
+from durable_app.http import MAX_BODY
 from mobexport.config import ExportsConfig
 from mobexport.export_api.auth.authentication import check_serving
 from mobexport.settings import Settings, read_settings
@@ -20,6 +21,7 @@ PLATFORM = {
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
     "AZURE_CLIENT_ID",
+    "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT",
 }
 # They break an app on Flex Consumption, or are refused; an exact AzureWebJobsStorage beats the URIs.
 FORBIDDEN = re.compile(
@@ -127,6 +129,15 @@ def test_deployed_settings_are_complete_and_the_app_is_not_local(
     # Also with no caller named: the app may call itself.
     check_serving(settings, ExportsConfig())
     assert settings.own_caller == API_CLIENT
+
+
+def test_given_a_large_body_then_the_host_refuses_it_before_the_app_reads_it(
+    deployed: dict[str, Any],
+) -> None:
+    limit = _settings(deployed)["FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"]
+    assert MAX_BODY < int(limit) <= 4 * MAX_BODY
+    local = json.loads((ROOT / "local.settings.sample.json").read_text("utf-8"))
+    assert local["Values"]["FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"] == limit
 
 
 def test_export_api_takes_tokens_of_this_tenant_for_this_api(

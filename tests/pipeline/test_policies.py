@@ -1,5 +1,6 @@
 """The pure decisions: retries, polling, states, requests."""
 
+import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -281,8 +282,25 @@ def test_given_a_users_container_then_another_export_without_the_secret() -> Non
         "whsec_SECRET",
         "GET /x?code=SECRET== HTTP/1.1",
         "containerUrl%3D%26sig%3DSECRET",
+        "https://a/c?a=b%2526sig%253DSECRET%2526se=1",
+        "%25252526sig%2525253DSECRET",
+        '{"message": "https://a/c?sv=1\\u0026sig=SECRET\\u0026se=1"}',
+        '{"message": "https://a/c?sv=1\\u0026sig\\u003dSECRET"}',
+        "https://a/c?sv=1&amp;sig=SECRET",
+        "x26sig&#61;SECRET",
+        "{'sv': '1', 'sig': 'SECRET/+='}",
+        '{\\"sig\\":\\"SECRET\\"}',
+        "token eyJhbGciOiJub25lIn0.SECRET.SECRET was refused",
+        "Authorization%3A%20Bearer%20SECRET",
     ],
 )
 def test_given_a_secret_in_text_when_redacted_then_gone(text: str) -> None:
     assert "SECRET" not in redact(text)
     assert redact(redact(text)) == redact(text)
+
+
+def test_given_long_text_when_redacted_then_in_a_moment() -> None:
+    began = time.process_time()
+    for part in ("eyJ", "sig", "bearer ", "%25", "sig%25", "eyJa.", "whsec_", "\\u0026sig="):
+        redact(part * (2_000_000 // len(part)))
+    assert time.process_time() - began < 20

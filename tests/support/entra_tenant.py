@@ -23,11 +23,16 @@ METADATA = {
 class EntraTenant:
     """Makes tokens, and serves metadata and keys on the loopback interface while in a `with` block.
 
-    `down` makes it answer 500; `requests` are the paths it was asked for.
+    `down` makes it answer 500, `raw` these bytes (gzip by their beginning), `hold` nothing while cleared;
+    `more_keys` stand beside its own; `requests` are the paths it was asked for.
     """
 
     def __init__(self) -> None:
         self.down = False
+        self.raw: bytes | None = None
+        self.hold = threading.Event()
+        self.hold.set()
+        self.more_keys: list[dict[str, Any]] = []
         self.requests: list[str] = []
         self.keys: dict[str, rsa.RSAPrivateKey] = {}
         self.rotate("key-1")
@@ -106,7 +111,12 @@ class EntraTenant:
             for kid, key in self.keys.items()
         ]
         return {
-            "keys": [{"kty": "EC", "kid": "other", "crv": "P-256"}, {"kty": "RSA", "kid": "bad"}, *public]
+            "keys": [
+                {"kty": "EC", "kid": "other", "crv": "P-256"},
+                {"kty": "RSA", "kid": "bad"},
+                *self.more_keys,
+                *public,
+            ]
         }
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
@@ -115,9 +125,12 @@ class EntraTenant:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 tenant.requests.append(self.path)
+                tenant.hold.wait(20)
                 found = None if tenant.down else tenant._answer(self.path)
-                body = json.dumps(found).encode()
+                body = json.dumps(found).encode() if tenant.raw is None else tenant.raw
                 self.send_response(500 if tenant.down else 404 if found is None else 200)
+                if body.startswith(b"\x1f\x8b"):
+                    self.send_header("Content-Encoding", "gzip")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

@@ -15,3 +15,13 @@ def until(app: App, found: Callable[[], Any]) -> Any:
             return answer
         time.sleep(0.2)
     raise AssertionError(f"nothing after 40 s: {app.log.read_text()[-3000:]}")
+
+
+def wait_for(found: Callable[[], Any], seconds: float = 10) -> Any:
+    """The first answer that says yes, of what goes on in another thread; fails after so long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answer := found():
+            return answer
+        time.sleep(0.01)
+    raise AssertionError(f"nothing after {seconds:g} s")

@@ -1,6 +1,7 @@
 """Spans, counts and log lines of single steps, with OpenTelemetry's in-memory exporters."""
 
 import inspect
+import io
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from urllib3 import HTTPResponse
 
 from durable_app.blueprint import Blueprint
 from durable_app.http import Api, problem
@@ -71,22 +73,28 @@ def counted(monkeypatch) -> Iterator[Callable[[str], dict[str, Any]]]:
 
 
 class Answers:
-    """A requests session that answers, or raises, in turn; keeps the headers it was given."""
+    """Answers, or raises, in turn instead of `requests`; keeps the traces it was given."""
 
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
-        self.headers: list[dict[str, str]] = []
+    def __init__(self) -> None:
+        self.answers: list[Exception | tuple[int, Any]] = []
+        self.traces: list[str | None] = []
 
-    def request(self, method: str, url: str, *, headers: dict[str, str], **_: Any) -> Any:
-        self.headers.append(headers)
+    def request(self, method: str, url: str, *, headers: dict[str, str], **_: Any) -> requests.Response:
+        self.traces.append(headers.get("traceparent"))
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        found = requests.Response()
+        found.status_code, body = answer
+        found.raw = HTTPResponse(io.BytesIO(json.dumps(body).encode()), preload_content=False)
+        return found
 
 
-def _answer(status: int, body: Any) -> SimpleNamespace:
-    return SimpleNamespace(status_code=status, headers={}, content=b"{}", json=lambda: body)
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
+    made = Answers()
+    monkeypatch.setattr(requests.Session, "request", lambda _, *given, **named: made.request(*given, **named))
+    return made
 
 
 @pytest.fixture
@@ -99,15 +107,16 @@ def make_request() -> Callable[..., ExportRequest]:
     return make
 
 
-def _client(*answers: Any) -> ExportApiClient:
-    client = ExportApiClient(Endpoint("http://user:pw@localhost:1/api", "", "EXPORT_API_SCOPE", Source()))
-    client._session = Answers(*answers)  # type: ignore[assignment]
-    return client
+@pytest.fixture
+def client() -> ExportApiClient:
+    return ExportApiClient(Endpoint("http://user:pw@localhost:1/api", "", "EXPORT_API_SCOPE", Source()))
 
 
-def test_given_failing_calls_then_spans_and_counts_say_how_but_no_url(spans, counted, make_request) -> None:
+def test_given_failing_calls_then_spans_and_counts_say_how_but_no_url(
+    spans, counted, make_request, client, answers
+) -> None:
     broken = requests.ConnectionError("https://a/c?sig=SECRET")
-    client = _client(broken, _answer(429, {}), _answer(200, {"id": "t", "state": "Queued"}))
+    answers.answers = [broken, (429, {}), (200, {"id": "t", "state": "Queued"})]
     request = make_request(app="shop")
     with pytest.raises(Transient), tracing.span("step", parent=CARRIED):
         client.status(request, "t")
@@ -122,8 +131,7 @@ def test_given_failing_calls_then_spans_and_counts_say_how_but_no_url(spans, cou
     assert first.attributes["url.full"].startswith("http://localhost:1/api/subscriptions/")
     assert "SECRET" not in "".join(one.to_json() for one in spans.get_finished_spans())
     assert "pw" not in first.attributes["url.full"]
-    sent = client._session.headers[0]["traceparent"]  # type: ignore[attr-defined]
-    assert sent.split("-")[1:3] == [TRACE, f"{first.context.span_id:016x}"]
+    assert answers.traces[0].split("-")[1:3] == [TRACE, f"{first.context.span_id:016x}"]
     assert counted("calls") == {
         '{"method": "GET", "result": "200"}': 1,
         '{"method": "GET", "result": "429"}': 1,
@@ -131,17 +139,17 @@ def test_given_failing_calls_then_spans_and_counts_say_how_but_no_url(spans, cou
     }
 
 
-def test_given_no_exporter_then_the_trace_is_still_passed_on(make_request) -> None:
-    client = _client(_answer(200, {"id": "t", "state": "Queued"}))
+def test_given_no_exporter_then_the_trace_is_still_passed_on(make_request, client, answers) -> None:
+    answers.answers = [(200, {"id": "t", "state": "Queued"})]
     with tracing.span("step", parent=CARRIED):
         client.status(make_request(app="shop"), "t")
-    assert client._session.headers == [{"traceparent": CARRIED}]  # type: ignore[attr-defined]
+    assert answers.traces == [CARRIED]
 
 
-def test_given_no_trace_when_a_call_is_made_then_no_header(make_request) -> None:
-    client = _client(_answer(200, {"id": "t", "state": "Queued"}))
+def test_given_no_trace_when_a_call_is_made_then_no_header(make_request, client, answers) -> None:
+    answers.answers = [(200, {"id": "t", "state": "Queued"})]
     client.status(make_request(app="shop"), "t")
-    assert client._session.headers == [{}]  # type: ignore[attr-defined]
+    assert answers.traces == [None]
 
 
 @pytest.mark.parametrize(

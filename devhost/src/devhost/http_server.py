@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web, web_protocol
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from multidict import CIMultiDict
 
 from devhost.ports import HOST
@@ -46,6 +47,20 @@ class _AioServer(web.Server):
     def __call__(self) -> web_protocol.RequestHandler:
         # As the base class, which has no place for a protocol of one's own.
         return _Protocol(self, loop=self._loop, **self._kwargs)
+
+
+class _WithoutHeaders(logging.Filter):
+    """Takes from a record of aiohttp's the lines of a malformed request, which may hold a token."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            record.exc_info = record.exc_text = None
+            record.msg, record.args = "refused a malformed request: %s", (type(error).__name__,)
+        return True
+
+
+logging.getLogger("aiohttp.server").addFilter(_WithoutHeaders())
 
 
 class Server:

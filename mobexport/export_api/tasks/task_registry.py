@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,13 +18,17 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 
 from mobexport.clock import now, stamp
+from mobexport.config import APP_NAME
 from mobexport.contract import ExportTaskResult, ListOptions, TaskState
-from mobexport.errors import NotFound, Throttled
+from mobexport.errors import NotFound, Throttled, UnreadableRow
 from mobexport.export_api.tasks.selection import EVERYTHING, Selection
 from mobexport.export_api.tasks.task_index import END_OF_TASKS, TaskIndex, numbers
 from mobexport.ids import created_at, is_task_id, new_task_id
 from mobexport.storage import SECRETS_TABLE, TASKS_TABLE, DataStorage, replace_row
+from mobexport.telemetry.logs import get_logger
 from mobexport.wire import TaskRef
+
+_log = get_logger(__name__)
 
 _NEXT = {
     TaskState.QUEUED: {TaskState.STARTED, TaskState.FAILED},
@@ -123,11 +127,11 @@ class TaskRegistry:
     def get(self, app: str, task_id: str) -> ExportTask:
         """Raises NotFound."""
         try:
-            if is_task_id(task_id):
+            if is_task_id(task_id) and APP_NAME.fullmatch(app):
                 return _from_entity(self._tasks.get_entity(app, task_id))
         except ResourceNotFoundError:
             pass
-        raise NotFound(f"app {app!r} has no export task {task_id[:64]!r}")
+        raise NotFound(f"app {app[:64]!r} has no export task {task_id[:64]!r}")
 
     def page(self, app: str, options: ListOptions) -> tuple[list[ExportTask], bool]:
         """One page of an app's tasks, and whether more follow it.
@@ -147,7 +151,7 @@ class TaskRegistry:
                 parameters={"app": app, "first": self._index.id(app, first), "end": END_OF_TASKS},
                 results_per_page=last - first + 1,
             )
-            found = [_from_entity(row) for row in islice(behind, last - first + 1)]
+            found = list(_readable(islice(behind, last - first + 1)))
             return found[::-1] if options.descending else found, more
         cell = _CELLS[options.order_by]
         rows = self._tasks.query_entities(
@@ -158,7 +162,7 @@ class TaskRegistry:
         keys = ((str(row.get(cell) or ""), str(row["RowKey"])) for row in rows)
         pick: Callable[..., list[tuple[str, str]]] = heapq.nlargest if options.descending else heapq.nsmallest
         chosen = pick(options.skip + options.top, keys)[options.skip :]
-        return [self.get(app, task_id) for _, task_id in chosen], more
+        return list(_readable(self._tasks.get_entity(app, task_id) for _, task_id in chosen)), more
 
     def unfinished(self, app: str, limit: int) -> int:
         """Number of the app's tasks that have not ended, counted up to `limit`.
@@ -186,7 +190,7 @@ class TaskRegistry:
         for row in self._secrets.list_entities(select=["PartitionKey", "RowKey"]):
             task_id = str(row["RowKey"])
             if is_task_id(task_id) and created_at(task_id) < before:
-                with suppress(NotFound):
+                with suppress(NotFound, UnreadableRow):
                     yield self.get(str(row["PartitionKey"]), task_id)
 
     def _exists(self, app: str, task_id: str) -> bool:
@@ -282,7 +286,24 @@ def _to_entity(task: ExportTask) -> dict[str, Any]:
     return {name: value for name, value in entity.items() if value is not None}
 
 
+def _readable(rows: Iterable[Mapping[str, Any]]) -> Iterator[ExportTask]:
+    """The tasks; one whose row cannot be read is logged and left out: the others go on."""
+    for row in rows:
+        try:
+            yield _from_entity(row)
+        except UnreadableRow as error:
+            _log.error("%s", error.message)
+
+
 def _from_entity(row: Mapping[str, Any]) -> ExportTask:
+    """Raises UnreadableRow."""
+    try:
+        return _read(row)
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise UnreadableRow(TASKS_TABLE, str(row.get("RowKey")), error) from None
+
+
+def _read(row: Mapping[str, Any]) -> ExportTask:
     counts = row.get("counts")
     return ExportTask(
         app=str(row["PartitionKey"]),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+from mobexport.contract import MAX_DAYS
 from mobexport.export_api.tasks.selection import Window
 from mobexport.export_api.writer.slices import PARQUET
 from mobexport.export_types.model import ExportType
@@ -74,4 +75,7 @@ def _folders(window: Window | None, slack_days: int) -> list[str]:
     first, last = (end.astimezone(UTC).date() if isinstance(end, datetime) else end for end in window)
     start = max(first.toordinal() - slack_days, date.min.toordinal())
     end = min(last.toordinal() + slack_days, date.max.toordinal())
+    if end - start > MAX_DAYS + 2 * slack_days:
+        # A window of instants from 0001 to 9999, say: one listing of all there is, not one for each day.
+        return [""]
     return [f"{date.fromordinal(day)}/" for day in range(start, end + 1)]

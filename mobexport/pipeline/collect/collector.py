@@ -5,15 +5,18 @@ A step of `run_export`; it looks at the cancel flag first, and can be repeated a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mobexport.blob_paths import COMPLETE, EXPORTS_CONTAINER
+from mobexport.blob_paths import COMPLETE, EXPORTS_CONTAINER, is_reserved
+from mobexport.errors import DataError
 from mobexport.pipeline.jobs.export_jobs import check_live
 from mobexport.pipeline.registry.export_row import ExportRow
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
 from mobexport.storage import DataStorage
+from mobexport.untrusted import Unfit, check_file_name, prose
 from mobexport.wire import AttemptRef
 
 
@@ -29,7 +32,8 @@ class Collector:
 
         `{"files": n}` when done, `{"pending": n}` while server-side copies run, `{"none": True}` where
         there is no file unless `accept_none`, which ends it with no file. The row is won before the last
-        file is written: that write, not a blob, decides between a cancel and the collected files.
+        file is written: that write, not a blob, decides between a cancel and the collected files. Raises
+        DataError for a file's name that cannot be taken over.
         """
         row = check_live(row or self.registry.attempt(ref))
         complete = row.folder + COMPLETE
@@ -41,6 +45,7 @@ class Collector:
         found = list(self.storage.list_blobs(container, prefix))
         if not found and not accept_none:
             return {"none": True}
+        _check_names(blob.name.removeprefix(prefix) for blob in found)
         pending = sum(
             not self.storage.copy_blob(
                 container, blob, EXPORTS_CONTAINER, row.folder + blob.name.removeprefix(prefix)
@@ -73,3 +78,17 @@ class Collector:
         }
         # Whoever is second finds the first one's list, which is the one that counts.
         self.storage.write_json(EXPORTS_CONTAINER, folder + COMPLETE, complete)
+
+
+def _check_names(names: Iterable[str]) -> None:
+    for name in names:
+        try:
+            check_file_name(name)
+            if is_reserved(name):
+                raise Unfit("is one that this app gives itself")
+        except Unfit as error:
+            shown = prose(name, 100)
+            raise DataError(
+                f"the export job left a file whose name cannot be used: {shown!r} {error.rule}",
+                code="UnfitFileName",
+            ) from None

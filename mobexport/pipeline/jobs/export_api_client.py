@@ -12,30 +12,32 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-import requests
 from opentelemetry.trace import SpanKind
 
 from mobexport.config import Endpoint
-from mobexport.contract import API_VERSION, MAX_TOP, TaskState
+from mobexport.contract import API_VERSION, MAX_DESCRIPTION, MAX_TOP, TaskState
 from mobexport.errors import MobexportError, Rejected, Transient
-from mobexport.failure_policy import Decision, Peer, as_error, on_exception, on_status
+from mobexport.failure_policy import Decision, Peer, as_error, on_status
+from mobexport.http_calls import BETWEEN_BYTES, Answer, CallFailed, call
 from mobexport.pipeline.jobs.credentials import forget_tokens, get_token
 from mobexport.pipeline.jobs.source import Delivery, Job
 from mobexport.pipeline.registry.export_request import ExportRequest
 from mobexport.pipeline.registry.states import JobState
 from mobexport.records.formats import ExportFormat
-from mobexport.redact import redact
-from mobexport.settings import is_loopback
 from mobexport.telemetry import metrics, tracing
+from mobexport.untrusted import NotJson, Unfit, check_word, parse_json, prose
 
-_TIMEOUT: Final = (5, 30)
+# One call from its begin to the end of its answer.
+_SECONDS: Final = 60.0
 # A job lost in a crash between create and registry is among the newest tasks; more pages only cost.
 _PAGES: Final = 3
-_MAX_ANSWER: Final = 4 * 1024 * 1024
+# A page of tasks whose descriptions are of their full length and written in escapes.
+_MAX_ANSWER: Final = 8 * 1024 * 1024
+_MAX_STATE: Final = 40
 
 
 class ExportApiClient:
-    """A JobSource over HTTP; one a step, since a session keeps no state worth sharing."""
+    """A JobSource over HTTP. What comes back goes through `untrusted` before it is kept or shown."""
 
     delivery = Delivery.PUSHED
     file_format = ExportFormat.JSON
@@ -46,12 +48,16 @@ class ExportApiClient:
         TaskState.FAILED: JobState.FAILED,
     }
 
-    def __init__(self, endpoint: Endpoint, *, timeout: tuple[float, float] = _TIMEOUT) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        timeout: tuple[float, float] = BETWEEN_BYTES,
+        seconds: float = _SECONDS,
+    ) -> None:
         self._endpoint = endpoint
         self._timeout = timeout
-        self._session = requests.Session()
-        # Proxies and .netrc of the environment must not see or add credentials on the way to ourselves.
-        self._session.trust_env = not is_loopback(endpoint.url)
+        self._seconds = seconds
 
     def create(self, request: ExportRequest, container_url: str | None, description: str) -> Job:
         body: dict[str, Any] = {
@@ -73,7 +79,8 @@ class ExportApiClient:
             jobs = answer.get("value")
             if not isinstance(jobs, list):
                 raise Transient("the Export API listed its tasks without a `value`")
-            found += [job for item in jobs if (job := _job(item, None)).description.startswith(marker)]
+            # Only ours must pass the gate: tasks of others, whatever they hold, are not our concern.
+            found += [_job(item, None) for item in jobs if _description(item).startswith(marker)]
             if len(jobs) < MAX_TOP:
                 break
         return sorted(found, key=lambda job: job.id)
@@ -103,22 +110,25 @@ class ExportApiClient:
         what = f"{method} exportTasks{path} of app {app!r}"
         response = self._send(method, url, what, query, body)
         if (
-            response.status_code not in (200, 202)
-            and on_status(response.status_code, Peer.EXPORT_API) is Decision.REFRESH_TOKEN
+            response.status not in (200, 202)
+            and on_status(response.status, Peer.EXPORT_API) is Decision.REFRESH_TOKEN
             and self._endpoint.scope
         ):
             # A token can be refused before it expires (a rotated key, a new role): once more, with a new one.
             forget_tokens()
             response = self._send(method, url, what, query, body)
         retry_after = _seconds(response.headers.get("Retry-After"))
-        if response.status_code not in (200, 202):
+        if response.status not in (200, 202):
             raise classify(
-                response.status_code, what, _error_text(response), retry_after, self._endpoint.scope_setting
+                response.status, what, _error_text(response.body), retry_after, self._endpoint.scope_setting
             )
         try:
-            answer = response.json() if len(response.content) <= _MAX_ANSWER else None
-        except requests.JSONDecodeError:
+            answer = parse_json(response.body, _MAX_ANSWER)
+        except NotJson:
+            # A gateway's page, for one: it passes.
             answer = None
+        except Unfit as error:
+            raise _unfit(f"answered {what}", error) from None
         if not isinstance(answer, dict):
             raise Transient(f"the Export API answered {what} with something other than a JSON object")
         return answer, retry_after
@@ -130,7 +140,7 @@ class ExportApiClient:
         what: str,
         query: Mapping[str, str] | None,
         body: Mapping[str, Any] | None,
-    ) -> requests.Response:
+    ) -> Answer:
         headers = {}
         if self._endpoint.scope:
             token = get_token(self._endpoint.scope, self._endpoint.scope_setting)
@@ -138,25 +148,25 @@ class ExportApiClient:
         about: dict[str, str | int] = {"http.request.method": method, "url.full": tracing.strip_secrets(url)}
         with tracing.span(f"{method} exportTasks", kind=SpanKind.CLIENT, attributes=about) as span:
             try:
-                response = self._session.request(
+                response = call(
                     method,
                     url,
+                    seconds=self._seconds,
+                    most=_MAX_ANSWER,
+                    between_bytes=self._timeout,
                     params={"api-version": API_VERSION, **(query or {})},
                     json=body,
                     headers={**headers, **tracing.headers()},
-                    timeout=self._timeout,
-                    allow_redirects=False,
                 )
-            except requests.RequestException as error:
-                # The exception's own text holds the URL and more; its class says what is needed.
-                name = type(error).__name__
-                metrics.api_called(method, name)
-                message = f"the Export API cannot be reached: {what}: {name}"
-                raise as_error(on_exception(error) or Decision.RETRY, message) from None
-            metrics.api_called(method, str(response.status_code))
-            span.set_attribute("http.response.status_code", response.status_code)
-            if response.status_code >= 400:
-                tracing.fail(str(response.status_code))
+            except CallFailed as failed:
+                metrics.api_called(method, failed.name)
+                did = "gave no usable answer" if failed.decision is Decision.FAIL else "cannot be reached"
+                message = f"the Export API {did}: {what}: {failed.reason}"
+                raise as_error(failed.decision, message) from None
+            metrics.api_called(method, str(response.status))
+            span.set_attribute("http.response.status_code", response.status)
+            if response.status >= 400:
+                tracing.fail(str(response.status))
             return response
 
 
@@ -171,13 +181,12 @@ def classify(
     return as_error(decision, message, status=status, retry_after=retry_after)
 
 
-def _error_text(response: requests.Response) -> str:
+def _error_text(body: bytes) -> str:
     try:
-        error = response.json()["error"]
-        text = f"{error['code']}: {error['message']}"
-    except (ValueError, KeyError, TypeError):
-        text = ""
-    return redact(text)[:500]
+        error = parse_json(body, _MAX_ANSWER)["error"]
+        return prose(f"{error['code']}: {error['message']}", 500)
+    except (Unfit, KeyError, TypeError):
+        return ""
 
 
 def _seconds(value: str | None) -> float | None:
@@ -196,16 +205,29 @@ def _seconds(value: str | None) -> float | None:
 
 
 def _job(answer: Any, retry_after: float | None) -> Job:
-    # An early revision of the specification wrote PascalCase.
-    fields = {str(name).lower(): value for name, value in answer.items()} if isinstance(answer, dict) else {}
-    job_id, state = fields.get("id"), fields.get("state")
-    if not isinstance(job_id, str) or not job_id or not isinstance(state, str):
+    fields = _fields(answer)
+    if fields.get("id") is None or fields.get("state") is None:
         raise Transient("the Export API showed an export task without id or state")
-    error = fields.get("errordetails")
-    return Job(
-        job_id,
-        state,
-        str(fields.get("description") or ""),
-        redact(str(error))[:1000] if error else None,
-        retry_after,
-    )
+    try:
+        job_id = check_word(fields["id"], "id")
+        state = check_word(fields["state"], "state", _MAX_STATE)
+    except Unfit as error:
+        raise _unfit("showed an export task that cannot be used", error) from None
+    details = fields.get("errordetails")
+    return Job(job_id, state, _description(answer), prose(details) if details else None, retry_after)
+
+
+def _fields(task: Any) -> dict[str, Any]:
+    # An early revision of the specification wrote PascalCase.
+    return {str(name).lower(): value for name, value in task.items()} if isinstance(task, dict) else {}
+
+
+def _description(task: Any) -> str:
+    """Our own text, as the server repeats it."""
+    value = _fields(task).get("description")
+    return prose(value, MAX_DESCRIPTION) if isinstance(value, str) else ""
+
+
+def _unfit(did: str, error: Unfit) -> Rejected:
+    # At once: the same call would be answered in the same way.
+    return Rejected(f"the Export API {did}: {error}", code="UnfitAnswer")

@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from mobexport import export_types
 from mobexport.blob_paths import slug
 from mobexport.export_types import Parameters
 from mobexport.records.formats import ExportFormat
+
+_ID: Final = re.compile(r"[a-z0-9-]{1,150}")
+
+
+def is_id(text: str) -> bool:
+    """Whether an export or a batch could have that id: anything else is no key to ask storage for."""
+    return _ID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)

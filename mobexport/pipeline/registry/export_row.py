@@ -10,8 +10,10 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from mobexport import blob_paths
+from mobexport.errors import UnreadableRow
 from mobexport.pipeline.registry.export_request import ExportRequest
 from mobexport.pipeline.registry.states import State
+from mobexport.storage import EXPORTS_TABLE
 from mobexport.wire import AttemptRef
 
 PARTITION: Final = "exports"
@@ -201,10 +203,21 @@ def to_entity(row: ExportRow) -> dict[str, Any]:
 
 
 def from_entity(entity: Mapping[str, Any]) -> ExportRow:
-    """The row that a table entity holds."""
+    """The row that a table entity holds. Raises UnreadableRow."""
+    try:
+        row = _read(entity)
+        # Whatever a list shows of a row must be there.
+        assert all(isinstance(one, dict) for one in (*row.deliveries.values(), *row.events.values()))
+        _ = row.open, row.seconds
+    except (KeyError, ValueError, TypeError, AttributeError, AssertionError, RecursionError) as error:
+        raise UnreadableRow(EXPORTS_TABLE, str(entity.get("RowKey")), error) from None
+    return row
+
+
+def _read(entity: Mapping[str, Any]) -> ExportRow:
     values: dict[str, Any] = {name: entity.get(name) for name in _PLAIN}
     values["restarts"] = values["restarts"] or 0
-    values |= {name: json.loads(entity[name]) for name in _MAPPINGS if name in entity}
+    values |= {name: dict(json.loads(entity[name])) for name in _MAPPINGS if name in entity}
     values |= {name: tuple(json.loads(entity[name])) for name in _LISTS if name in entity}
     return ExportRow(
         id=str(entity["RowKey"]),

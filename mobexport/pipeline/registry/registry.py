@@ -7,19 +7,19 @@ Changes go by ETag; a state that cannot follow, or belongs to an earlier attempt
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
 from mobexport.blob_paths import CURATED_CONTAINER, manifest_prefix
 from mobexport.clock import stamp
-from mobexport.errors import Conflict, NotFound
-from mobexport.pipeline.registry.export_request import ExportRequest
+from mobexport.errors import Conflict, NotFound, RequestError, UnreadableRow
+from mobexport.pipeline.registry.export_request import ExportRequest, is_id
 from mobexport.pipeline.registry.export_row import PARTITION, ExportRow, begin, from_entity, to_entity
 from mobexport.pipeline.registry.states import can_move
-from mobexport.pipeline.requests.export_list import ListQuery, encode_token
+from mobexport.pipeline.requests.export_list import FORGED, ListQuery, encode_token
 from mobexport.storage import EXPORTS_TABLE, DataStorage, replace_row
 from mobexport.telemetry.logs import get_logger
 from mobexport.telemetry.tracing import current
@@ -27,6 +27,16 @@ from mobexport.wire import AttemptRef
 
 _log = get_logger(__name__)
 _Change = Callable[[ExportRow], ExportRow | None]
+
+
+class Page(NamedTuple):
+    """One page of the list of exports."""
+
+    rows: list[ExportRow]
+    token: str | None
+    """Continuation; None at the end."""
+    unreadable: list[str]
+    """Ids of rows that cannot be read."""
 
 
 class Registry:
@@ -38,6 +48,8 @@ class Registry:
 
     def find(self, export_id: str) -> ExportRow | None:
         """The export of that id, or None."""
+        if not is_id(export_id):
+            return None
         try:
             return from_entity(self._table.get_entity(PARTITION, export_id))
         except ResourceNotFoundError:
@@ -47,7 +59,7 @@ class Registry:
         """Raises NotFound."""
         row = self.find(export_id)
         if row is None:
-            raise NotFound(f"there is no export {export_id!r}")
+            raise NotFound(f"there is no export {export_id[:150]!r}")
         return row
 
     def attempt(self, ref: AttemptRef) -> ExportRow:
@@ -151,23 +163,39 @@ class Registry:
         """Keeps the state of a delivery, also after the attempt has ended."""
         self.amend(ref.export_id, lambda now: now.with_delivery(ref.attempt, target, delivery))
 
-    def page(self, query: ListQuery) -> tuple[list[ExportRow], str | None]:
-        """Exports that fit the query, by id, and the continuation token; None at the end."""
+    def page(self, query: ListQuery) -> Page:
+        """Exports that fit the query, by id. Raises RequestError for a continuation that storage refuses."""
         found: list[ExportRow] = []
+        unreadable: list[str] = []
         pages: Any = self._table.query_entities(
             query.filter(PARTITION), parameters=query.parameters(), results_per_page=query.limit
         ).by_page(query.token())  # type: ignore[arg-type]
         # A page of a table may be empty and still not the last one.
-        for page in pages:
-            found += map(from_entity, page)
-            if found or pages.continuation_token is None:
-                break
-        return found, encode_token(pages.continuation_token)
+        try:
+            for page in pages:
+                found += _readable(page, unreadable)
+                if found or unreadable or pages.continuation_token is None:
+                    break
+        except HttpResponseError as error:
+            if query.continuation and error.status_code == 400:
+                raise RequestError.of([FORGED]) from None
+            raise
+        return Page(found, encode_token(pages.continuation_token), unreadable)
 
     def open_rows(self) -> Iterator[ExportRow]:
         """Exports with anything left to do: running, with a notification to make or a container to delete."""
         query = f"PartitionKey eq '{PARTITION}' and open eq true"
-        yield from map(from_entity, self._table.query_entities(query))
+        yield from _readable(self._table.query_entities(query), [])
+
+
+def _readable(entities: Iterable[Mapping[str, Any]], unreadable: list[str]) -> Iterator[ExportRow]:
+    """The rows; one that cannot be read is logged, and its id added to `unreadable`: the others go on."""
+    for entity in entities:
+        try:
+            yield from_entity(entity)
+        except UnreadableRow as error:
+            _log.error("%s", error.message)
+            unreadable.append(str(entity["RowKey"]))
 
 
 def _checked(row: ExportRow, attempt: int) -> ExportRow:

@@ -56,7 +56,8 @@ def windows(window: tuple[date, date], days: int) -> tuple[tuple[date, date], ..
     """The days from the first to the last of `window` in windows of so many; the last may be shorter."""
     first, last = window
     starts = (first + timedelta(days=n) for n in range(0, (last - first).days + 1, days))
-    return tuple((start, min(start + timedelta(days=days - 1), last)) for start in starts)
+    # Never past `last`, behind which there may be no day.
+    return tuple((start, start + timedelta(days=min(days - 1, (last - start).days))) for start in starts)
 
 
 def make_requests(
@@ -86,7 +87,7 @@ def make_requests(
 
 
 def _instants(first: date, last: date) -> tuple[str, str]:
-    end = datetime.combine(last + timedelta(days=1), time(), UTC) - timedelta(milliseconds=1)
+    end = datetime.combine(last, time.max, UTC)
     return f"{first.isoformat()}T00:00:00Z", end.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -18,7 +18,7 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from mobexport.clock import now, stamp
 from mobexport.errors import Conflict, NotFound
-from mobexport.pipeline.registry.export_request import ExportRequest
+from mobexport.pipeline.registry.export_request import ExportRequest, is_id
 from mobexport.pipeline.registry.export_row import ExportRow
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
@@ -113,9 +113,11 @@ class Batches:
     def get(self, id_: str) -> Batch:
         """Raises NotFound."""
         try:
-            return _from_entity(self._table.get_entity(PARTITION, id_))
+            if is_id(id_):
+                return _from_entity(self._table.get_entity(PARTITION, id_))
         except ResourceNotFoundError:
-            raise NotFound(f"there is no batch {id_!r}") from None
+            pass
+        raise NotFound(f"there is no batch {id_[:150]!r}")
 
     def advance(self, id_: str) -> tuple[Batch, list[ExportRow]]:
         """Notes which exports ended, and begins as many as may run. Returns the batch, and the rows whose

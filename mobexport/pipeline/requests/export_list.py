@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,11 +12,16 @@ from typing import Any, Final
 
 from mobexport import export_types
 from mobexport.clock import stamp
+from mobexport.config import APP_NAME
 from mobexport.errors import Problem, RequestError, UnknownExportType
 from mobexport.pipeline.registry.states import State
+from mobexport.untrusted import Unfit, parse_json
 
 MAX_LIMIT: Final = 200
 _DEFAULT_LIMIT: Final = 50
+# The keys of a row, of 1 KiB each, in JSON and base64.
+_MAX_TOKEN: Final = 4096
+FORGED: Final = Problem("continuation", "must be what an earlier answer's links.next says")
 OPTIONS: Final = ("app", "exportType", "state", "createdFrom", "createdTo", "limit", "continuation")
 
 
@@ -72,6 +77,8 @@ def parse_list_query(query: Mapping[str, str]) -> ListQuery:
         for name in given
         if name not in names
     ]
+    if (app := given.get("app")) and not APP_NAME.fullmatch(app):
+        problems.append(Problem("app", "is no name that an app can have"))
     export_type = None
     if wanted := given.get("exporttype"):
         try:
@@ -81,13 +88,13 @@ def parse_list_query(query: Mapping[str, str]) -> ListQuery:
     states = _states(given.get("state", ""), problems)
     times = [_time(names[name], given.get(name), problems) for name in ("createdfrom", "createdto")]
     limit = given.get("limit", str(_DEFAULT_LIMIT))
-    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:9]) <= MAX_LIMIT):
+    if not (re.fullmatch(r"[0-9]{1,3}", limit) and 1 <= int(limit) <= MAX_LIMIT):
         problems.append(Problem("limit", f"must be a whole number from 1 to {MAX_LIMIT}"))
         limit = "1"
     continuation = _decode(given.get("continuation"), problems)
     if problems:
-        raise RequestError("; ".join(f"{name}: {text}" for name, text in problems), problems=problems)
-    return ListQuery(given.get("app"), export_type, states, times[0], times[1], int(limit), continuation)
+        raise RequestError.of(problems)
+    return ListQuery(app, export_type, states, times[0], times[1], int(limit), continuation)
 
 
 def encode_token(token: Mapping[str, str] | None) -> str | None:
@@ -99,12 +106,16 @@ def _decode(text: str | None, problems: list[Problem]) -> Mapping[str, str] | No
     if not text:
         return None
     try:
-        token = json.loads(base64.urlsafe_b64decode(text.encode("ascii")))
-        if set(token) == {"PartitionKey", "RowKey"} and all(isinstance(one, str) for one in token.values()):
-            return dict(token)
-    except (ValueError, binascii.Error, TypeError):
+        token = parse_json(base64.urlsafe_b64decode(text.encode("ascii")), _MAX_TOKEN)
+        if (
+            isinstance(token, dict)
+            and token.keys() == {"PartitionKey", "RowKey"}
+            and all(isinstance(one, str) for one in token.values())
+        ):
+            return token
+    except (ValueError, Unfit):
         pass
-    problems.append(Problem("continuation", "must be what an earlier answer's links.next says"))
+    problems.append(FORGED)
     return None
 
 
@@ -113,7 +124,7 @@ def _states(text: str, problems: list[Problem]) -> tuple[State, ...]:
     wanted = [name for name in text.lower().split(",") if name]
     if unknown := [name for name in wanted if name not in known]:
         problems.append(Problem("state", f"{unknown[0][:40]!r} is none of {', '.join(State)}"))
-    return tuple(known[name] for name in wanted if name in known)
+    return tuple(dict.fromkeys(known[name] for name in wanted if name in known))
 
 
 def _time(name: str, text: str | None, problems: list[Problem]) -> str | None:
@@ -121,7 +132,7 @@ def _time(name: str, text: str | None, problems: list[Problem]) -> str | None:
         return None
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        return stamp(found if found.tzinfo else found.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
         problems.append(Problem(name, "must be a day or a time such as 2025-03-23T00:00:00Z"))
         return None
-    return stamp(found if found.tzinfo else found.replace(tzinfo=UTC))

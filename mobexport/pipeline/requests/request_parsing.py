@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -10,7 +9,7 @@ from typing import Any, Final
 
 from mobexport import config, export_types
 from mobexport.container_url import check_configured_url
-from mobexport.contract import MAX_CAMPAIGNS
+from mobexport.contract import MAX_CAMPAIGNS, read_day, read_instant
 from mobexport.errors import MobexportError, Problem, RequestError, UnknownExportType
 from mobexport.export_types import ExportType, FieldKind, Parameters
 from mobexport.pipeline.registry.export_request import Campaign, ExportRequest
@@ -88,8 +87,7 @@ class BodyReader:
     def raise_problems(self) -> None:
         """Raises RequestError if anything is wrong."""
         if self.problems:
-            text = "; ".join(f"{name}: {message}" for name, message in self.problems)
-            raise RequestError(text, problems=self.problems)
+            raise RequestError.of(self.problems)
 
     def export_type(self, name: str) -> ExportType | None:
         return self.known_type(name, self._body.get(name))
@@ -149,7 +147,7 @@ class BodyReader:
         value = self._body.get("containerUrl")
         if value is None:
             return None, None
-        if not isinstance(value, str) or len(value) > 8192:
+        if not isinstance(value, str):
             self.wrong("containerUrl", "must be the URL of a container with a SAS")
             return None, None
         try:
@@ -181,14 +179,11 @@ class BodyReader:
         return start, end
 
     def _date(self, name: str) -> date | None:
-        value = self._body.get(name)
-        if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
-            try:
-                return date.fromisoformat(value)
-            except ValueError:
-                pass
-        self.wrong(name, "must be a date such as 2025-03-23")
-        return None
+        try:
+            return read_day(self._body.get(name))
+        except ValueError as error:
+            self.wrong(name, str(error))
+            return None
 
     def campaign(self, export_type: ExportType | None) -> Campaign | None:
         """The campaigns, by ids or by a window of time."""
@@ -214,8 +209,9 @@ class BodyReader:
             not isinstance(ids, list)
             or not 0 < len(ids) <= MAX_CAMPAIGNS
             or not all(isinstance(one, int) and not isinstance(one, bool) for one in ids)
+            or not all(-(2**63) <= one < 2**63 for one in ids)
         ):
-            self.wrong("campaignIds", f"must be a list of 1 to {MAX_CAMPAIGNS} integers")
+            self.wrong("campaignIds", f"must be a list of 1 to {MAX_CAMPAIGNS} integers of 64 bits")
             return None
         return Campaign(str(kind), ids=tuple(sorted(set(ids))))
 
@@ -229,15 +225,11 @@ class BodyReader:
         return _utc(start), _utc(end)
 
     def _instant(self, name: str) -> datetime | None:
-        value = self._body.get(name)
         try:
-            found = datetime.fromisoformat(value) if isinstance(value, str) else None
-        except ValueError:
-            found = None
-        if found is None or found.tzinfo is None:
-            self.wrong(name, "must be a time such as 2025-03-23T00:00:00Z")
+            return read_instant(self._body.get(name))
+        except ValueError as error:
+            self.wrong(name, str(error))
             return None
-        return found
 
     def unknown_fields(self, known: frozenset[str]) -> None:
         for name in sorted(set(self._body) - known):
@@ -258,4 +250,4 @@ def campaign_types(export_type: ExportType) -> tuple[str, ...]:
 
 
 def _utc(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return at.isoformat().replace("+00:00", "Z")

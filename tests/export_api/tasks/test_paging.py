@@ -4,10 +4,11 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from mobexport.clock import stamp
+from mobexport.clock import now, stamp
 from mobexport.contract import ORDER_FIELDS, ListOptions
 from mobexport.errors import NotFound, Throttled
 from mobexport.export_api.tasks import task_registry
@@ -15,6 +16,7 @@ from mobexport.export_api.tasks.selection import EVERYTHING, Selection
 from mobexport.export_api.tasks.task_index import TaskIndex, numbers
 from mobexport.export_api.tasks.task_registry import ExportTask, TaskRegistry
 from mobexport.ids import created_at, is_task_id, new_task_id
+from mobexport.storage import TASKS_TABLE
 
 URL = "https://team.blob.core.windows.net/c?sig=x"
 
@@ -175,3 +177,16 @@ def test_given_a_selection_when_kept_then_the_same_comes_back(registry, app) -> 
     found = registry.get(app, task.id)
     assert replace(found, etag="") == task
     assert json.loads(json.dumps(selection.to_json())) == selection.to_json()
+
+
+def test_given_a_task_whose_row_nobody_can_read_then_the_list_goes_on(registry, storage, caplog) -> None:
+    app = "odd-rows"
+    tasks = [registry.add(app, "Event", EVERYTHING, "https://x?sig=x") for _ in range(3)]
+    table = storage.table(TASKS_TABLE)
+    table.update_entity({"PartitionKey": app, "RowKey": tasks[1].id, "selection": "[" * 20_000})
+    for field in ("taskId", "taskStatus"):
+        page, _ = registry.page(app, ListOptions(order_by=field))
+        assert [task.id for task in page] == [tasks[0].id, tasks[2].id]
+    assert tasks[1].id in caplog.text
+    ids = {task.id for task in registry.unended(now() + timedelta(hours=1)) if task.app == app}
+    assert ids == {tasks[0].id, tasks[2].id}

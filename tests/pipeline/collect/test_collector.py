@@ -7,14 +7,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from mobexport.blob_paths import COMPLETE, EXPORTS_CONTAINER
-from mobexport.errors import AttemptEnded, Cancelled, Rejected
+from mobexport.errors import AttemptEnded, Cancelled, DataError, Rejected
 from mobexport.pipeline.collect.collector import Collector
 from mobexport.pipeline.jobs.export_jobs import ExportJobs, job_marker, landing_of
 from mobexport.pipeline.jobs.poll_policy import PollPolicy, PollProgress
 from mobexport.pipeline.jobs.source import Job
 from mobexport.pipeline.registry.states import JobState, State
 from mobexport.settings import SAS_MARGIN
-from mobexport.storage import DataStorage
+from mobexport.storage import DataStorage, RawBlob
 
 POLICY = PollPolicy(first=5, most=300, queue_deadline=3600, run_deadline=7200, total_deadline=10_000)
 BEGAN = PollProgress.begin(datetime.now(UTC), datetime.now(UTC))
@@ -217,3 +217,38 @@ def test_given_an_ended_attempt_then_a_repeated_step_does_nothing(jobs, registry
     with pytest.raises(AttemptEnded):
         jobs.create(row.ref, 3600)
     assert source.calls == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a\nb.json",
+        "a\u202egnp.json",
+        "x" * 501,
+        "_complete.json",
+        "deep/er/_complete.json",
+        "_converted/0.json",
+        "a//b.json",
+    ],
+)
+def test_given_a_name_that_cannot_be_used_then_the_attempt_fails_at_once(
+    jobs, registry, collector, storage, row, name: str
+) -> None:
+    create(jobs, registry, row)
+    storage.container(registry.get(row.id).landing).upload_blob(name, b"[]")
+    with pytest.raises(DataError, match="whose name cannot be used") as raised:
+        collector.collect(row.ref, accept_none=True)
+    assert (raised.value.retryable, raised.value.own_code) == (False, "UnfitFileName")
+    assert raised.value.message.isprintable()
+    assert len(raised.value.message) < 300
+    assert list(storage.list_blobs(EXPORTS_CONTAINER, registry.get(row.id).folder)) == []
+
+
+def test_given_a_nul_in_a_files_name_then_the_attempt_fails_at_once(
+    jobs, registry, collector, row, monkeypatch
+) -> None:
+    # Storage takes such a name and lists it; the emulator cannot list it any more.
+    create(jobs, registry, row)
+    monkeypatch.setattr(DataStorage, "list_blobs", lambda *_: iter([RawBlob("a\0b.json", '"e"', 2)]))
+    with pytest.raises(DataError, match=r"'a b\.json' has a control character"):
+        collector.collect(row.ref, accept_none=True)

@@ -7,6 +7,7 @@ from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from raw_server import RawServer, dripping
 
 from mobexport.config import Endpoint, Source
 from mobexport.errors import ConfigError, Rejected, Throttled, Transient
@@ -112,7 +113,7 @@ def test_given_a_status_when_answered_then_its_error_without_secrets(
         assert raised.value.retry_after == 30
 
 
-@pytest.mark.parametrize("answer", [b"<html>", b"[]", b"", b'{"id": 5, "state": "x"}', b'{"state": "x"}'])
+@pytest.mark.parametrize("answer", [b"<html>", b"[]", b"", b"\xff", b'{"id": "t1"}', b'{"state": "x"}'])
 def test_given_nonsense_when_answered_then_tried_again(api, client, make_request, answer: bytes) -> None:
     api.says(200, answer)
     with pytest.raises(Transient):
@@ -165,3 +166,71 @@ def test_given_a_request_of_each_kind_then_its_route_and_parameters(
         "description": "token",
         **parameters,
     }
+
+
+def task(**changes: object) -> bytes:
+    return json.dumps({**TASK, **changes}).encode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (task(id=5), "id must be"),
+        (task(id=".."), "id must be"),
+        (task(id="a/b"), "id must be"),
+        (task(id="a\0"), "id must be"),
+        (task(id="\ud800"), "id must be Unicode"),
+        (task(id="x" * 5000), "id is longer than 200"),
+        (task(id=SECRET_URL), "id must be"),
+        (task(id="sig=TOPSECRET"), "id holds a secret"),
+        (task(state="x" * 41), "state is longer than 40"),
+        (task(state=["Queued"]), "state must be"),
+        (task(other={"deep": "\udfff"}), "other.deep must be Unicode"),
+        (b'{"id": ' + b"9" * 4301 + b"}", "id must be a number"),
+        (b'{"a":' * 5000 + b"1" + b"}" * 5000, "nested"),
+        (task(description=" " * 9 * 1024 * 1024), "gave no usable answer.*larger than"),
+    ],
+    ids=range(14),
+)
+def test_given_an_unfit_answer_then_refused_at_once_without_it(
+    api, client, make_request, answer: bytes, says: str
+) -> None:
+    api.says(200, answer)
+    with pytest.raises(Rejected, match=says) as raised:
+        client.status(make_request(), "t1")
+    assert len(raised.value.message) < 400
+    assert "TOPSECRET" not in raised.value.message
+
+
+@pytest.mark.parametrize("status", [600, 999])
+def test_given_a_status_that_is_none_then_rejected(api, client, make_request, status: int) -> None:
+    api.says(status, {})
+    with pytest.raises(Rejected, match=f"HTTP {status}"):
+        client.status(make_request(), "t1")
+
+
+def test_given_poisoned_texts_then_they_are_cleaned_and_cut(api, client, make_request) -> None:
+    details = "line 1\r\nline 2\0 \u202egpj" + "x" * 100_000
+    api.says(200, task(state="Failed", errorDetails=details))
+    error = str(client.status(make_request(), "t1").error)
+    assert error.startswith("line 1  line 2   gpjx")
+    assert len(error) == 1000
+    api.says(400, {"error": {"code": "C\0", "message": {"nested": details}}})
+    with pytest.raises(Rejected) as raised:
+        client.status(make_request(), "t1")
+    assert "\0" not in raised.value.message
+    assert len(raised.value.message) < 700
+
+
+def test_given_odd_tasks_of_others_in_the_list_then_ours_is_found(api, client, make_request) -> None:
+    others = [{"id": "a/b\0", "description": "x\0y"}, {"id": 5, "description": 7}, 7, None]
+    api.says(200, {"value": [*others, {**TASK, "description": "mobexport/e/1/landing-x"}]})
+    assert [job.id for job in client.find_by_marker(make_request(), "mobexport/e/1/")] == ["t1"]
+
+
+def test_given_an_api_that_drips_then_the_whole_call_has_an_end(make_request) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n"
+    with RawServer(dripping(head, b" ")) as server:
+        endpoint = Endpoint(server.url.rstrip("/"), "", "EXPORT_API_SCOPE", Source())
+        with pytest.raises(Transient, match=r"no whole answer within 0\.5 seconds"):
+            ExportApiClient(endpoint, seconds=0.5).status(make_request(), "t1")

@@ -1,13 +1,19 @@
 """The registry: one row an export, changed by ETag, attempts one after the other."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from azure.core.exceptions import HttpResponseError
 
+from durable_app.http import respond
 from mobexport.blob_paths import CURATED_CONTAINER
-from mobexport.errors import Conflict, NotFound
+from mobexport.errors import Conflict, NotFound, RequestError, UnreadableRow
 from mobexport.pipeline.registry.states import State
+from mobexport.pipeline.requests.export_list import ListQuery, parse_list_query
+from mobexport.pipeline.requests.views import show_export
 from mobexport.storage import EXPORTS_TABLE
 
 
@@ -115,3 +121,59 @@ def test_given_a_processing_export_when_cancelled_then_too_late(registry, make_r
         registry.change(row.ref, lambda now, state=state: replace(now, state=state))
     with pytest.raises(Conflict, match="cannot be cancelled"):
         registry.request_cancel(row.id)
+
+
+def test_given_rows_that_nobody_can_read_then_lists_go_on_and_name_them(
+    registry, storage, make_request, caplog
+) -> None:
+    good, _ = registry.request(make_request(), rerun=False)
+    table = storage.table(EXPORTS_TABLE)
+    entity = dict(table.get_entity("exports", good.id))
+    odd = {
+        "state": "Dreaming",
+        "request": "{",
+        "progress": "[" * 20_000,
+        "deliveries": '{"1/t": 5}',
+        "phases": '{"create": "soon", "poll": "later"}',
+        "late_files": "7",
+    }
+    for name, value in odd.items():
+        table.create_entity({**entity, "RowKey": f"{good.id}-{name.replace('_', '-')}", name: value})
+    app = good.request.app
+    page = registry.page(parse_list_query({"app": app}))
+    assert [row.id for row in page.rows] == [good.id]
+    assert len(page.unreadable) == len(odd)
+    assert good.id in {row.id for row in registry.open_rows()}
+    with pytest.raises(UnreadableRow, match="mend it there, or delete it"):
+        registry.get(page.unreadable[0])
+    assert page.unreadable[0] in caplog.text
+
+
+def test_given_a_poisoned_row_then_it_and_the_list_are_shown(registry, storage, make_request) -> None:
+    row, _ = registry.request(make_request(), rerun=False)
+    table = storage.table(EXPORTS_TABLE)
+    entity = dict(table.get_entity("exports", row.id))
+    table.upsert_entity({**entity, "job_id": "a\ud800b\0", "error": json.dumps({"message": "\udfff"})})
+    (shown,) = registry.page(parse_list_query({"app": row.request.app})).rows
+    body = json.loads(respond(200, show_export(shown, "http://x")).get_body())
+    assert (body["jobId"], body["error"]) == ("a?b\0", {"message": "?"})
+
+
+def test_given_a_continuation_that_storage_refuses_then_400(registry) -> None:
+    class Pages:
+        continuation_token = None
+
+        def __iter__(self):
+            refused = HttpResponseError("no")
+            refused.status_code = 400
+            raise refused
+
+    registry._table = SimpleNamespace(
+        query_entities=lambda *_, **__: SimpleNamespace(by_page=lambda _: Pages())
+    )
+    with pytest.raises(
+        RequestError, match=r"continuation: must be what an earlier answer's links\.next says"
+    ):
+        registry.page(ListQuery(continuation={"PartitionKey": "p", "RowKey": "r"}))
+    with pytest.raises(HttpResponseError):
+        registry.page(ListQuery())

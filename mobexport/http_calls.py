@@ -1,0 +1,174 @@
+"""HTTP calls of other systems: one call has a time limit as a whole, its answer a limit in bytes.
+
+The time-outs of `requests` count between bytes, so a server that drips holds a call for ever; and it unpacks
+whatever it is sent. Here the connection is broken off when the time is over, in whatever state it is, and a
+packed body is unpacked up to the limit. Redirects are not followed.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from mobexport.failure_policy import Decision, on_exception
+from mobexport.settings import is_loopback
+
+BETWEEN_BYTES: Final = (5.0, 30.0)
+"""Seconds to connect, and between two pieces of an answer."""
+_CHUNK: Final = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer whose body was read whole, unpacked."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in any case."""
+    body: bytes
+
+
+class CallFailed(Exception):
+    """No usable answer: `name` for programs, `reason` for people, and the reaction."""
+
+    def __init__(self, name: str, reason: str, decision: Decision) -> None:
+        super().__init__(reason)
+        self.name = name
+        self.reason = reason
+        self.decision = decision
+
+
+def call(
+    method: str,
+    url: str,
+    *,
+    seconds: float,
+    most: int | None,
+    between_bytes: tuple[float, float] = BETWEEN_BYTES,
+    **request: Any,
+) -> Answer:
+    """One call: at most `seconds` from its begin until its answer was read, at most `most` bytes of body.
+
+    `most` None: only the status is of interest, the body is not read. `request` goes to `requests`. Raises
+    CallFailed; a status is no failure.
+    """
+    connections = _Connections()
+    timer = threading.Timer(seconds, connections.break_off)
+    timer.daemon = True
+    timer.start()
+    try:
+        with requests.Session() as session:
+            # Proxies and .netrc of the environment must not see or add credentials on the way to ourselves.
+            session.trust_env = not is_loopback(url)
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, connections)
+            with session.request(
+                method,
+                url,
+                headers={"Accept-Encoding": "gzip", **request.pop("headers", {})},
+                timeout=between_bytes,
+                allow_redirects=False,
+                stream=True,
+                **request,
+            ) as response:
+                answer = Answer(
+                    response.status_code, response.headers, b"" if most is None else _read(response, most)
+                )
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        if connections.broken:
+            raise _too_slow(seconds) from None
+        # The exception's own text holds the URL and more; its class says what is needed.
+        name = type(error).__name__
+        raise CallFailed(name, name, on_exception(error) or Decision.RETRY) from None
+    finally:
+        timer.cancel()
+        connections.release()
+    if connections.broken:
+        # What was broken off can look like an end: of headers, of a body without a length.
+        raise _too_slow(seconds)
+    return answer
+
+
+def _too_slow(seconds: float) -> CallFailed:
+    return CallFailed("TooSlow", f"no whole answer within {seconds:g} seconds", Decision.RETRY)
+
+
+def _read(response: requests.Response, most: int) -> bytes:
+    """The body, unpacked; stops reading and unpacking behind `most` bytes. Raises CallFailed."""
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
+        # Several layers, too, which would multiply.
+        raise CallFailed("UnknownEncoding", "its answer is packed in an unknown way", Decision.FAIL)
+    # 32 + 15: the header says whether it is gzip or zlib.
+    unpacker = zlib.decompressobj(47) if encoding not in ("", "identity") else None
+    found = bytearray()
+    raw = 0
+    while chunk := response.raw.read(_CHUNK, decode_content=False):
+        raw += len(chunk)
+        try:
+            found += unpacker.decompress(chunk, most + 1 - len(found)) if unpacker else chunk
+        except zlib.error:
+            raise CallFailed("NotUnpacked", "its packed answer cannot be unpacked", Decision.RETRY) from None
+        if len(found) > most or raw > most + _CHUNK:
+            raise CallFailed("TooLarge", f"its answer is larger than {most} bytes", Decision.FAIL)
+    if unpacker and not unpacker.eof and raw:
+        raise CallFailed("NotUnpacked", "its packed answer is cut off", Decision.RETRY)
+    return bytes(found)
+
+
+class _Connections(HTTPAdapter):
+    """The connections of one call, which another thread can break off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken = False
+        self._lock = threading.Lock()
+        self._opened: list[socket.socket] = []
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        pool.ConnectionCls = type("Watched", (_Watched, pool.ConnectionCls), {"opened": self._keep})
+        return pool
+
+    def _keep(self, opened: socket.socket) -> None:
+        with self._lock:
+            # A second handle of the same connection: TLS takes the first one over.
+            self._opened.append(opened.dup())
+        if self.broken:
+            self.break_off()
+
+    def break_off(self) -> None:
+        """Ends every connection; whoever waits for it sees its end."""
+        self.broken = True
+        with self._lock:
+            for one in self._opened:
+                try:
+                    one.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    continue  # it is closed already
+
+    def release(self) -> None:
+        """Closes the second handles."""
+        with self._lock:
+            for one in self._opened:
+                one.close()
+            self._opened.clear()
+
+
+class _Watched:
+    """A connection of urllib3 that shows its socket as soon as there is one, before TLS."""
+
+    opened: Any
+
+    def _new_conn(self) -> socket.socket:
+        made: socket.socket = super()._new_conn()  # type: ignore[misc]
+        type(self).opened(made)
+        return made

@@ -1,0 +1,40 @@
+"""The webhook of a stranger: its answer is its status, within a time."""
+
+import time
+
+import pytest
+from raw_server import RawServer, dripping
+
+from mobexport.errors import Transient
+from mobexport.targets import WebhookTarget, webhook
+
+EVENT = {"id": "e/1/completed", "type": "mobexport.export.completed"}
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.fixture
+def send(monkeypatch):
+    monkeypatch.setenv("HOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+
+    def call(url: str) -> None:
+        target = WebhookTarget(kind="webhook", url=url, secret_setting="HOOK_SECRET")
+        target.send(EVENT, None)  # type: ignore[arg-type]
+
+    return call
+
+
+def test_given_a_webhook_that_drips_then_its_time_ends(send, monkeypatch) -> None:
+    monkeypatch.setattr(webhook, "_SECONDS", 0.5)
+    with RawServer(dripping(OK, b"X")) as server:
+        began = time.monotonic()
+        with pytest.raises(Transient, match=r"no whole answer within 0\.5 seconds"):
+            send(server.url)
+        assert time.monotonic() - began < 5
+        assert server.broken.wait(10)
+
+
+def test_given_a_webhook_whose_answer_never_ends_then_its_status_counts(send) -> None:
+    with RawServer(dripping(OK + b"\r\n", b"x" * 65536, seconds=0)) as server:
+        send(server.url)
+        assert server.broken.wait(10)
+        assert server.sent < 32 * 1024 * 1024
