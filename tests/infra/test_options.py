@@ -59,6 +59,15 @@ def test_every_combination_compiles_in_silence(
     assert len(ids) == len(set(ids))
 
 
+def test_docs_register_each_provider_that_the_templates_need(bicep: Bicep) -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    (named,) = re.findall(r"for p in ([\w\s]+); do az provider register", page)
+    needed = {kind.split("/")[0] for kind in kinds(deploy(bicep, **NETWORKS["closed"], **ALL, **PEOPLE))}
+    # Both are there in every subscription. App: the subnet of Flex Consumption belongs to it.
+    needed = (needed | {"Microsoft.App"}) - {"Microsoft.Authorization", "Microsoft.Resources"}
+    assert {f"Microsoft.{name}" for name in named.split()} == needed
+
+
 @pytest.mark.parametrize(
     ("option", "adds"),
     [

@@ -237,6 +237,21 @@ def test_every_alert_has_a_part_in_the_docs(deployed: dict[str, Any]) -> None:
         assert item["properties"]["windowSize"] in ("PT15M", "PT30M", "P1D")
 
 
+SPANS = {"PT15M": "15 min", "PT30M": "30 min", "PT1H": "1 h", "PT6H": "6 h", "P1D": "day", None: "no"}
+
+
+def test_docs_have_the_times_of_each_alert(deployed: dict[str, Any]) -> None:
+    for item in of_type(deployed, "Microsoft.Insights/scheduledQueryRules"):
+        own = item["properties"]
+        every, window, mute = (
+            SPANS[own.get(name)] for name in ("evaluationFrequency", "windowSize", "muteActionsDuration")
+        )
+        row = rf"^\|[^|]*{own['displayName']}[^|]* \| {every} \| {window} \| {mute} \| {own['severity']} \|$"
+        assert re.search(row, PAGE, re.MULTILINE), own["displayName"]
+        # Whoever is told once a look sees the same again at the next, unless it is silent.
+        assert own["windowSize"] == own["evaluationFrequency"] or mute != "no"
+
+
 def test_transactions_alert_is_far_above_an_idle_hour(deployed: dict[str, Any]) -> None:
     (alert,) = (
         item
