@@ -85,6 +85,16 @@ def test_an_option_adds_what_it_says_and_nothing_else(bicep: Bicep, option: str,
     assert base != more
 
 
+@pytest.mark.parametrize(
+    "flag",
+    ["PRIVATE_NETWORK", "ZONE_REDUNDANT", "RESOURCE_LOCKS", "DIAGNOSTICS", "SAS_POLICY", "RECOVER_VAULT"],
+)
+def test_a_flag_that_is_no_truth_value_is_refused(bicep: Bicep, flag: str) -> None:
+    # An option that guards must not be off because somebody wrote "yes".
+    done = bicep.call("build-params", "infra/main.bicepparam", "--stdout", env={**MAIN, flag: "yes"})
+    assert (done.returncode, "bool" in done.stderr) == (1, True)
+
+
 # --- network --------------------------------------------------------------------------------------------
 
 
