@@ -51,7 +51,9 @@ param people = {
   collectors: filter(map(split(readEnvironmentVariable('COLLECTORS', ''), ','), id => trim(id)), id => !empty(id))
 }
 param network = {
-  private: readEnvironmentVariable('PRIVATE_NETWORK', '') == 'true'
+  private: bool(empty(readEnvironmentVariable('PRIVATE_NETWORK', ''))
+    ? 'false'
+    : readEnvironmentVariable('PRIVATE_NETWORK', ''))
   allowedIpRanges: filter(
     map(split(readEnvironmentVariable('ALLOWED_IP_RANGES', ''), ','), range => trim(range)),
     range => !empty(range)
@@ -59,12 +61,20 @@ param network = {
   addressPrefix: empty(prefix) ? '10.42.0.0/24' : prefix
 }
 param safeguards = {
-  zoneRedundant: readEnvironmentVariable('ZONE_REDUNDANT', '') == 'true'
-  locks: readEnvironmentVariable('RESOURCE_LOCKS', '') == 'true'
-  diagnostics: readEnvironmentVariable('DIAGNOSTICS', '') == 'true'
+  zoneRedundant: bool(empty(readEnvironmentVariable('ZONE_REDUNDANT', ''))
+    ? 'false'
+    : readEnvironmentVariable('ZONE_REDUNDANT', ''))
+  locks: bool(empty(readEnvironmentVariable('RESOURCE_LOCKS', ''))
+    ? 'false'
+    : readEnvironmentVariable('RESOURCE_LOCKS', ''))
+  diagnostics: bool(empty(readEnvironmentVariable('DIAGNOSTICS', ''))
+    ? 'false'
+    : readEnvironmentVariable('DIAGNOSTICS', ''))
   monthlyBudget: empty(budget) ? 0 : int(budget)
   budgetStart: readEnvironmentVariable('BUDGET_START', '')
-  sasPolicy: readEnvironmentVariable('SAS_POLICY', '') == 'true'
+  sasPolicy: bool(empty(readEnvironmentVariable('SAS_POLICY', '')) ? 'false' : readEnvironmentVariable('SAS_POLICY', ''))
   copyScope: readEnvironmentVariable('COPY_SCOPE', '')
 }
-param recoverVault = readEnvironmentVariable('RECOVER_VAULT', '') == 'true'
+param recoverVault = bool(empty(readEnvironmentVariable('RECOVER_VAULT', ''))
+  ? 'false'
+  : readEnvironmentVariable('RECOVER_VAULT', ''))

@@ -57,7 +57,7 @@ def test_runbook_lists_every_metric_in_its_table() -> None:
 def test_query_for_ended_exports_reads_a_lines_measures(caplog) -> None:
     page = (ROOT / "docs" / "operations.md").read_text("utf-8")
     (start,) = set(re.findall(r'startswith "(export ended:)"', page))
-    (pattern,) = {one for one in re.findall(r'extract\(@"(.+)", 1, Message\)', page) if "export ended" in one}
+    (pattern,) = set(re.findall(r'extract\(@"(\^export ended.+)", 1, Message\)', page))
     row = begin(REQUEST, 1, "2026-11-24T12:00:00.000Z")
     ended = replace(
         row,

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Before anything is made: what would only fail later, with the remedy.
-# Reads AZURE_ENV_NAME, AZURE_LOCATION, MOBEXPORT_TIER, MONTHLY_BUDGET, BUDGET_START and RECOVER_VAULT.
+# Reads AZURE_ENV_NAME, AZURE_LOCATION, MOBEXPORT_TIER, MONTHLY_BUDGET, BUDGET_START, ZONE_REDUNDANT and RECOVER_VAULT.
 set -eu
 # shellcheck source=infra/hooks/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -24,6 +24,10 @@ if [ "${GITHUB_ACTIONS:-}" = true ]; then
     [ -n "$value" ] || fail "Set the variable $name in the GitHub environment $AZURE_ENV_NAME (docs/deploy.md lists all)."
   done
 fi
+
+[ "${ZONE_REDUNDANT:-false}" = false ] || [ "$tier" = prod ] || fail \
+  "ZONE_REDUNDANT needs the tier prod, whose accounts are in several zones: azd env set MOBEXPORT_TIER prod, before the first" \
+  "azd up of an environment."
 
 [ "${MONTHLY_BUDGET:-0}" = 0 ] || [ -n "${BUDGET_START:-}" ] || fail \
   "MONTHLY_BUDGET needs BUDGET_START: the first day of this month or a later one, such as 2026-12-01. It can never change."

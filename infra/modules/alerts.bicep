@@ -11,6 +11,7 @@ param hostStorageId string
 param alertEmail string
 
 // Each query gives a row for what is wrong. tests/infra/test_queries.py runs them over lines that the app wrote.
+// `mute`: no further mail for so long, where a look finds again what an earlier one has found.
 var logAlerts = [
   {
     name: 'failed-exports'
@@ -19,6 +20,7 @@ var logAlerts = [
     query: loadTextContent('../queries/failed-exports.kql')
     window: 'PT15M'
     every: 'PT15M'
+    mute: null
     severity: 2
   }
   {
@@ -28,6 +30,7 @@ var logAlerts = [
     query: loadTextContent('../queries/poison-blobs.kql')
     window: 'PT15M'
     every: 'PT15M'
+    mute: null
     severity: 2
   }
   {
@@ -37,6 +40,7 @@ var logAlerts = [
     query: loadTextContent('../queries/heartbeat.kql')
     window: 'PT30M'
     every: 'PT15M'
+    mute: 'PT6H'
     severity: 1
   }
   {
@@ -46,6 +50,7 @@ var logAlerts = [
     query: loadTextContent('../queries/no-data.kql')
     window: 'P1D'
     every: 'PT6H'
+    mute: 'P1D'
     severity: 2
   }
   {
@@ -55,6 +60,7 @@ var logAlerts = [
     query: loadTextContent('../queries/rejects.kql')
     window: 'P1D'
     every: 'PT6H'
+    mute: 'P1D'
     severity: 3
   }
   {
@@ -64,6 +70,7 @@ var logAlerts = [
     query: loadTextContent('../queries/server-errors.kql')
     window: 'PT15M'
     every: 'PT15M'
+    mute: 'PT1H'
     severity: 2
   }
 ]
@@ -123,6 +130,7 @@ resource logAlert 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
       evaluationFrequency: alert.every
       windowSize: alert.window
       autoMitigate: false
+      muteActionsDuration: alert.mute
       skipQueryValidation: true // the tables do not exist before their first row
       criteria: {
         allOf: [

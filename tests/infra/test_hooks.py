@@ -177,6 +177,15 @@ def test_given_a_budget_without_its_beginning_then_it_is_asked_for(tmp_path: Pat
     assert stage.run("check.sh", AZURE_ENV_NAME="dev", **given).returncode == 0
 
 
+@pytest.mark.parametrize(("tier", "code"), [("dev", 1), ("prod", 0)])
+def test_given_zones_then_only_the_tier_whose_accounts_have_them(
+    tmp_path: Path, tier: str, code: int
+) -> None:
+    stage = Stage(tmp_path, NEW)
+    done = stage.run("check.sh", AZURE_ENV_NAME="x", MOBEXPORT_TIER=tier, ZONE_REDUNDANT="true")
+    assert (done.returncode, "ZONE_REDUNDANT needs the tier prod" in done.stderr) == (code, bool(code))
+
+
 # --- lib.sh -------------------------------------------------------------------------------------------
 
 

@@ -59,6 +59,15 @@ def test_every_combination_compiles_in_silence(
     assert len(ids) == len(set(ids))
 
 
+def test_docs_register_each_provider_that_the_templates_need(bicep: Bicep) -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    (named,) = re.findall(r"for p in ([\w\s]+); do az provider register", page)
+    needed = {kind.split("/")[0] for kind in kinds(deploy(bicep, **NETWORKS["closed"], **ALL, **PEOPLE))}
+    # Both are there in every subscription. App: the subnet of Flex Consumption belongs to it.
+    needed = (needed | {"Microsoft.App"}) - {"Microsoft.Authorization", "Microsoft.Resources"}
+    assert {f"Microsoft.{name}" for name in named.split()} == needed
+
+
 @pytest.mark.parametrize(
     ("option", "adds"),
     [
@@ -74,6 +83,16 @@ def test_an_option_adds_what_it_says_and_nothing_else(bicep: Bicep, option: str,
     base, more = deploy(bicep), deploy(bicep, **SAFEGUARDS[option])
     assert kinds(more) - kinds(base) == adds
     assert base != more
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["PRIVATE_NETWORK", "ZONE_REDUNDANT", "RESOURCE_LOCKS", "DIAGNOSTICS", "SAS_POLICY", "RECOVER_VAULT"],
+)
+def test_a_flag_that_is_no_truth_value_is_refused(bicep: Bicep, flag: str) -> None:
+    # An option that guards must not be off because somebody wrote "yes".
+    done = bicep.call("build-params", "infra/main.bicepparam", "--stdout", env={**MAIN, flag: "yes"})
+    assert (done.returncode, "bool" in done.stderr) == (1, True)
 
 
 # --- network --------------------------------------------------------------------------------------------

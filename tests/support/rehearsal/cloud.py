@@ -13,8 +13,8 @@ from typing import Any, Final
 
 ROLE_SECONDS: Final = 80
 """After which a role assignment counts (azure-dev #8026: about a minute)."""
-APP_ROLE_SECONDS: Final = 150
-"""The same for the app's identity, which is new itself: so nothing may rely on the deployer's."""
+APP_STORAGE_SECONDS: Final = 200
+"""The same for the app's roles on storage: that other roles count says nothing about them."""
 DIRECTORY_SECONDS: Final = 12
 """After which the directory finds what was made in it."""
 INDEX_SECONDS: Final = 40
@@ -165,7 +165,7 @@ class Cloud:
 
     def counts(self, principal: str, role: str, scope: str) -> bool:
         """Whether somebody (part of the principal's text) has the role on a scope (part of its id) by now."""
-        seconds = APP_ROLE_SECONDS if principal == APP else ROLE_SECONDS
+        seconds = APP_STORAGE_SECONDS if principal == APP and "storage" in scope else ROLE_SECONDS
         return any(
             item["type"] == "Microsoft.Authorization/roleAssignments"
             and principal in item["properties"]["principalId"]

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 from mobexport.errors import MobexportError
-from mobexport.standard_webhooks import check
+from mobexport.standard_webhooks import call_content, check
 from rehearsal.cloud import Cloud
 
 _EXPORT: Final = {
@@ -40,7 +40,7 @@ def answer(cloud: Cloud, method: str, path: str, headers: dict[str, str], body: 
         return 401, {}
     if method == "POST":
         try:
-            _check_signed(cloud, headers, body)
+            _check_signed(cloud, headers, call_content(method, path, body))
         except MobexportError as error:
             return 401, {"detail": error.message}
         return (202 if json.loads(body).get("rerun") else 200), _EXPORT
@@ -48,10 +48,10 @@ def answer(cloud: Cloud, method: str, path: str, headers: dict[str, str], body: 
     return 200, {**_EXPORT, "processingStartedBy": "blob trigger" if heard else "run"}
 
 
-def _check_signed(cloud: Cloud, headers: dict[str, str], body: bytes) -> None:
+def _check_signed(cloud: Cloud, headers: dict[str, str], content: bytes) -> None:
     for vault in cloud.data["secrets"].values():
         if secret := vault.get("REQUEST-SIGNING-SECRET"):
-            check(secret, "REQUEST_SIGNING_SECRET", headers, body, time.time())
+            check(secret, "REQUEST_SIGNING_SECRET", headers, content, time.time())
 
 
 @contextmanager
