@@ -25,7 +25,7 @@ param copyScope string
 
 // Names as in mobexport/storage.py; a test compares them. landing-* and work-* are made by the app.
 var containers = [rawContainer, 'exports', 'curated', 'rejects', deadLetterContainer]
-var tables = ['exports', 'exporttasks', 'secrets', 'steps']
+var tables = ['exports', 'exporttasks', 'secrets', 'signedcalls', 'steps']
 var queues = ['notifications']
 
 // raw is the team's and curated is kept for ever: neither has a rule.

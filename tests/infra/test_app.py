@@ -131,7 +131,7 @@ def test_deployed_settings_are_complete_and_the_app_is_not_local(
     assert settings.own_caller == API_CLIENT
 
 
-def test_given_a_large_body_then_the_host_refuses_it_before_the_app_reads_it(
+def test_given_a_large_body_then_the_host_refuses_it_unread(
     deployed: dict[str, Any],
 ) -> None:
     limit = _settings(deployed)["FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"]
