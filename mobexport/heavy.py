@@ -1,6 +1,7 @@
 """Heavy steps: one at a time in a process, in a temporary folder that is always removed, and marked.
 
-An instance has one core and about 0.8 GB of temporary disk; so a step can use its limits alone. A mark stands
+An instance has one core and about 0.8 GB of temporary disk; so a step can use its limits alone. Only while it
+waits for somebody else's storage another one takes its turn. A mark stands
 in a table while a step is under way: where the worker dies in it, it stays, and the step's next try finds it.
 Memory is limited while it is under way, so that a step which takes too much fails, and not its worker.
 """
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,23 +36,40 @@ _lock = threading.Lock()
 
 
 @dataclass(frozen=True)
+class HeavyStep:
+    """A heavy step whose turn it is."""
+
+    folder: Path
+    _turn: ExitStack
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Lets others take their turn while this one waits for somebody else's storage."""
+        self._turn.close()
+        try:
+            yield
+        finally:
+            self._turn.enter_context(_turn())
+
+
+@dataclass(frozen=True)
 class HeavySteps:
     """Heavy steps over one data account."""
 
     storage: DataStorage
 
     @contextmanager
-    def run(self, key: str, what: str, helps: str) -> Iterator[Path]:
-        """Waits for its turn, then gives an empty folder for this step alone.
+    def run(self, key: str, what: str, helps: str) -> Iterator[HeavyStep]:
+        """Waits for its turn, then gives the step, with an empty folder for it alone.
 
         `key` names the step for all its tries. Raises WorkerLost, which says `what` it was at and which
         setting `helps`, if the worker died in each of three earlier tries.
         """
-        with _lock, tempfile.TemporaryDirectory(prefix="mobexport-") as folder:
+        with ExitStack() as turn, tempfile.TemporaryDirectory(prefix="mobexport-") as folder:
+            turn.enter_context(_turn())
             self._begin(key, what, helps)
             try:
-                with _limited_memory():
-                    yield Path(folder)
+                yield HeavyStep(Path(folder), turn)
             except MemoryError:
                 raise OutOfMemory(
                     f"{what} takes more than {ROOM >> 20} MiB of memory: choose a smaller {helps}, or look at"
@@ -88,6 +106,12 @@ class HeavySteps:
     @property
     def _table(self) -> Any:
         return self.storage.table(STEPS_TABLE)
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    with _lock, _limited_memory():
+        yield
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from __future__ import annotations
 import socket
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -60,12 +61,9 @@ def call(
     `most` None: only the status is of interest, the body is not read. `request` goes to `requests`. Raises
     CallFailed; a status is no failure.
     """
-    connections = _Connections()
-    timer = threading.Timer(seconds, connections.break_off)
-    timer.daemon = True
-    timer.start()
+    connections = Connections()
     try:
-        with requests.Session() as session:
+        with connections.within(seconds), requests.Session() as session:
             # Proxies and .netrc of the environment must not see or add credentials on the way to ourselves.
             session.trust_env = not is_loopback(url)
             for scheme in ("http://", "https://"):
@@ -89,7 +87,6 @@ def call(
         name = type(error).__name__
         raise CallFailed(name, name, on_exception(error) or Decision.RETRY) from None
     finally:
-        timer.cancel()
         connections.release()
     if connections.broken:
         # What was broken off can look like an end: of headers, of a body without a length.
@@ -124,8 +121,8 @@ def _read(response: requests.Response, most: int) -> bytes:
     return bytes(found)
 
 
-class _Connections(HTTPAdapter):
-    """The connections of one call, which another thread can break off."""
+class Connections(HTTPAdapter):
+    """Connections of a session that end when a call has taken too long."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,7 +132,8 @@ class _Connections(HTTPAdapter):
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        pool.ConnectionCls = type("Watched", (_Watched, pool.ConnectionCls), {"opened": self._keep})
+        if not issubclass(pool.ConnectionCls, _Watched):
+            pool.ConnectionCls = type("Watched", (_Watched, pool.ConnectionCls), {"opened": self._keep})
         return pool
 
     def _keep(self, opened: socket.socket) -> None:
@@ -143,9 +141,20 @@ class _Connections(HTTPAdapter):
             # A second handle of the same connection: TLS takes the first one over.
             self._opened.append(opened.dup())
         if self.broken:
-            self.break_off()
+            self._break_off()
 
-    def break_off(self) -> None:
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """For one call: when the time is over, all connections are broken off, and later ones at once."""
+        timer = threading.Timer(seconds, self._break_off)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _break_off(self) -> None:
         """Ends every connection; whoever waits for it sees its end."""
         self.broken = True
         with self._lock:

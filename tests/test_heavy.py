@@ -33,24 +33,29 @@ def marks(steps: HeavySteps, key: str) -> list[int]:
     return [row["begun"] for row in rows]
 
 
+def run(steps: HeavySteps, key: str) -> None:
+    with steps.run(key, WHAT, HELPS):
+        pass
+
+
 def die(steps: HeavySteps, key: str) -> None:
     """Begins a step, as a worker does that dies in it."""
     steps._begin(key, WHAT, HELPS)
 
 
 def test_given_a_step_that_ends_then_neither_mark_nor_folder_is_left(steps, key) -> None:
-    with steps.run(key, WHAT, HELPS) as folder:
-        assert folder.is_dir()
+    with steps.run(key, WHAT, HELPS) as step:
+        assert step.folder.is_dir()
         assert marks(steps, key) == [1]
-    assert not folder.exists()
+    assert not step.folder.exists()
     assert marks(steps, key) == []
 
 
 def test_given_a_step_that_raises_then_it_did_not_die(steps, key) -> None:
     for _ in range(MAX_DEATHS + 1):
-        with pytest.raises(ValueError, match="bad"), steps.run(key, WHAT, HELPS) as folder:
+        with pytest.raises(ValueError, match="bad"), steps.run(key, WHAT, HELPS) as step:
             raise ValueError("bad")
-        assert not folder.exists()
+        assert not step.folder.exists()
     assert marks(steps, key) == []
 
 
@@ -84,11 +89,7 @@ def test_given_two_steps_then_one_waits_for_the_other_unmarked(steps, key) -> No
             inside.set()
             leave.wait(20)
 
-    def second() -> None:
-        with steps.run(f"{key}-2", WHAT, HELPS):
-            pass
-
-    threads = [threading.Thread(target=step) for step in (first, second)]
+    threads = [threading.Thread(target=first), threading.Thread(target=run, args=[steps, f"{key}-2"])]
     threads[0].start()
     assert inside.wait(20)
     threads[1].start()
@@ -97,6 +98,23 @@ def test_given_two_steps_then_one_waits_for_the_other_unmarked(steps, key) -> No
     for thread in threads:
         thread.join(20)
     assert marks(steps, f"{key}-1") == marks(steps, f"{key}-2") == []
+
+
+def test_given_a_step_aside_then_another_takes_its_turn(steps, key) -> None:
+    unlimited = resource.getrlimit(resource.RLIMIT_DATA)
+    with steps.run(f"{key}-1", WHAT, HELPS) as first:
+        with first.aside():
+            assert resource.getrlimit(resource.RLIMIT_DATA) == unlimited
+            with steps.run(f"{key}-2", WHAT, HELPS):
+                assert (marks(steps, f"{key}-1"), marks(steps, f"{key}-2")) == ([1], [1])
+        if sys.platform == "linux":
+            assert resource.getrlimit(resource.RLIMIT_DATA) != unlimited
+        other = threading.Thread(target=run, args=[steps, f"{key}-3"])
+        other.start()
+        other.join(0.3)
+        assert (other.is_alive(), marks(steps, f"{key}-3")) == (True, [])
+    other.join(20)
+    assert not other.is_alive()
 
 
 def test_given_old_marks_then_forgotten_and_the_step_begins_anew(steps, key) -> None:

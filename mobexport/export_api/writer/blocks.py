@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, Self
 
 TARGET_BLOCK_BYTES = 4 * 1024 * 1024
 _STAGING = 2
+_PATIENCE = 1.0
+"""Seconds of waiting for a target after which others take their turn."""
+
+Aside = Callable[[], AbstractContextManager[None]]
+"""`HeavyStep.aside`, or `nullcontext` for what waits in nobody's way."""
 
 
 class BlockTarget(Protocol):
@@ -28,9 +34,10 @@ class Blocks:
     block, or then.
     """
 
-    def __init__(self, target: BlockTarget, bucket: int) -> None:
+    def __init__(self, target: BlockTarget, bucket: int, aside: Aside = nullcontext) -> None:
         self._target = target
         self._bucket = bucket
+        self._aside = aside
         self._pending = bytearray()
         self._pool = ThreadPoolExecutor(_STAGING)
         self._staging: deque[Future[None]] = deque()
@@ -46,7 +53,8 @@ class Blocks:
                     self._stage(len(self._pending))
                 self._wait(0)
         finally:
-            self._pool.shutdown(cancel_futures=True)
+            with nullcontext() if kind is None else self._aside():
+                self._pool.shutdown(cancel_futures=True)
 
     def add(self, data: bytes) -> None:
         self._pending += data
@@ -67,7 +75,11 @@ class Blocks:
 
     def _wait(self, left: int) -> None:
         while len(self._staging) > left:
-            self._staging.popleft().result()
+            oldest = self._staging.popleft()
+            if not wait([oldest], _PATIENCE).done:
+                with self._aside():
+                    wait([oldest])
+            oldest.result()
 
 
 def block_name(bucket: int, number: int) -> str:

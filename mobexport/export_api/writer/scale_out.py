@@ -23,7 +23,7 @@ import json
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -33,7 +33,7 @@ from typing import Any, Protocol
 from mobexport import export_types
 from mobexport.export_api.tasks.counts import ExportCounts
 from mobexport.export_api.tasks.selection import Selection
-from mobexport.export_api.writer.blocks import Blocks, BlockTarget, block_name
+from mobexport.export_api.writer.blocks import Aside, Blocks, BlockTarget, block_name
 from mobexport.export_api.writer.export_file import RawLoader, Sink, make_loaders
 from mobexport.export_api.writer.gzip_members import lines_of_members, member_starts
 from mobexport.export_api.writer.slices import PARQUET, Piece, RawEntry, Slice, lines_of_range, plan_slices
@@ -215,7 +215,12 @@ def _load(loader: RawLoader, piece: Piece, entry: RawEntry, source: RawSource, r
 
 
 def write_bucket(
-    spec: Spec, bucket: int, tokens: Sequence[str], store: WorkStore, target: BlockTarget
+    spec: Spec,
+    bucket: int,
+    tokens: Sequence[str],
+    store: WorkStore,
+    target: BlockTarget,
+    aside: Aside = nullcontext,
 ) -> dict[str, Any]:
     """Stages the text of a bucket as blocks of the target: `{"bucket", "blocks", and its counts}`.
 
@@ -238,7 +243,7 @@ def write_bucket(
         return merged(runs)
 
     joined = rows(declared.joined) if declared.joined else None
-    with Blocks(target, bucket) as blocks:
+    with Blocks(target, bucket, aside) as blocks:
         for chunk in spec.text.elements(rows(declared), joined, spec.selection.bounds, tally):
             blocks.add(chunk)
     return {"bucket": bucket, "blocks": blocks.count, **vars(tally)}

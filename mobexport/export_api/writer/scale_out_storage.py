@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Self
 
@@ -13,7 +13,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobBlock, BlobClient, ContentSettings
 
 from mobexport.errors import SourceChanged
-from mobexport.export_api.writer.blocks import Blocks, BlockTarget
+from mobexport.export_api.writer.blocks import Aside, Blocks, BlockTarget
 from mobexport.storage import DataStorage, RawBlob, ahead
 
 
@@ -89,9 +89,10 @@ class BlockStream:
     There is none if nothing was written, or the block ends by an exception.
     """
 
-    def __init__(self, target: BlockTarget) -> None:
+    def __init__(self, target: BlockTarget, aside: Aside = nullcontext) -> None:
         self._target = target
-        self._blocks = Blocks(target, 0)
+        self._aside = aside
+        self._blocks = Blocks(target, 0, aside)
 
     def write(self, data: bytes) -> None:
         self._blocks.add(data)
@@ -102,7 +103,8 @@ class BlockStream:
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self._blocks.__exit__(kind, *rest)
         if kind is None and self._blocks.count:
-            self._target.commit(self._blocks.names)
+            with self._aside():
+                self._target.commit(self._blocks.names)
 
 
 def _id(block: str) -> str:

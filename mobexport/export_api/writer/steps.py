@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial, update_wrapper
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from mobexport import export_types
@@ -27,7 +26,7 @@ from mobexport.export_api.writer.raw_store import Plan, plan_files
 from mobexport.export_api.writer.scale_out_storage import BlobSource, BlobTarget, BlockStream, WorkContainer
 from mobexport.export_api.writer.slices import RawEntry
 from mobexport.export_api.writer.target import TargetFile, open_blocks, write_file
-from mobexport.heavy import HeavySteps
+from mobexport.heavy import HeavyStep, HeavySteps
 from mobexport.records.formats import ExportFormat
 from mobexport.redact import redact
 from mobexport.settings import Settings
@@ -35,6 +34,8 @@ from mobexport.storage import NDJSON, DataStorage
 from mobexport.wire import TaskRef
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mobexport.export_api.tasks.counts import ExportCounts
     from mobexport.export_api.writer import scale_out
 
@@ -109,8 +110,8 @@ class TaskWriter:
             )
             for entry, blob in zip(spec.files, plan.blobs, strict=True)
         ]
-        with self._heavy(task, "write") as folder:
-            target, rejects, workdir = (folder / name for name in ("target", "rejects", "work"))
+        with self._heavy(task, "write") as step:
+            target, rejects, workdir = (step.folder / name for name in ("target", "rejects", "work"))
             workdir.mkdir()
             write = partial(
                 write_export,
@@ -124,13 +125,14 @@ class TaskWriter:
             )
             if url.can_overwrite:
                 # Sent block by block while the rest is made.
-                with _blocks(task, spec, url) as blocks, BlockStream(blocks) as stream:
+                with _blocks(task, spec, url) as blocks, BlockStream(blocks, step.aside) as stream:
                     counts = write(target=stream)
                     self._keep_rejects(task, counts, rejects)
             else:
                 counts = write(target=target)
                 self._keep_rejects(task, counts, rejects)
-                write_file(target, url, _file_name(task, spec), spec.output.content_type)
+                with step.aside():
+                    write_file(target, url, _file_name(task, spec), spec.output.content_type)
         return _shown(counts, plan)
 
     @_unless_ended
@@ -143,9 +145,9 @@ class TaskWriter:
             store = WorkContainer(self.storage, container)
             plan, spec = self._planned(task)
             source = BlobSource(self.storage, self.settings.raw_container, plan.blobs)
-            with self._heavy(task, f"slice {number}") as folder, self._ends(task):
+            with self._heavy(task, f"slice {number}") as step, self._ends(task):
                 outcome = scale_out.partition_slice(
-                    spec, number, source, store, workdir=folder, limits=self.settings.work_limits
+                    spec, number, source, store, workdir=step.folder, limits=self.settings.work_limits
                 )
             self.storage.write_json(container, done, outcome)
         return {"slice": number}
@@ -160,8 +162,12 @@ class TaskWriter:
             store = WorkContainer(self.storage, container)
             _, spec = self._planned(task)
             tokens = self._tokens(task, spec)
-            with self._heavy(task, f"bucket {bucket}"), self._ends(task), self._target(task, spec) as target:
-                outcome = scale_out.write_bucket(spec, bucket, tokens, store, target)
+            with (
+                self._heavy(task, f"bucket {bucket}") as step,
+                self._ends(task),
+                self._target(task, spec) as target,
+            ):
+                outcome = scale_out.write_bucket(spec, bucket, tokens, store, target, step.aside)
             self.storage.write_json(container, done, outcome)
         return {"bucket": bucket}
 
@@ -183,7 +189,7 @@ class TaskWriter:
             counts = scale_out.commit(spec, tokens, written, store, target, rejects)
         return _shown(counts, plan)
 
-    def _heavy(self, task: ExportTask, step: str) -> AbstractContextManager[Path]:
+    def _heavy(self, task: ExportTask, step: str) -> AbstractContextManager[HeavyStep]:
         what = f"{step} of task {task.id} ({task.export_type} of {task.app!r})"
         return self.steps.run(
             f"{task.id}-{step.replace(' ', '-')}", what, "EXPORT_SMALL_MB or EXPORT_SLICE_MB"

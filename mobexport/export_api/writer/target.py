@@ -1,33 +1,64 @@
 """The container that an export file is written to: somebody else's, behind a SAS that may only write.
 
-Redirects are never followed: the host was checked, and where it points to was not.
+Redirects are never followed: the host was checked, and where it points to was not. Each call has a time limit
+as a whole: a container that hangs or drips fails the step, which comes back later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 
+import requests
 from azure.core.exceptions import HttpResponseError
+from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import ContainerClient, ContentSettings
 
 from mobexport.container_url import ContainerUrl
 from mobexport.errors import Rejected
 from mobexport.export_api.writer.scale_out_storage import BlobTarget
+from mobexport.http_calls import Connections
 from mobexport.storage import CHUNK
 
 _WHOLE = 64 * 1024 * 1024
+_CONNECT_SECONDS, _READ_SECONDS = 10.0, 30.0
+_CALL_SECONDS = 60.0
+"""For one block of 4 MiB, or a file's list of blocks."""
+_LEAST_BYTES_A_SECOND = 2**20
+
+Limit = Callable[[float], AbstractContextManager[None]]
+"""Of one call, in seconds."""
 
 
-def open_target(url: ContainerUrl) -> ContainerClient:
-    """A client of the container that goes nowhere else; for use in a `with` block."""
+@contextmanager
+def open_target(url: ContainerUrl) -> Iterator[tuple[ContainerClient, Limit]]:
+    """A client of the container that goes nowhere else, and the time limit for a call of it."""
     # The right to create does not cover blocks: such a file goes in one piece, which is in memory then.
     whole = CHUNK if url.can_overwrite else _WHOLE
-    return ContainerClient.from_container_url(
-        url.url, retry_total=2, max_block_size=CHUNK, max_single_put_size=whole, permit_redirects=False
-    )
+    connections = Connections()
+    try:
+        with requests.Session() as session:
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, connections)
+            client = ContainerClient.from_container_url(
+                url.url,
+                retry_total=0,
+                max_block_size=CHUNK,
+                max_single_put_size=whole,
+                permit_redirects=False,
+                transport=RequestsTransport(
+                    session=session,
+                    session_owner=False,
+                    connection_timeout=_CONNECT_SECONDS,
+                    read_timeout=_READ_SECONDS,
+                ),
+            )
+            with client:
+                yield client, connections.within
+    finally:
+        connections.release()
 
 
 def write_file(source: Path, url: ContainerUrl, name: str, content_type: str) -> None:
@@ -36,8 +67,9 @@ def write_file(source: Path, url: ContainerUrl, name: str, content_type: str) ->
     try:
         with (
             source.open("rb") as data,
-            open_target(url) as container,
+            open_target(url) as (container, within),
             container.get_blob_client(name) as blob,
+            within(_CALL_SECONDS + source.stat().st_size / _LEAST_BYTES_A_SECOND),
         ):
             blob.upload_blob(data, overwrite=True, content_settings=settings)
     except HttpResponseError as error:
@@ -51,9 +83,10 @@ def write_file(source: Path, url: ContainerUrl, name: str, content_type: str) ->
 class TargetFile:
     """A file that is written in blocks. Raises Rejected if the container refuses one for good."""
 
-    def __init__(self, blocks: BlobTarget, url: ContainerUrl) -> None:
+    def __init__(self, blocks: BlobTarget, url: ContainerUrl, within: Limit) -> None:
         self._blocks = blocks
         self._url = url
+        self._within = within
 
     def stage(self, block: str, data: bytes) -> None:
         """Keeps a block, over one of that name."""
@@ -65,7 +98,8 @@ class TargetFile:
 
     def _try(self, call: Callable[[], None]) -> None:
         try:
-            call()
+            with self._within(_CALL_SECONDS):
+                call()
         except HttpResponseError as error:
             if refusal := as_refusal(error, self._url):
                 raise refusal from None
@@ -81,8 +115,8 @@ def open_blocks(url: ContainerUrl, name: str, content_type: str) -> Iterator[Tar
             " since it is written in blocks, which the right to create (c) does not cover",
             code="NeedsWrite",
         )
-    with open_target(url) as container, container.get_blob_client(name) as blob:
-        yield TargetFile(BlobTarget(blob, content_type), url)
+    with open_target(url) as (container, within), container.get_blob_client(name) as blob:
+        yield TargetFile(BlobTarget(blob, content_type), url, within)
 
 
 def is_written_already(error: HttpResponseError, url: ContainerUrl) -> bool:

@@ -24,7 +24,7 @@ from mobexport.blob_paths import (
     output_stem,
 )
 from mobexport.errors import DataError
-from mobexport.heavy import HeavySteps
+from mobexport.heavy import HeavyStep, HeavySteps
 from mobexport.pipeline.process.drift import has_drifted
 from mobexport.pipeline.process.manifests import Earlier, make_manifest
 from mobexport.pipeline.registry.export_row import ExportRow
@@ -39,7 +39,6 @@ from mobexport.wire import AttemptRef, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from mobexport.export_types.model import ExportType
     from mobexport.pipeline.process.conversion import Conversion
@@ -161,10 +160,10 @@ class Processor:
 
         request = row.request
         with (
-            self._heavy(row, "convert", index, blob.name, number) as folder,
+            self._heavy(row, "convert", index, blob.name, number) as step,
             span("convert", attributes={"mobexport.file": index}) as opened,
         ):
-            out_dir, workdir = folder / "out", folder / "work"
+            out_dir, workdir = step.folder / "out", step.folder / "work"
             workdir.mkdir()
             conversion = convert_file(
                 export_types.get(request.export_type),
@@ -314,7 +313,7 @@ class Processor:
 
     def _heavy(
         self, row: ExportRow, step: str, index: int, name: str, part: int | None = None
-    ) -> AbstractContextManager[Path]:
+    ) -> AbstractContextManager[HeavyStep]:
         key = f"{row.ref}-{step}-{index}" + ("" if part is None else f"-{part}")
         of = "" if part is None else f"part {part} of "
         return self.steps.run(key, f"{step} of {of}{EXPORTS_CONTAINER}/{name}", "CONVERT_PART_MB")

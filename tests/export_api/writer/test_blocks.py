@@ -1,7 +1,8 @@
 """Blocks: the text in order whatever its chunks, two on their way at most, no failure lost."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings
@@ -83,3 +84,24 @@ def test_given_an_exception_when_the_block_ends_then_nothing_is_on_its_way() -> 
         stop()
     assert target.going == 0
     assert len(target.kept) <= 2
+
+
+def test_given_a_slow_target_then_the_wait_for_it_is_aside(monkeypatch) -> None:
+    monkeypatch.setattr(blocks, "_PATIENCE", 0.05)
+    going, asides = threading.Event(), list[bool]()
+
+    class Slow(Target):
+        def stage(self, block: str, data: bytes) -> None:
+            assert going.wait(20)
+            super().stage(block, data)
+
+    @contextmanager
+    def aside() -> Iterator[None]:
+        asides.append(going.is_set())
+        going.set()
+        yield
+
+    target = Slow()
+    with Blocks(target, 0, aside) as made:
+        made.add(b"x" * 45)
+    assert (asides, b"".join(target.kept.values())) == ([False], b"x" * 45)

@@ -1,16 +1,20 @@
 """Writing into somebody's container: where it goes, and what a refusal says."""
 
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from azure.core.exceptions import AzureError
 
 from mobexport.container_url import ContainerUrl
 from mobexport.errors import Rejected
+from mobexport.export_api.writer import target as target_module
 from mobexport.export_api.writer.target import write_file
-from mobexport.storage import CHUNK
+from mobexport.storage import CHUNK, known_error
 
 SAS = "sv=2024-11-04&sr=c&sp=cw&se=2999-01-01&sig=c2VjcmV0"
 
@@ -97,3 +101,35 @@ def test_given_a_refusal_after_some_blocks_then_nothing_is_committed(
         write_file(source, target(server), "Event-1.json", "application/json")
     assert len(server.seen) == fine + 1
     assert all("comp=block&" in path for path in server.seen), "a block alone is no part of a file"
+
+
+@pytest.mark.parametrize("dripping", [False, True])
+def test_given_a_container_that_hangs_then_the_call_ends(tmp_path: Path, monkeypatch, dripping: bool) -> None:
+    monkeypatch.setattr(target_module, "_CALL_SECONDS", 0.5)
+    source = tmp_path / "file"
+    source.write_bytes(b"[]")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ended = threading.Event()
+        thread = threading.Thread(target=hang, args=[server, dripping, ended])
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/landing-1?{SAS}"
+        container = ContainerUrl(url, "127.0.0.1", "landing-1", can_overwrite=True)
+        try:
+            with pytest.raises(AzureError) as error:
+                write_file(source, container, "Event-1.json", "application/json")
+        finally:
+            ended.set()
+            thread.join(20)
+    known = known_error(error.value)
+    assert known is not None
+    assert known.retryable
+
+
+def hang(server: socket.socket, dripping: bool, ended: threading.Event) -> None:
+    """Takes a connection and never answers whole."""
+    connection, _ = server.accept()
+    with connection:
+        drops = iter(b"HTTP/1.1 201 Created\r\nx: " + b"x" * 200)
+        while not ended.wait(0.05):
+            with suppress(OSError):
+                connection.sendall(bytes([next(drops)]) if dripping else b"")
