@@ -1,6 +1,6 @@
 """Paths of blobs in the data account, all in one place; pure, and light to import.
 
-exports   {app}/{type}/{export id}/{attempt}/…, _complete.json, _converted/{n}[-{part}].json
+exports   {app}/{type}/{export id}/{attempt}/files/…, _complete.json, _converted/{n}[-{part}].json
 curated   {app}/{type}/date=…|snapshot=…/{export id}-{attempt}-{n}.parquet, _delta_log/
           _manifests/{app}/{type}/{export id}-{attempt}.json
 rejects   raw/{app}/{task id}.ndjson, export/{app}/{export id}-{attempt}-{n}.ndjson
@@ -38,17 +38,20 @@ def export_folder(app: str, export_type: str, ref: AttemptRef) -> str:
     return f"{app}/{export_type}/{ref.export_id}/{ref.attempt}/"
 
 
+def files_folder(folder: str) -> str:
+    """Folder of the collected files, in an export's folder: their names are somebody else's."""
+    return f"{folder}files/"
+
+
 def parse_complete_path(name: str) -> AttemptRef | None:
-    """The attempt of a path `…/{export id}/{attempt}/_complete.json`; None for others."""
+    """The attempt of `{app}/{type}/{export id}/{attempt}/_complete.json`; None for others.
+
+    The host's pattern also fits a collected file of that name.
+    """
     parts = name.split("/")
-    if len(parts) < 3 or parts[-1] != COMPLETE or not parts[-2].isdecimal():
+    if len(parts) != 5 or parts[-1] != COMPLETE or not parts[-2].isdecimal():
         return None
     return AttemptRef(parts[-3], int(parts[-2]))
-
-
-def is_reserved(name: str) -> bool:
-    """Whether a file of an export job, by its name below the folder, would be taken for one of ours."""
-    return name.startswith("_converted/") or name.rpartition("/")[2] == COMPLETE
 
 
 def conversion_path(folder: str, index: int, part: int | None = None) -> str:

@@ -44,6 +44,6 @@ def _count(task_id: str) -> int:
     return (value >> 80) << 12 | (value >> 64 & 0xFFF)
 
 
-def new_container_suffix() -> str:
-    """20 characters for a container's name, beyond guessing."""
+def new_secret_name() -> str:
+    """20 hexadecimal digits, beyond guessing."""
     return secrets.token_hex(10)

@@ -65,7 +65,7 @@ class Reconciler:
         complete = self.storage.read_json(EXPORTS_CONTAINER, folder + COMPLETE)
         if complete is None:
             return []
-        collected = {file["name"].removeprefix(folder) for file in complete["files"]}
+        collected = {file["name"].removeprefix(row.files_folder) for file in complete["files"]}
         return [blob.name for blob in self.storage.list_blobs(row.landing) if blob.name not in collected]
 
     def _record_left_behind(self, row: ExportRow) -> None:

@@ -50,7 +50,7 @@ def ended(registry, storage, source, make_request):
     row = registry.get(row.id)
     storage.container(row.landing, create=False).upload_blob("Event-1.json", b"[]")
     folder = row.folder
-    complete = {"version": 1, "files": [{"name": f"{folder}Event-1.json", "etag": "x", "size": 2}]}
+    complete = {"version": 1, "files": [{"name": f"{row.files_folder}Event-1.json", "etag": "x", "size": 2}]}
     storage.write_json(EXPORTS_CONTAINER, folder + COMPLETE, complete)
     return registry.amend(
         row.id, lambda now: replace(now, state=State.SUCCEEDED, manifest="m", ended_at=stamp())

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mobexport.blob_paths import COMPLETE, EXPORTS_CONTAINER, is_reserved
+from mobexport.blob_paths import COMPLETE, EXPORTS_CONTAINER
 from mobexport.errors import DataError
 from mobexport.pipeline.jobs.export_jobs import check_live
 from mobexport.pipeline.registry.export_row import ExportRow
@@ -48,7 +48,7 @@ class Collector:
         _check_names(blob.name.removeprefix(prefix) for blob in found)
         pending = sum(
             not self.storage.copy_blob(
-                container, blob, EXPORTS_CONTAINER, row.folder + blob.name.removeprefix(prefix)
+                container, blob, EXPORTS_CONTAINER, row.files_folder + blob.name.removeprefix(prefix)
             )
             for blob in found
         )
@@ -64,7 +64,7 @@ class Collector:
         return {"files": len(found)}
 
     def _complete(self, row: ExportRow, names: list[str]) -> None:
-        folder = row.folder
+        folder = row.files_folder
         copied = {
             blob.name.removeprefix(folder): blob
             for blob in self.storage.list_blobs(EXPORTS_CONTAINER, folder)
@@ -77,15 +77,13 @@ class Collector:
             "files": [copied[name].to_json() for name in names],
         }
         # Whoever is second finds the first one's list, which is the one that counts.
-        self.storage.write_json(EXPORTS_CONTAINER, folder + COMPLETE, complete)
+        self.storage.write_json(EXPORTS_CONTAINER, row.folder + COMPLETE, complete)
 
 
 def _check_names(names: Iterable[str]) -> None:
     for name in names:
         try:
             check_file_name(name)
-            if is_reserved(name):
-                raise Unfit("is one that this app gives itself")
         except Unfit as error:
             shown = prose(name, 100)
             raise DataError(

@@ -72,7 +72,7 @@ class ExportApiClient:
         return _job(*self._call("GET", request.app, f"/{quote(job_id, safe='')}"))
 
     def find_by_marker(self, request: ExportRequest, marker: str) -> list[Job]:
-        found: list[Job] = []
+        found: list[tuple[str, Job]] = []
         for page in range(_PAGES):
             query = {"$orderby": "dateCreated desc", "$top": str(MAX_TOP), "$skip": str(page * MAX_TOP)}
             answer, _ = self._call("GET", request.app, "", query=query)
@@ -80,10 +80,12 @@ class ExportApiClient:
             if not isinstance(jobs, list):
                 raise Transient("the Export API listed its tasks without a `value`")
             # Only ours must pass the gate: tasks of others, whatever they hold, are not our concern.
-            found += [_job(item, None) for item in jobs if _description(item).startswith(marker)]
+            ours = [one for one in jobs if _description(one).startswith(marker) and _is_of(one, request)]
+            found += [(str(one.get("dateCreated")), _job(one, None)) for one in ours]
             if len(jobs) < MAX_TOP:
                 break
-        return sorted(found, key=lambda job: job.id)
+        # Whoever copies a description comes later.
+        return [job for _, job in sorted(found, key=lambda one: (one[0], one[1].id))]
 
     def abort(self, request: ExportRequest, job_id: str) -> None:
         """Does nothing: the contract has no such call. The job fails when its container is gone."""
@@ -220,6 +222,12 @@ def _job(answer: Any, retry_after: float | None) -> Job:
 def _fields(task: Any) -> dict[str, Any]:
     # An early revision of the specification wrote PascalCase.
     return {str(name).lower(): value for name, value in task.items()} if isinstance(task, dict) else {}
+
+
+def _is_of(item: Mapping[str, Any], request: ExportRequest) -> bool:
+    """Whether the task exports what was asked for, as far as it says so."""
+    said = item.get("exportType")
+    return said is None or said == request.export_type
 
 
 def _description(task: Any) -> str:

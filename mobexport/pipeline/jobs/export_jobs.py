@@ -14,7 +14,7 @@ from mobexport import clock
 from mobexport.blob_paths import LANDING_PREFIX, is_landing
 from mobexport.clock import stamp
 from mobexport.errors import AttemptEnded, Cancelled, Rejected, Transient
-from mobexport.ids import new_container_suffix
+from mobexport.ids import new_secret_name
 from mobexport.pipeline.jobs.poll_policy import Decision, PollPolicy, PollProgress, Seen, decide
 from mobexport.pipeline.jobs.source import Delivery, Job, JobSource
 from mobexport.pipeline.registry.destinations import Destinations
@@ -55,7 +55,7 @@ class ExportJobs:
         if source.delivery is Delivery.LEFT:
             return self._create_left(row, source, marker)
         if row.request.destination is None:
-            landing = f"{LANDING_PREFIX}{new_container_suffix()}"
+            landing = f"{LANDING_PREFIX}{new_secret_name()}"
             self.storage.container(landing)
             # The deadline counts from the attempt's begin, and so does the SAS that must outlive it.
             spent = clock.now() - datetime.fromisoformat(row.began_at)
@@ -177,8 +177,11 @@ def check_live(row: ExportRow) -> ExportRow:
 
 
 def job_marker(row: ExportRow) -> str:
-    """Beginning of the description of each of the attempt's jobs; the name of its container follows."""
-    return f"mobexport/{row.id}/{row.attempt}/"
+    """Beginning of the description of each of the attempt's jobs; the name of its container follows.
+
+    Nobody who does not see these jobs can make one that begins so.
+    """
+    return f"mobexport/{row.id}/{row.attempt}/" + (f"{row.marker}/" if row.marker else "")
 
 
 def landing_of(job: Job) -> str | None:

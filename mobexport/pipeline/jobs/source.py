@@ -62,7 +62,7 @@ class JobSource(Protocol):
         """The job's present state."""
 
     def find_by_marker(self, request: ExportRequest, marker: str) -> list[Job]:
-        """The newest jobs whose description begins with `marker`, oldest first."""
+        """The newest jobs of the request's type whose description begins with `marker`, oldest first."""
 
     def abort(self, request: ExportRequest, job_id: str) -> None:
         """Stops a job that nobody waits for any more, if the system can; may be repeated."""

@@ -25,6 +25,7 @@ from mobexport.blob_paths import (
 )
 from mobexport.errors import DataError
 from mobexport.heavy import HeavyStep, HeavySteps
+from mobexport.pipeline.process.bookkeeping import check_complete, check_conversion
 from mobexport.pipeline.process.drift import has_drifted
 from mobexport.pipeline.process.manifests import Earlier, make_manifest
 from mobexport.pipeline.registry.export_row import ExportRow
@@ -275,6 +276,7 @@ class Processor:
         """What became of one file: whole, or by its parts in their order."""
         whole = self.storage.read_json(EXPORTS_CONTAINER, conversion_path(row.folder, index))
         if whole is not None:
+            check_conversion(row, index, whole)
             return [whole]
         cut = self.storage.read_json(EXPORTS_CONTAINER, cut_path(row.folder, index))
         names = (
@@ -283,6 +285,8 @@ class Processor:
         found = [self.storage.read_json(EXPORTS_CONTAINER, name) for name in names]
         if not found or None in found:
             raise DataError(f"file {index} of export {row.id!r} is not converted: were its results deleted?")
+        for one in found:
+            check_conversion(row, index, one)
         return [{**found[0], "input": cut["input"]}, *found[1:]]
 
     @staticmethod
@@ -306,6 +310,7 @@ class Processor:
         complete = self.storage.read_json(EXPORTS_CONTAINER, name)
         if complete is None:
             raise DataError(f"{EXPORTS_CONTAINER}/{name} is missing: the files were not collected")
+        check_complete(row, complete)
         return complete
 
     def _file(self, row: ExportRow, index: int) -> RawBlob:

@@ -85,7 +85,7 @@ class ExportRequest:
         # Only where there is one: what was asked for before there were any keeps its id.
         parts += [self.destination] if self.destination else []
         parts += [self.campaign.parameters()] if self.campaign else []
-        digest = hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:10]
+        digest = hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:20]
         kind = f"{self.export_type}-{self.campaign.type}" if self.campaign else self.export_type
         return f"{slug(self.app)}-{kind.lower()}-{days}-{digest}"
 

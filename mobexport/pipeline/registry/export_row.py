@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from mobexport import blob_paths
 from mobexport.errors import UnreadableRow
+from mobexport.ids import new_secret_name
 from mobexport.pipeline.registry.export_request import ExportRequest
 from mobexport.pipeline.registry.states import State
 from mobexport.storage import EXPORTS_TABLE
@@ -37,6 +38,8 @@ class ExportRow:
     """Begin of the newest attempt; its deadlines count from here."""
     ended_at: str | None = None
     cancel_requested: bool = False
+    marker: str | None = None
+    """Part of the description of the attempt's jobs, beyond guessing; None in rows of earlier versions."""
     job_id: str | None = None
     landing: str | None = None
     """Container that the job writes to; None once it is deleted."""
@@ -92,6 +95,11 @@ class ExportRow:
     def folder(self) -> str:
         """The attempt's folder in `exports`."""
         return blob_paths.export_folder(self.request.app, self.request.export_type, self.ref)
+
+    @property
+    def files_folder(self) -> str:
+        """Folder of the collected files, in `folder`."""
+        return blob_paths.files_folder(self.folder)
 
     @property
     def manifest_path(self) -> str:
@@ -168,6 +176,7 @@ def begin(request: ExportRequest, attempt: int, at: str, trace: str | None = Non
         created_at=at,
         updated_at=at,
         began_at=at,
+        marker=new_secret_name(),
         phases={State.REQUESTED.phase: at},
         trace=trace,
     )
@@ -176,8 +185,8 @@ def begin(request: ExportRequest, attempt: int, at: str, trace: str | None = Non
 _MAPPINGS: Final = ("progress", "counts", "processing_error", "deliveries", "events", "error", "phases")
 _LISTS: Final = ("orphans", "late_files")
 _PLAIN: Final = (
-    "attempt", "created_at", "updated_at", "began_at", "ended_at", "cancel_requested", "job_id", "landing",
-    "source_folder", "file_format",
+    "attempt", "created_at", "updated_at", "began_at", "ended_at", "cancel_requested", "marker", "job_id",
+    "landing", "source_folder", "file_format",
     "files", "committing", "manifest", "processing_started_by", "trace", "restarts",
 )  # fmt: skip
 

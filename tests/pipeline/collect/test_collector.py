@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from mobexport.blob_paths import COMPLETE, EXPORTS_CONTAINER
+from mobexport.blob_paths import COMPLETE, EXPORTS_CONTAINER, parse_complete_path
 from mobexport.errors import AttemptEnded, Cancelled, DataError, Rejected
 from mobexport.pipeline.collect.collector import Collector
 from mobexport.pipeline.jobs.export_jobs import ExportJobs, job_marker, landing_of
@@ -109,7 +109,7 @@ def test_given_files_when_collected_then_copied_and_listed_last(
     assert collector.collect(row.ref, accept_none=False) == {"files": 1}
     after = registry.get(row.id)
     complete = storage.read_json(EXPORTS_CONTAINER, after.folder + COMPLETE)
-    assert [file["name"] for file in complete["files"]] == [after.folder + "Event-1.json"]
+    assert [file["name"] for file in complete["files"]] == [after.files_folder + "Event-1.json"]
     assert (after.state, after.files) == (State.PROCESSING, 1)
 
 
@@ -212,6 +212,21 @@ def test_given_a_task_not_shown_yet_then_retried_unless_seen_before(jobs, regist
     assert jobs.check(row.ref, POLICY, BEGAN, datetime.now(UTC))[0].end.failure.code == "Rejected"
 
 
+def test_given_a_job_planted_by_a_guess_then_one_of_our_own(jobs, registry, source, storage, row) -> None:
+    landing = f"landing-{'0' * 20}"
+    storage.container(landing)
+    guesses = [f"mobexport/{row.id}/1/{guess}{landing}" for guess in ("", "0/")]
+    planted = [source.create(row.request, "", guess).id for guess in guesses]
+    create(jobs, registry, row)
+    assert registry.get(row.id).job_id not in planted
+
+
+def test_given_a_new_attempt_then_its_marker_is_another(registry, row) -> None:
+    registry.change(row.ref, lambda now: replace(now, state=State.FAILED))
+    again, _ = registry.request(row.request, rerun=True)
+    assert (again.attempt, len({row.marker, again.marker, None})) == (2, 3)
+
+
 def test_given_an_ended_attempt_then_a_repeated_step_does_nothing(jobs, registry, source, row) -> None:
     registry.change(row.ref, lambda now: replace(now, state=State.FAILED))
     with pytest.raises(AttemptEnded):
@@ -225,9 +240,6 @@ def test_given_an_ended_attempt_then_a_repeated_step_does_nothing(jobs, registry
         "a\nb.json",
         "a\u202egnp.json",
         "x" * 501,
-        "_complete.json",
-        "deep/er/_complete.json",
-        "_converted/0.json",
         "a//b.json",
     ],
 )
@@ -242,6 +254,23 @@ def test_given_a_name_that_cannot_be_used_then_the_attempt_fails_at_once(
     assert raised.value.message.isprintable()
     assert len(raised.value.message) < 300
     assert list(storage.list_blobs(EXPORTS_CONTAINER, registry.get(row.id).folder)) == []
+
+
+def test_given_files_with_names_of_ours_then_they_are_files_like_others(
+    jobs, registry, collector, storage, row
+) -> None:
+    create(jobs, registry, row)
+    names = ["1/_complete.json", "_complete.json", "_converted/0.json"]
+    for name in names:
+        storage.container(registry.get(row.id).landing).upload_blob(name, b'{"files":[]}')
+    assert collector.collect(row.ref, accept_none=True) == {"files": 3}
+    after = registry.get(row.id)
+    complete = storage.read_json(EXPORTS_CONTAINER, after.folder + COMPLETE)
+    assert [file["name"] for file in complete["files"]] == [after.files_folder + name for name in names]
+    assert storage.read_json(EXPORTS_CONTAINER, f"{after.folder}_converted/0.json") is None
+    # The blob trigger may be told of each: only one is a list of files.
+    paths = [blob.name for blob in storage.list_blobs(EXPORTS_CONTAINER, after.folder)]
+    assert [found for path in paths if (found := parse_complete_path(path))] == [row.ref]
 
 
 def test_given_a_nul_in_a_files_name_then_the_attempt_fails_at_once(

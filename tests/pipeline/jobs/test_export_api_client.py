@@ -222,6 +222,14 @@ def test_given_poisoned_texts_then_they_are_cleaned_and_cut(api, client, make_re
     assert len(raised.value.message) < 700
 
 
+def test_given_copies_and_other_types_then_the_first_one_of_the_type(api, client, make_request) -> None:
+    ours = {**TASK, "description": "mobexport/e/1/5ec2e7/landing-x", "dateCreated": "2026-11-24T10:00:00Z"}
+    copied = {**ours, "id": "a-copy", "dateCreated": "2026-11-24T10:00:01Z"}
+    api.says(200, {"value": [copied, {**ours, "id": "tags", "exportType": "Tag"}, ours]})
+    found = client.find_by_marker(make_request(), "mobexport/e/1/5ec2e7/")
+    assert [job.id for job in found] == ["t1", "a-copy"]
+
+
 def test_given_odd_tasks_of_others_in_the_list_then_ours_is_found(api, client, make_request) -> None:
     others = [{"id": "a/b\0", "description": "x\0y"}, {"id": 5, "description": 7}, 7, None]
     api.says(200, {"value": [*others, {**TASK, "description": "mobexport/e/1/landing-x"}]})

@@ -133,7 +133,11 @@ def process(registry, storage, azurite, make_request):
             row = registry.change(row.ref, lambda now, state=state: replace(now, state=state))
         storage.container(EXPORTS_CONTAINER).upload_blob(f"{row.folder}Event-0.json", data)
         files = [blob.to_json() for blob in storage.list_blobs(EXPORTS_CONTAINER, row.folder)]
-        storage.write_json(EXPORTS_CONTAINER, row.folder + COMPLETE, {"version": 1, "files": files})
+        storage.write_json(
+            EXPORTS_CONTAINER,
+            row.folder + COMPLETE,
+            {"version": 1, "exportId": row.id, "attempt": row.attempt, "files": files},
+        )
         processor.convert(row.ref, 0)
         processor.commit(row.ref)
         processor.commit(row.ref)

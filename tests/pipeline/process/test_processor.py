@@ -21,6 +21,7 @@ from mobexport.blob_paths import (
     CURATED_CONTAINER,
     EXPORTS_CONTAINER,
     REJECTS_CONTAINER,
+    conversion_path,
 )
 from mobexport.errors import ConfigError, DataError, NotFound, Rejected, Transient, Truncated
 from mobexport.heavy import HeavySteps
@@ -65,7 +66,8 @@ def collected(registry, storage, make_request):
         for index, data in enumerate(files):
             storage.container(EXPORTS_CONTAINER).upload_blob(f"{folder}Event-{index}.json", data)
         listed = [blob.to_json() for blob in storage.list_blobs(EXPORTS_CONTAINER, folder)]
-        storage.write_json(EXPORTS_CONTAINER, folder + COMPLETE, {"version": 1, "files": listed})
+        complete = {"version": 1, "exportId": row.id, "attempt": row.attempt, "files": listed}
+        storage.write_json(EXPORTS_CONTAINER, folder + COMPLETE, complete)
         return row
 
     return make
@@ -119,6 +121,49 @@ def test_given_a_truncated_file_when_converted_then_nothing_is_committed(
     with pytest.raises(Truncated):
         processor.convert(row.ref, 0)
     assert table(storage, row) == []
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda found: found["outputs"][0].update(path=f"other/{found['outputs'][0]['path'][2:]}"),
+        lambda found: found["outputs"][0].update(date="2025-01-01"),
+        lambda found: found["input"].update(path="other/Event/e/1/files/Event-0.json"),
+        lambda found: found.update(rejects="export/other/e-1-0.ndjson"),
+        lambda found: found.update(outputs=[7]),
+    ],
+)
+def test_given_a_forged_conversion_then_nothing_is_committed(processor, storage, collected, forge) -> None:
+    row = collected(FILE)
+    processor.convert(row.ref, 0)
+    name = conversion_path(row.folder, 0)
+    found = storage.read_json(EXPORTS_CONTAINER, name)
+    forge(found)
+    storage.container(EXPORTS_CONTAINER).upload_blob(name, json.dumps(found), overwrite=True)
+    with pytest.raises(DataError, match="does not fit attempt 1 of export") as raised:
+        processor.commit(row.ref)
+    assert (raised.value.own_code, raised.value.retryable) == ("WrongBookkeeping", False)
+    assert table(storage, row) == []
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda complete, row: complete.update(exportId="other"),
+        lambda complete, row: complete.update(attempt=2),
+        lambda complete, row: complete["files"][0].update(name="other/Event/e/1/files/Event-0.json"),
+        lambda complete, row: complete["files"][0].update(etag=None),
+        lambda complete, row: complete.pop("files"),
+    ],
+)
+def test_given_a_forged_list_of_files_then_none_is_read(processor, storage, collected, forge) -> None:
+    row = collected(FILE)
+    name = row.folder + COMPLETE
+    complete = storage.read_json(EXPORTS_CONTAINER, name)
+    forge(complete, row)
+    storage.container(EXPORTS_CONTAINER).upload_blob(name, json.dumps(complete), overwrite=True)
+    with pytest.raises(DataError, match=r"_complete\.json does not fit"):
+        processor.convert(row.ref, 0)
 
 
 def test_given_an_older_export_that_commits_late_then_the_newer_counts(processor, storage, collected) -> None:
