@@ -7,8 +7,11 @@ packed body is unpacked up to the limit. Redirects are not followed.
 
 from __future__ import annotations
 
+import email.utils
+import math
 import socket
 import threading
+import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +27,8 @@ from mobexport.settings import is_loopback
 
 BETWEEN_BYTES: Final = (5.0, 30.0)
 """Seconds to connect, and between two pieces of an answer."""
+MOST_RETRY_AFTER: Final = 3600.0
+"""Whoever asks for more would hold what waits beyond its deadline, or for ever."""
 _CHUNK: Final = 64 * 1024
 
 
@@ -35,6 +40,26 @@ class Answer:
     headers: Mapping[str, str]
     """Names in any case."""
     body: bytes
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that it asks to wait, an hour at most; None if it does not, or in no known form."""
+        return seconds_of(self.headers.get("Retry-After"))
+
+
+def seconds_of(value: str | None) -> float | None:
+    """`Retry-After`, a number or a date, as seconds: from 0 to an hour."""
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    # `nan` is not valid JSON, so it must not reach an answer.
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), MOST_RETRY_AFTER)
 
 
 class CallFailed(Exception):

@@ -62,14 +62,18 @@ class WebhookTarget(Target):
         with tracing.span("POST webhook", kind=SpanKind.CLIENT, attributes=about) as span:
             headers |= tracing.headers()
             try:
-                status = call("POST", url, seconds=_SECONDS, most=None, data=body, headers=headers).status
+                answer = call("POST", url, seconds=_SECONDS, most=None, data=body, headers=headers)
             except CallFailed as failed:
                 message = f"the webhook cannot be reached: {failed.reason}"
                 raise as_error(failed.decision, message) from None
+            status = answer.status
             span.set_attribute("http.response.status_code", status)
             if not 200 <= status < 300:
                 raise as_error(
-                    on_status(status, Peer.WEBHOOK), f"the webhook answered HTTP {status}", status=status
+                    on_status(status, Peer.WEBHOOK),
+                    f"the webhook answered HTTP {status}",
+                    status=status,
+                    retry_after=answer.retry_after,
                 )
 
     def _secret(self) -> SecretStr:

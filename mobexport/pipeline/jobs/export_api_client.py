@@ -5,9 +5,6 @@ Messages name the call and the answer, never the body or the token: the body hol
 
 from __future__ import annotations
 
-import email.utils
-import math
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -119,7 +116,7 @@ class ExportApiClient:
             # A token can be refused before it expires (a rotated key, a new role): once more, with a new one.
             forget_tokens()
             response = self._send(method, url, what, query, body)
-        retry_after = _seconds(response.headers.get("Retry-After"))
+        retry_after = response.retry_after
         if response.status not in (200, 202):
             raise classify(
                 response.status, what, _error_text(response.body), retry_after, self._endpoint.scope_setting
@@ -189,21 +186,6 @@ def _error_text(body: bytes) -> str:
         return prose(f"{error['code']}: {error['message']}", 500)
     except (Unfit, KeyError, TypeError):
         return ""
-
-
-def _seconds(value: str | None) -> float | None:
-    """`Retry-After` as seconds, given as a number or a date; at most a day."""
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-        except (ValueError, OverflowError):
-            return None
-    # `nan` is not valid JSON, so it must not reach an answer.
-    return None if math.isnan(seconds) else min(max(seconds, 0.0), 86400.0)
 
 
 def _job(answer: Any, retry_after: float | None) -> Job:
