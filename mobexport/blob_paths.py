@@ -109,6 +109,11 @@ def is_landing(container: str) -> bool:
     return _LANDING.fullmatch(container) is not None
 
 
+def landing_prefix(marker: str) -> str:
+    """Common prefix of the landing containers of an attempt, by its marker; ten hexadecimal digits follow."""
+    return f"{LANDING_PREFIX}{marker[:10]}"
+
+
 def work_container(task_id: str) -> str:
     """Container for a task's intermediate data; deleted when the task ends."""
     return f"{WORK_PREFIX}{task_id}"

@@ -7,7 +7,8 @@ inside their functions.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from azure.storage.blob import (
     generate_container_sas,
 )
 
-from mobexport.blob_paths import EXPORTS_CONTAINER
+from mobexport.blob_paths import EXPORTS_CONTAINER, LANDING_PREFIX, WORK_PREFIX
 from mobexport.errors import ConfigError, MobexportError, SourceChanged, Transient
 from mobexport.failure_policy import Decision, Peer, as_error, on_exception, on_status
 from mobexport.settings import Settings
@@ -56,6 +57,11 @@ AZURITE: Final = (
 )
 """Meaning of `UseDevelopmentStorage=true`; the key is the emulator's published one."""
 
+_REMEMBERED: Final = 300.0
+"""Seconds for which what was made is taken to be there."""
+_DELETED: Final = frozenset(
+    f"{kind}{what}" for kind in ("Container", "Queue", "Table") for what in ("NotFound", "BeingDeleted")
+)
 CHUNK: Final = 4 * 1024 * 1024
 NDJSON: Final = "application/x-ndjson"
 PARQUET: Final = "application/vnd.apache.parquet"
@@ -147,19 +153,15 @@ class DataStorage:
         )
 
     def container(self, name: str, *, create: bool = True) -> ContainerClient:
-        """A container of the data account, created at its first use in this process."""
+        """A container of the data account, made if it is not there."""
         client = self.blobs.get_container_client(name)
-        if create and name not in self._made:
-            _create(client.create_container)
-            self._made.add(name)
+        if create:
+            self._make(name, lambda: _create(client.create_container))
         return client
 
     def table(self, name: str) -> TableClient:
-        """A table of the data account, created at its first use in this process."""
-        key = f"table:{name}"
-        if key not in self._made:
-            self._tables.create_table_if_not_exists(name)
-            self._made.add(key)
+        """A table of the data account, made if it is not there."""
+        self._make(f"table:{name}", lambda: self._tables.create_table_if_not_exists(name))
         return self._tables.get_table_client(name)
 
     def ping(self, seconds: float) -> None:
@@ -170,17 +172,20 @@ class DataStorage:
             self._tables.get_table_client(EXPORTS_TABLE).get_entity("none", "none", **once)
 
     def queue(self, name: str) -> QueueClient:
-        """A queue of the data account, created at its first use in this process."""
+        """A queue of the data account, made if it is not there."""
         client = self._queues.get_queue_client(name)
-        key = f"queue:{name}"
-        if key not in self._made:
-            _create(client.create_queue)
-            self._made.add(key)
+        self._make(f"queue:{name}", lambda: _create(client.create_queue))
         return client
 
+    def _make(self, key: str, make: Callable[[], Any]) -> None:
+        """Asks storage to make it, unless it was there a moment ago: somebody may delete it meanwhile."""
+        if self._made.get(key, -_REMEMBERED) <= time.monotonic() - _REMEMBERED:
+            make()
+            self._made[key] = time.monotonic()
+
     @cached_property
-    def _made(self) -> set[str]:
-        return set()
+    def _made(self) -> dict[str, float]:
+        return {}
 
     def container_write_url(self, name: str, lifetime: timedelta) -> str:
         """URL of a container with a SAS that can create and write blobs, nothing else.
@@ -208,7 +213,7 @@ class DataStorage:
 
     def delete_container(self, name: str) -> None:
         """Deletes a container with all that is in it; nothing if it is gone already."""
-        self._made.discard(name)
+        self._made.pop(name, None)
         try:
             self.blobs.get_container_client(name).delete_container()
         except ResourceNotFoundError:
@@ -372,11 +377,23 @@ def _create(create: Any) -> None:
         return
 
 
+def _deleted(error: Exception) -> bool:
+    """Whether something of ours that is made when it is missing was deleted by somebody else."""
+    code = getattr(error, "error_code", "")
+    url = str(getattr(getattr(getattr(error, "response", None), "request", None), "url", ""))
+    ours = not any(f"/{prefix}" in url for prefix in (LANDING_PREFIX, WORK_PREFIX))
+    return ours and getattr(code, "value", code) in _DELETED
+
+
 def known_error(error: Exception) -> MobexportError | None:
     """An expected failure, with storage's as this app's errors; None for what only a change of code mends."""
     if isinstance(error, MobexportError):
         return error
     status = getattr(error, "status_code", None)
+    if _deleted(error):
+        return Transient(
+            "DATA_STORAGE: a container, table or queue was deleted; it is made again", status=status
+        )
     if isinstance(error, HttpResponseError) and status:
         decision = on_status(status, Peer.STORAGE)
         message = f"storage answered HTTP {status}"

@@ -5,7 +5,7 @@ import time
 import pytest
 from raw_server import RawServer, dripping, saying
 
-from mobexport.errors import Transient
+from mobexport.errors import Throttled, Transient
 from mobexport.targets import WebhookTarget, webhook
 
 EVENT = {"id": "e/1/completed", "type": "mobexport.export.completed"}
@@ -43,6 +43,6 @@ def test_given_a_webhook_whose_answer_never_ends_then_its_status_counts(send) ->
 @pytest.mark.parametrize(("asked", "seconds"), [(b"7", 7), (b"86400", 3600), (b"soon", None)])
 def test_given_a_webhook_that_asks_to_wait_then_at_most_an_hour(send, asked: bytes, seconds) -> None:
     busy = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nRetry-After: " + asked + b"\r\n\r\n"
-    with RawServer(saying(busy)) as server, pytest.raises(Transient) as raised:
+    with RawServer(saying(busy)) as server, pytest.raises(Throttled) as raised:
         send(server.url)
     assert raised.value.retry_after == seconds

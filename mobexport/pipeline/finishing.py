@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from mobexport.blob_paths import landing_prefix
 from mobexport.clock import stamp
 from mobexport.errors import MobexportError, Transient
 from mobexport.pipeline.jobs.source import JobSource
@@ -66,10 +67,18 @@ class Finisher:
             self._abort(row, row.job_id)
         if row.request.destination is not None:
             Destinations(self.storage).delete(ref)
-        if row.manifest is None and row.landing is not None:
+        if row.manifest is None:
             # The container of a success stays for a while: the tick looks for late files.
-            self.drop_landing(row)
+            self._drop_landings(row)
         return row
+
+    def _drop_landings(self, row: ExportRow) -> None:
+        """Also those of jobs whose creation gave no usable answer, and that nobody knows."""
+        if row.marker is not None:
+            for name, _ in self.storage.list_containers(landing_prefix(row.marker)):
+                self.storage.delete_container(name)
+        if row.landing is not None:
+            self.drop_landing(row)
 
     def _abort(self, row: ExportRow, job_id: str) -> None:
         try:

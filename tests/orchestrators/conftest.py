@@ -266,6 +266,10 @@ class MemoryStorage:
         blobs[name] = json.dumps(value).encode()
         return True
 
+    def list_containers(self, prefix: str) -> list[tuple[str, None]]:
+        self.told()
+        return [(name, None) for name in self.containers if name.startswith(prefix)]
+
 
 class MemoryTables:
     """Curated tables in memory: for each day of a table the newest request's files."""

@@ -20,6 +20,7 @@ from mobexport.settings import read_settings
 from mobexport.tables.commit import NewFile, TableCommit
 from mobexport.tables.tables import Tables
 from mobexport.tables.upkeep import TableUpkeep
+from mobexport.wire import Outcome
 
 LATER = timedelta(hours=2)
 
@@ -90,6 +91,20 @@ def test_given_a_collected_container_then_deleted_only_after_its_time(
     reconciler.open_rows(datetime.now(UTC) + LATER)
     assert not storage.container(ended.landing, create=False).exists()
     assert not registry.get(ended.id).open
+
+
+def test_given_an_attempt_that_failed_then_no_container_is_left(
+    reconciler, registry, storage, source, make_request
+) -> None:
+    row, _ = registry.request(make_request(), rerun=True)
+    jobs = ExportJobs(registry, lambda _: source, storage)
+    # Created, and nobody ever heard of it.
+    lost = [landing_of(jobs._create(row, source, job_marker(row), 3600)) for _ in range(2)]
+    other = "landing-00000000000000000000"
+    for name in (*lost, other):
+        storage.container(name)
+    reconciler.finisher.finish(row.ref, Outcome.failed("Transient", "away", kind="remote"))
+    assert [storage.container(name, create=False).exists() for name in (*lost, other)] == [False, False, True]
 
 
 def test_given_a_late_file_when_reconciled_then_reported_and_kept(

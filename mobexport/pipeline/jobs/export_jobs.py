@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mobexport import clock
-from mobexport.blob_paths import LANDING_PREFIX, is_landing
+from mobexport.blob_paths import is_landing, landing_prefix
 from mobexport.clock import stamp
 from mobexport.errors import AttemptEnded, Cancelled, Rejected, Transient
 from mobexport.ids import new_secret_name
@@ -55,7 +55,7 @@ class ExportJobs:
         if source.delivery is Delivery.LEFT:
             return self._create_left(row, source, marker)
         if row.request.destination is None:
-            landing = f"{LANDING_PREFIX}{new_secret_name()}"
+            landing = landing_prefix(row.marker or new_secret_name()) + new_secret_name()[:10]
             self.storage.container(landing)
             # The deadline counts from the attempt's begin, and so does the SAS that must outlive it.
             spent = clock.now() - datetime.fromisoformat(row.began_at)
