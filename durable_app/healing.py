@@ -79,7 +79,13 @@ async def heal(services: Services, client: Client, now: datetime) -> int:
 
     async def look(work: _Work) -> bool:
         async with gate:
-            return await _look(client, work, now)
+            try:
+                return await _look(client, work, now)
+            except Exception as error:  # noqa: BLE001 - the others are looked at all the same
+                _log.error(
+                    "%s %s cannot be looked at: %s", work.name, work.instance, redact(f"{error}")[:200]
+                )
+                return False
 
     return sum(await asyncio.gather(*[look(work) async for work in _open_work(services, client, now)]))
 

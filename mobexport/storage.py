@@ -32,7 +32,7 @@ from azure.storage.blob import (
 )
 
 from mobexport.blob_paths import EXPORTS_CONTAINER, LANDING_PREFIX, WORK_PREFIX
-from mobexport.errors import ConfigError, MobexportError, SourceChanged, Transient
+from mobexport.errors import ConfigError, DataError, MobexportError, SourceChanged, Transient
 from mobexport.failure_policy import Decision, Peer, as_error, on_exception, on_status
 from mobexport.settings import Settings
 
@@ -305,18 +305,22 @@ class DataStorage:
             raise
 
     def read_json(self, container: str, name: str) -> Any:
-        """A small JSON blob, or None if there is none."""
+        """A small JSON blob, or None if there is none. Raises DataError."""
         found = self.read_json_etag(container, name)
         return found[0] if found else None
 
     def read_json_etag(self, container: str, name: str) -> tuple[Any, str] | None:
-        """A small JSON blob with its ETag, or None if there is none."""
+        """A small JSON blob with its ETag, or None if there is none. Raises DataError."""
         client = self.container(container, create=False).get_blob_client(name)
         try:
             stream = client.download_blob()
             return json.loads(stream.readall()), str(stream.properties.etag)
         except ResourceNotFoundError:
             return None
+        except (ValueError, RecursionError):
+            raise DataError(
+                f"{container}/{name} is no JSON: somebody changed it", code="WrongBookkeeping"
+            ) from None
 
     def upload_file(self, container: str, name: str, source: Path, content_type: str) -> None:
         """Writes a local file as a blob, over what may be there from a repeated step."""

@@ -14,7 +14,7 @@ from mobexport.pipeline.jobs.source import JobSource
 from mobexport.pipeline.notify import make_event
 from mobexport.pipeline.process.processor import Processor
 from mobexport.pipeline.registry.destinations import Destinations
-from mobexport.pipeline.registry.export_row import ExportRow
+from mobexport.pipeline.registry.export_row import ExportRow, shortened
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State, end_state
 from mobexport.redact import redact
@@ -130,7 +130,7 @@ def _end(row: ExportRow, failure: Failure | None) -> ExportRow:
         state=state,
         ended_at=stamp(),
         error=_shown(failure) if failed and failure else None,
-        orphans=tuple(dict.fromkeys((*row.orphans, *left))),
+        orphans=shortened((*row.orphans, *left)),
     )
     event = state.event
     if event is None or not row.request.notify or row.state.terminal:

@@ -12,8 +12,9 @@ from mobexport.errors import MobexportError
 from mobexport.pipeline.finishing import Finisher
 from mobexport.pipeline.jobs.export_jobs import job_marker, landing_of
 from mobexport.pipeline.jobs.source import JobSource
-from mobexport.pipeline.registry.export_row import ExportRow
+from mobexport.pipeline.registry.export_row import ExportRow, shortened
 from mobexport.pipeline.registry.registry import Registry
+from mobexport.redact import redact
 from mobexport.storage import DataStorage
 from mobexport.telemetry.logs import get_logger, log_context
 
@@ -40,13 +41,20 @@ class Reconciler:
         for row in rows:
             if row.state.terminal and row.landing is not None:
                 with log_context({"exportId": row.id, "attempt": row.attempt}):
-                    self._clear(row, now)
+                    self._try_to_clear(row, now)
         return rows
+
+    def _try_to_clear(self, row: ExportRow, now: datetime) -> None:
+        try:
+            self._clear(row, now)
+        except Exception as error:  # noqa: BLE001 - the others go on all the same
+            why = redact(f"{type(error).__name__}: {error}")[:300]
+            _log.error("export %s: its landing container cannot be cleared: %s", row.id, why)
 
     def _clear(self, row: ExportRow, now: datetime) -> None:
         """Reports files that came after the collection, and deletes the container when its time is over."""
         assert row.landing is not None
-        late = tuple(f"{row.landing}/{name}" for name in self._late_files(row))
+        late = shortened(f"{row.landing}/{name}" for name in self._late_files(row))
         if set(late) - set(row.late_files):
             _log.warning("export %s: files came late and were not processed: %s", row.id, ", ".join(late))
             row = self.registry.amend(row.id, lambda found: replace(found, late_files=late))
@@ -81,4 +89,6 @@ class Reconciler:
                 self.storage.delete_container(landing)
         if left:
             ids = tuple(job.id for job in left)
-            self.registry.amend(row.id, lambda found: replace(found, orphans=(*found.orphans, *ids)))
+            self.registry.amend(
+                row.id, lambda found: replace(found, orphans=shortened((*found.orphans, *ids)))
+            )

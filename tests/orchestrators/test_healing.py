@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -106,6 +107,25 @@ def test_given_nothing_lost_then_no_tick_touches_anything(memory_app, caplog) ->
     _, row = play(memory_app, [])
     assert (row.state, row.restarts) == (State.SUCCEEDED, 0)
     assert healing.LOST not in caplog.text
+
+
+def test_given_one_that_cannot_be_looked_at_then_the_others_are(memory_app, monkeypatch, caplog) -> None:
+    app = memory_app()
+    run = names.run_instance(app.row.ref)
+    find = healing._find
+    seen = []
+
+    async def failing(client, instance: str):
+        seen.append(instance)
+        if instance == run:
+            raise ValueError("no such history")
+        return await find(client, instance)
+
+    monkeypatch.setattr(healing, "_find", failing)
+    app.registry.amend(app.row.id, lambda now: replace(now, state=State.PROCESSING))
+    tick(app)
+    assert seen == [run, names.process_instance(app.row.ref)]
+    assert f"{run} cannot be looked at: no such history" in caplog.text
 
 
 def test_given_a_run_that_always_dies_then_ended_and_said(memory_app) -> None:

@@ -15,6 +15,7 @@ from mobexport.pipeline.jobs.export_jobs import ExportJobs, job_marker, landing_
 from mobexport.pipeline.process.processor import Processor
 from mobexport.pipeline.purging import Purger
 from mobexport.pipeline.reconciling import Reconciler
+from mobexport.pipeline.registry.export_row import shortened
 from mobexport.pipeline.registry.states import State
 from mobexport.settings import read_settings
 from mobexport.tables.commit import NewFile, TableCommit
@@ -224,3 +225,41 @@ def test_given_rows_when_purged_then_only_old_ones_with_nothing_left_to_do(
     purger.purge(datetime.now(UTC) + timedelta(days=366))
     assert registry.find(done.id) is None
     assert registry.find(running.id)
+
+
+def test_given_one_export_that_cannot_be_cleared_then_the_others_are(
+    reconciler, registry, storage, source, ended, make_request, caplog
+) -> None:
+    garbage, _ = registry.request(make_request(app="garbage"), rerun=True)
+    storage.container(landing := "landing-garbage0000000000000")
+    container = storage.container(EXPORTS_CONTAINER)
+    container.upload_blob(garbage.folder + COMPLETE, b"\xff{" + b"[" * 99_999, overwrite=True)
+    registry.amend(
+        garbage.id, lambda now: replace(now, state=State.SUCCEEDED, landing=landing, ended_at=stamp())
+    )
+    assert mine(reconciler.open_rows(datetime.now(UTC) + LATER), garbage) == [garbage.id]
+    assert "_complete.json is no JSON: somebody changed it" in caplog.text
+    assert not registry.get(ended.id).open
+
+
+def test_given_many_late_files_with_long_names_then_told_and_counted(
+    reconciler, registry, storage, ended
+) -> None:
+    container = storage.container(ended.landing, create=False)
+    for number in range(90):
+        container.upload_blob(f"{number:03}{'x' * 490}.json", b"[{}]")
+    reconciler.open_rows(datetime.now(UTC) + LATER)
+    after = registry.get(ended.id)
+    assert (after.open, len(after.late_files)) == (False, 16)
+    assert after.late_files[-1] == "… and 75 more"
+
+
+def test_given_many_jobs_left_with_long_ids_then_a_cancel_still_ends(
+    registry, reconciler, make_request
+) -> None:
+    row, _ = registry.request(make_request(), rerun=True)
+    left = shortened(f"{number}{'x' * 500}" for number in range(200))
+    registry.change(row.ref, lambda now: replace(now, job_id="job", orphans=left))
+    registry.request_cancel(row.id)
+    reconciler.finisher.finish(row.ref, Outcome.failed("Cancelled", "it was cancelled", kind="cancelled"))
+    assert registry.get(row.id).state is State.CANCELLED

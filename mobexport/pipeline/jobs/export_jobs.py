@@ -18,7 +18,7 @@ from mobexport.ids import new_secret_name
 from mobexport.pipeline.jobs.poll_policy import Decision, PollPolicy, PollProgress, Seen, decide
 from mobexport.pipeline.jobs.source import Delivery, Job, JobSource
 from mobexport.pipeline.registry.destinations import Destinations
-from mobexport.pipeline.registry.export_row import ExportRow
+from mobexport.pipeline.registry.export_row import ExportRow, shortened
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import STATE_OF_JOB, JobState, State
 from mobexport.settings import SAS_MARGIN
@@ -95,9 +95,7 @@ class ExportJobs:
         lost = [job for job in jobs if job.id != row.job_id]
         if lost:
             ids = [job.id for job in lost]
-            self.registry.amend(
-                row.id, lambda now: replace(now, orphans=tuple(dict.fromkeys((*now.orphans, *ids))))
-            )
+            self.registry.amend(row.id, lambda now: replace(now, orphans=shortened((*now.orphans, *ids))))
         for job in lost:
             # Nobody will read this job's files: without its container the job fails.
             if landing := landing_of(job):

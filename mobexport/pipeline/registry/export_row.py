@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Final
@@ -182,6 +182,8 @@ def begin(request: ExportRequest, attempt: int, at: str, trace: str | None = Non
     )
 
 
+_MOST_CHARACTERS: Final = 8_000
+"""Of a list in a row: a cell has 64 KiB in UTF-16, an entity 1 MiB."""
 _MAPPINGS: Final = ("progress", "counts", "processing_error", "deliveries", "events", "error", "phases")
 _LISTS: Final = ("orphans", "late_files")
 _PLAIN: Final = (
@@ -189,6 +191,19 @@ _PLAIN: Final = (
     "landing", "source_folder", "file_format",
     "files", "committing", "manifest", "processing_started_by", "trace", "restarts",
 )  # fmt: skip
+
+
+def shortened(names: Iterable[str]) -> tuple[str, ...]:
+    """The names once each, as many as a cell of a table surely holds; the last one counts those left out."""
+    found = tuple(dict.fromkeys(names))
+    kept: list[str] = []
+    room = _MOST_CHARACTERS
+    for name in found:
+        room -= len(name) + 4
+        if room < 0:
+            return (*kept, f"… and {len(found) - len(kept)} more")
+        kept.append(name)
+    return found
 
 
 def to_entity(row: ExportRow) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from azure.core.exceptions import ResourceNotFoundError
 from mobexport import export_types
 from mobexport.blob_paths import slug
 from mobexport.config import App, ExportsConfig
-from mobexport.errors import NotFound
+from mobexport.errors import MobexportError, NotFound
 from mobexport.pipeline.requests.batch_parsing import make_requests
 from mobexport.pipeline.requests.batches import Batch, Batches, new_batch
+from mobexport.redact import redact
 from mobexport.schedule import Schedule
 from mobexport.settings import Settings
 from mobexport.storage import EXPORTS_TABLE, DataStorage
@@ -47,20 +48,27 @@ class Scheduler:
         for name, app in self.config.apps.items():
             if app.schedule is None:
                 continue
-            row = self._row(name)
-            days = app.schedule.due_days(date.fromisoformat(row["through"]) if row else None, now)
-            watched: dict[str, list[Any]] = json.loads(row.get("watched", "{}")) if row else {}
+            try:
+                yield from self._due(name, app, app.schedule, now)
+            except (KeyError, ValueError, TypeError, MobexportError) as error:
+                why = redact(f"{type(error).__name__}: {error}")[:300]
+                _log.error("app %s: its schedule did not run, the others go on: %s", name, why)
+
+    def _due(self, name: str, app: App, schedule: Schedule, now: datetime) -> Iterator[Batch]:
+        row = self._row(name)
+        days = schedule.due_days(date.fromisoformat(row["through"]) if row else None, now)
+        watched: dict[str, list[Any]] = json.loads(row.get("watched", "{}")) if row else {}
+        before = dict(watched)
+        for day in days:
+            batch = self._batch(name, app, schedule, day, now, fresh=day == days[-1])
+            yield self.batches.add(batch)[0]
+            watched[batch.id] = [0, None]
+            row = self._keep(name, day.isoformat(), watched)
             before = dict(watched)
-            for day in days:
-                batch = self._batch(name, app, app.schedule, day, now, fresh=day == days[-1])
-                yield self.batches.add(batch)[0]
-                watched[batch.id] = [0, None]
-                row = self._keep(name, day.isoformat(), watched)
-                before = dict(watched)
-                _log.info("app %s: asked for %d exports up to %s", name, len(batch.items), day)
-            yield from self._again(watched, now)
-            if row and watched != before:
-                self._keep(name, row["through"], watched)
+            _log.info("app %s: asked for %d exports up to %s", name, len(batch.items), day)
+        yield from self._again(watched, now)
+        if row and watched != before:
+            self._keep(name, row["through"], watched)
 
     def _again(self, watched: dict[str, list[Any]], now: datetime) -> Iterator[Batch]:
         """Batches to begin anew; `watched` has for each batch the tries and the time of the next one."""

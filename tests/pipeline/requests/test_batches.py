@@ -12,6 +12,7 @@ from mobexport.pipeline.requests.batch_parsing import parse_batch
 from mobexport.pipeline.requests.batches import Batches, new_batch
 from mobexport.pipeline.requests.scheduling import AGAIN, Scheduler
 from mobexport.settings import read_settings
+from mobexport.storage import EXPORTS_TABLE
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SETTINGS = read_settings(
@@ -158,6 +159,18 @@ def test_given_a_schedule_then_late_days_per_type_and_snapshots_once(app, storag
     assert [one["exportType"] for one in subjects] == ["Event", "Tag", "Push", "Push", "Push", "Push"]
     assert {item.request.notify for item in batch.items} == {("q",)}
     assert list(daily.due(NOW + timedelta(hours=5))) == []
+
+
+@pytest.mark.parametrize("garbage", [{"through": "then"}, {"through": "2026-11-23", "watched": "{["}, {}])
+def test_given_a_garbage_schedule_row_then_the_other_apps_are_due(
+    app, storage, batches, caplog, garbage: dict[str, str]
+) -> None:
+    apps = dict.fromkeys((f"{app}-bad", app), {"schedule": {"types": ["Event"]}})
+    row = {"PartitionKey": "schedules", "RowKey": f"{app}-bad", **garbage}
+    storage.table(EXPORTS_TABLE).upsert_entity(row)
+    due = Scheduler(ExportsConfig.model_validate({"apps": apps}), SETTINGS, storage, batches).due(NOW)
+    assert [{item.request.app for item in batch.items} for batch in due] == [{app}]
+    assert f"app {app}-bad: its schedule did not run, the others go on" in caplog.text
 
 
 def test_given_days_of_downtime_then_missed_days_and_fresh_snapshots(app, storage, batches) -> None:
