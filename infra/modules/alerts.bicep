@@ -16,11 +16,21 @@ var logAlerts = [
   {
     name: 'failed-exports'
     displayName: 'Failed exports'
-    description: 'An export, or an orchestration of one, failed.'
+    description: 'An export failed.'
     query: loadTextContent('../queries/failed-exports.kql')
     window: 'PT15M'
     every: 'PT15M'
     mute: null
+    severity: 2
+  }
+  {
+    name: 'lost-orchestrations'
+    displayName: 'Lost orchestrations'
+    description: 'The platform lost five orchestrations in an hour: workers die. They were started again.'
+    query: loadTextContent('../queries/lost-orchestrations.kql')
+    window: 'PT1H'
+    every: 'PT15M'
+    mute: 'PT1H'
     severity: 2
   }
   {

@@ -165,7 +165,7 @@ def test_given_a_schedule_then_late_days_per_type_and_snapshots_once(app, storag
 def test_given_a_garbage_schedule_row_then_the_other_apps_are_due(
     app, storage, batches, caplog, garbage: dict[str, str]
 ) -> None:
-    apps = dict.fromkeys((f"{app}-bad", app), {"schedule": {"types": ["Event"]}})
+    apps = {key: {"schedule": {"types": ["Event"]}} for key in (f"{app}-bad", app)}
     row = {"PartitionKey": "schedules", "RowKey": f"{app}-bad", **garbage}
     storage.table(EXPORTS_TABLE).upsert_entity(row)
     due = Scheduler(ExportsConfig.model_validate({"apps": apps}), SETTINGS, storage, batches).due(NOW)
