@@ -184,9 +184,8 @@ class Blueprint:
         ) -> Callable[[Services, Client], Awaitable[None]]:
             async def run(timer: Any, client: Any) -> None:
                 del timer
-                services = await asyncio.to_thread(_services)
-                look_once(services, client)
-                await function(services, client)
+                # No look for what was lost: the tick is one.
+                await function(await asyncio.to_thread(_services), client)
 
             decorate = self.sdk.timer_trigger(arg_name="timer", schedule=schedule, use_monitor=True)
             decorate(self._with_client(_named(run, function, timer=func.TimerRequest)))

@@ -7,14 +7,14 @@ from typing import Any
 from localdev.app import App
 
 
-def until(app: App, found: Callable[[], Any]) -> Any:
-    """The first answer that says yes; fails with the end of the app's log after 40 s."""
-    deadline = time.monotonic() + 40
+def until(app: App, found: Callable[[], Any], seconds: float = 40) -> Any:
+    """The first answer that says yes; fails with the end of the app's log after so long."""
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if answer := found():
             return answer
         time.sleep(0.2)
-    raise AssertionError(f"nothing after 40 s: {app.log.read_text()[-3000:]}")
+    raise AssertionError(f"nothing after {seconds:g} s: {app.log.read_text()[-3000:]}")
 
 
 def wait_for(found: Callable[[], Any], seconds: float = 10) -> Any:
