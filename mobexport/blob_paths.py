@@ -44,12 +44,12 @@ def files_folder(folder: str) -> str:
 
 
 def parse_complete_path(name: str) -> AttemptRef | None:
-    """The attempt of `{app}/{type}/{export id}/{attempt}/_complete.json`; None for others.
+    """The attempt of `exports/{app}/{type}/{export id}/{attempt}/_complete.json`; None for others.
 
     The host's pattern also fits a collected file of that name.
     """
     parts = name.split("/")
-    if len(parts) != 5 or parts[-1] != COMPLETE or not parts[-2].isdecimal():
+    if len(parts) != 6 or parts[-1] != COMPLETE or not parts[-2].isdecimal():
         return None
     return AttemptRef(parts[-3], int(parts[-2]))
 

@@ -269,7 +269,8 @@ def test_given_files_with_names_of_ours_then_they_are_files_like_others(
     assert [file["name"] for file in complete["files"]] == [after.files_folder + name for name in names]
     assert storage.read_json(EXPORTS_CONTAINER, f"{after.folder}_converted/0.json") is None
     # The blob trigger may be told of each: only one is a list of files.
-    paths = [blob.name for blob in storage.list_blobs(EXPORTS_CONTAINER, after.folder)]
+    names = [blob.name for blob in storage.list_blobs(EXPORTS_CONTAINER, after.folder)]
+    paths = [f"{EXPORTS_CONTAINER}/{name}" for name in names]
     assert [found for path in paths if (found := parse_complete_path(path))] == [row.ref]
 
 
