@@ -8,6 +8,7 @@ Memory is limited while it is under way, so that a step which takes too much fai
 
 from __future__ import annotations
 
+import errno
 import sys
 import tempfile
 import threading
@@ -70,7 +71,10 @@ class HeavySteps:
             self._begin(key, what, helps)
             try:
                 yield HeavyStep(Path(folder), turn)
-            except MemoryError:
+            except (MemoryError, OSError) as error:
+                # A map of memory is refused by the system's own error.
+                if isinstance(error, OSError) and error.errno != errno.ENOMEM:
+                    raise
                 raise OutOfMemory(
                     f"{what} takes more than {ROOM >> 20} MiB of memory: choose a smaller {helps}, or look at"
                     " what is special in that data"

@@ -1,5 +1,6 @@
 """Heavy steps over a real account: one at a time, cleaned up, and not for ever."""
 
+import mmap
 import resource
 import sys
 import threading
@@ -127,9 +128,17 @@ def test_given_old_marks_then_forgotten_and_the_step_begins_anew(steps, key) -> 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
-@pytest.mark.parametrize("take", ["bytearray(2 * ROOM)", "pa.array(np.zeros(ROOM // 8)).cast(pa.string())"])
+@pytest.mark.parametrize(
+    "take",
+    ["bytearray(2 * ROOM)", "pa.array(np.zeros(ROOM // 8)).cast(pa.string())", "mmap.mmap(-1, 2 * ROOM)"],
+)
 def test_given_a_step_that_takes_too_much_memory_then_it_fails_alone(steps, key, take) -> None:
-    names = {"ROOM": ROOM, "pa": pytest.importorskip("pyarrow"), "np": pytest.importorskip("numpy")}
+    names = {
+        "ROOM": ROOM,
+        "mmap": mmap,
+        "pa": pytest.importorskip("pyarrow"),
+        "np": pytest.importorskip("numpy"),
+    }
     with pytest.raises(OutOfMemory, match=HELPS), steps.run(key, WHAT, HELPS):
         eval(take, names)
     assert marks(steps, key) == []
