@@ -130,7 +130,11 @@ def test_given_old_marks_then_forgotten_and_the_step_begins_anew(steps, key) -> 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
 @pytest.mark.parametrize(
     "take",
-    ["bytearray(2 * ROOM)", "pa.array(np.zeros(ROOM // 8)).cast(pa.string())", "mmap.mmap(-1, 2 * ROOM, flags=mmap.MAP_PRIVATE)"],
+    [
+        "bytearray(2 * ROOM)",
+        "pa.array(np.zeros(ROOM // 8)).cast(pa.string())",
+        "mmap.mmap(-1, 2 * ROOM, flags=mmap.MAP_PRIVATE)",
+    ],
 )
 def test_given_a_step_that_takes_too_much_memory_then_it_fails_alone(steps, key, take) -> None:
     names = {
