@@ -23,7 +23,7 @@ from mobexport.http_calls import Connections
 from mobexport.storage import CHUNK
 
 _WHOLE = 64 * 1024 * 1024
-_CONNECT_SECONDS, _READ_SECONDS = 10.0, 30.0
+_CONNECT_SECONDS, _READ_SECONDS = 5.0, 10.0
 _CALL_SECONDS = 60.0
 """For one block of 4 MiB, or a file's list of blocks."""
 _LEAST_BYTES_A_SECOND = 2**20
