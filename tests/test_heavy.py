@@ -137,6 +137,8 @@ def test_given_old_marks_then_forgotten_and_the_step_begins_anew(steps, key) -> 
     ],
 )
 def test_given_a_step_that_takes_too_much_memory_then_it_fails_alone(steps, key, take) -> None:
+    # Now: no module can be loaded where memory is at its limit.
+    pytest.importorskip("pyarrow.compute")
     names = {
         "ROOM": ROOM,
         "mmap": mmap,
