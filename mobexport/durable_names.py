@@ -92,7 +92,7 @@ def longest(activity: str) -> float:
 
     Heavy steps may take the whole `functionTimeout` of host.json (30 minutes), and wait for each other.
     """
-    return 2400.0 if activity in _HEAVY else 600.0
+    return 2400.0 if activity in _HEAVY else 300.0
 
 
 # External events
