@@ -155,12 +155,7 @@ def unread_folders(
     usual = [one.kind for one in layouts(app, kinds, mappings) if one.is_usual]
     if not usual:
         return []
-    known = sorted(declared_kinds())
-    found = [
-        Skip(f"{app}/{name}", reason, 0 if name.endswith("/") else 1)
-        for name in storage.list_folders(container, f"{app}/")
-        if (reason := kind_folder_reason(name.rstrip("/"), known))
-    ]
+    found = unread_kinds(storage, container, app)
     for kind in usual:
         folders = (one for one in storage.list_folders(container, f"{app}/{kind}/") if one.endswith("/"))
         found += [
@@ -169,6 +164,16 @@ def unread_folders(
             if (reason := day_folder_reason(name.rstrip("/")))
         ]
     return found
+
+
+def unread_kinds(storage: RawListing, container: str, app: str) -> list[Skip]:
+    """Folders and files of the app that belong to no kind."""
+    known = sorted(declared_kinds())
+    return [
+        Skip(f"{app}/{name}", reason, 0 if name.endswith("/") else 1)
+        for name in storage.list_folders(container, f"{app}/")
+        if (reason := kind_folder_reason(name.rstrip("/"), known))
+    ]
 
 
 def _is_beside(found: Found, days: Days | None) -> bool:

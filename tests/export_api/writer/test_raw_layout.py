@@ -151,7 +151,7 @@ def test_given_slack_when_planned_then_so_many_days_are_looked_at() -> None:
     assert len(planned(*names, mapping=late).files) == 9
 
 
-def test_given_a_pattern_without_days_first_when_planned_then_only_the_window() -> None:
+def test_given_days_late_in_a_pattern_when_planned_then_the_window() -> None:
     mapping = RawMapping.model_validate({"path": "hub/*/{date:%Y/%m/%d}/*.avro"})
     plan = planned("hub/0/2026/11/20/a.avro", "hub/0/2026/11/25/a.avro", "hub/x.txt", mapping=mapping)
     assert [file.blob.name for file in plan.files] == ["hub/0/2026/11/25/a.avro"]
