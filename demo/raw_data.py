@@ -153,7 +153,7 @@ def in_container(names: Iterable[str]) -> Apps:
 
 
 def upload(folder: Path, connection: str, *, every_file: bool = False) -> int:
-    """Put raw files below `folder` into the container, or all files; how many. What is there is overwritten."""
+    """Put raw files (or all files) of a folder into the container, over what is there; how many."""
     files = [file for file in folder.rglob("*") if file.is_file()] if every_file else _files(folder)
     with raw_container(connection) as container, ThreadPoolExecutor(8) as pool:
 

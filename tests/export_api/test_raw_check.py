@@ -1,20 +1,16 @@
 """Badly made raw data: what `raw check` says of it, and what its export ends as."""
 
 import gzip
-import io
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import fastavro
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hostile import cases
+from raw_files import capture, lines, parquet, put, zstd
 
 from mobexport import export_types
 from mobexport.cli import main
@@ -30,55 +26,8 @@ DAY = date(2025, 3, 23)
 EVENT = {"deviceId": "d", "name": "n", "timestamp": "2025-03-23T10:00:00.000Z"}
 
 
-def lines(*records: Any) -> bytes:
-    return b"".join((one if isinstance(one, bytes) else json.dumps(one).encode()) + b"\n" for one in records)
-
-
 def event(**change: Any) -> dict[str, Any]:
     return {name: value for name, value in {**EVENT, **change}.items() if value is not ...}
-
-
-def zstd(data: bytes) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.CompressedOutputStream(sink, "zstd") as out:
-        out.write(data)
-    return bytes(sink.getvalue())
-
-
-def parquet(*records: dict[str, Any]) -> bytes:
-    out = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(records)), out)
-    return out.getvalue()
-
-
-def capture(*bodies: bytes) -> bytes:
-    # The schema as the page of Event Hubs Capture shows it:
-    # https://learn.microsoft.com/azure/event-hubs/explore-captured-avro-files
-    value = ["long", "double", "string", "bytes"]
-    fields: list[dict[str, Any]] = [
-        {"name": "SequenceNumber", "type": "long"},
-        {"name": "Offset", "type": "string"},
-        {"name": "EnqueuedTimeUtc", "type": "string"},
-        {"name": "SystemProperties", "type": {"type": "map", "values": value}},
-        {"name": "Properties", "type": {"type": "map", "values": [*value, "null"]}},
-        {"name": "Body", "type": ["null", "bytes"]},
-    ]
-    namespace = "Microsoft.ServiceBus.Messaging"
-    schema = {"type": "record", "name": "EventData", "namespace": namespace, "fields": fields}
-    out = io.BytesIO()
-    fastavro.writer(
-        out,
-        fastavro.parse_schema(schema),
-        [
-            {
-                "SequenceNumber": n, "Offset": str(n * 100), "EnqueuedTimeUtc": "3/23/2025 10:00:01 AM",
-                "SystemProperties": {}, "Properties": {}, "Body": body,
-            }
-            for n, body in enumerate(bodies)
-        ],
-        codec="deflate",
-    )  # fmt: skip
-    return out.getvalue()
 
 
 GOOD = lines(EVENT)
@@ -360,14 +309,6 @@ SETS = cases(
         End(skipped=0),
     ),
 )
-
-
-def put(folder: Path, files: Mapping[str, bytes]) -> RawFolder:
-    folder.mkdir(exist_ok=True)
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    return RawFolder(folder, "raw")
 
 
 def ended(source: RawFolder, mapping: Any, tmp_path: Path) -> End:
