@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from mobexport.cli.command import Command, Group
-from mobexport.errors import RequestError
+from mobexport.errors import NotFound, RequestError
+
+if TYPE_CHECKING:
+    from mobexport.settings import Settings
+    from mobexport.storage import DataStorage
+
+_SECONDS: Final = 10
 
 
 def _check_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,10 +64,10 @@ def _check(arguments: argparse.Namespace) -> int:
         source = RawFolder(arguments.folder, container)
     else:
         from mobexport.settings import read_settings
-        from mobexport.storage import DataStorage
 
         settings = read_settings()
-        source, container = DataStorage(settings), arguments.container or settings.raw_container
+        container = arguments.container or settings.raw_container
+        source = _storage(settings, container)
         slack = settings.raw_slack_days if slack is None else slack
     report = check_raw_data(
         source,
@@ -72,6 +79,25 @@ def _check(arguments: argparse.Namespace) -> int:
     for line in report.lines():
         print(line)
     return 1 if report.has_problems else 0
+
+
+def _storage(settings: Settings, container: str) -> DataStorage:
+    """The account, which has that container. Raises NotFound, and what is known of storage's errors."""
+    from mobexport.storage import DataStorage, known_error
+
+    storage = DataStorage(settings)
+    try:
+        # Asked first, and once: the client would try again for minutes before it says what is wrong.
+        asked = storage.container(container, create=False)
+        is_there = asked.exists(retry_total=0, connection_timeout=_SECONDS)
+    except Exception as error:
+        known = known_error(error)
+        if known is None:
+            raise
+        raise known from None
+    if not is_there:
+        raise NotFound(f"the account of DATA_STORAGE has no container {container!r}")
+    return storage
 
 
 GROUP = Group(

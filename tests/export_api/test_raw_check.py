@@ -405,3 +405,5 @@ def test_given_a_container_when_checked_then_as_a_folder(azurite, monkeypatch, c
     assert "`event/`: is no kind; did you mean `events`?" in printed
     assert "b.jsonl`: needs a mapping" in printed
     assert "`folder`" not in printed
+    assert main(["raw", "check", "--container", "raw-none"]) == 2
+    assert "has no container 'raw-none'" in capsys.readouterr().err

@@ -89,7 +89,7 @@ class Plan:
         """What a task's counts say of its input."""
         days = {"daysRead": [str(day) for day in self.days]} if self.days else {}
         skipped = {"skipped": [skip.to_json() for skip in self.skipped]} if self.skipped else {}
-        return {"ignoredFiles": self.ignored, **skipped, **days}
+        return {"files": len(self.files), "ignoredFiles": self.ignored, **skipped, **days}
 
 
 def layouts(app: str, kinds: Iterable[str], mappings: Mapping[str, RawMapping]) -> list[RawLayout]:
@@ -134,13 +134,14 @@ def find_files(
     form = layout.mapping.format if layout.mapping else ""
     files: list[RawInput] = []
     skips: list[Skip] = []
-    for prefix in layout.prefixes(days):
-        for blob in storage.list_blobs(where, prefix):
-            verdict = layout.judge(blob.name)
-            if isinstance(verdict, Skip):
-                skips.append(verdict)
-            elif not _is_beside(verdict, days):
-                files.append(RawInput(blob, where, layout.kind, form, verdict.day))
+    # Without zeros the prefix of one day is that of others, too: `2025-3-2` is in front of `2025-3-23`.
+    blobs = {blob.name: blob for one in layout.prefixes(days) for blob in storage.list_blobs(where, one)}
+    for blob in blobs.values():
+        verdict = layout.judge(blob.name)
+        if isinstance(verdict, Skip):
+            skips.append(verdict)
+        elif not _is_beside(verdict, days):
+            files.append(RawInput(blob, where, layout.kind, form, verdict.day))
     return files, skips
 
 

@@ -173,3 +173,13 @@ def test_given_names_of_real_programs_when_judged_then_none_goes_unsaid() -> Non
             name = path.relative_to(UGLY).as_posix()
             verdict = RawLayout(app.name, "events").judge(name)
             assert isinstance(verdict, Found) or verdict.reason, name
+
+
+def test_given_days_whose_names_begin_alike_when_planned_then_once() -> None:
+    mapping = RawMapping.model_validate({"path": "{date:%Y-%-m-%-d}*", "format": "ndjson"})
+    names = [f"2026-11-{day}.log" for day in (1, 2, 3, 11, 25)]
+    plan = plan_files(
+        Names(*names), "raw", "shop", export_types.get("Event"), (date(2026, 11, 2),) * 2, 1,
+        {"events": mapping},
+    )  # fmt: skip
+    assert [file.blob.name for file in plan.files] == names[:3]
