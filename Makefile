@@ -18,7 +18,7 @@ WORKER_KILLS = 1
 WORKERS ?= 2
 BICEP ?= $(firstword $(shell command -v bicep) $(wildcard $(HOME)/.azure/bin/bicep ../shared/tools/bicep))
 
-.PHONY: help setup demo start raw-pages check test test-all trace soak bench-cold-start bench-devhost chaos bench-exports bench-paging bench-polling bench-tables infra rehearse package lock smoke bench-package bench-export bench-convert bench-cliffs bench-calls bench-scale fuzz format clean
+.PHONY: help setup demo start raw-pages check test test-all trace soak bench-cold-start bench-devhost chaos bench-exports bench-paging bench-polling bench-tables infra rehearse package lock smoke bench-package bench-export bench-convert bench-mapped bench-cliffs bench-calls bench-scale fuzz format clean
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value]"
@@ -64,6 +64,9 @@ bench-export: setup ## the Export API's writer beside plain Python, its floor an
 
 bench-convert: setup ## the pipeline's converter beside DuckDB, Polars, pandas and pyarrow; EVENTS=500000
 	@$(BIN)/python -m benchmarks.convert --events $(or $(EVENTS),500000)
+
+bench-mapped: setup ## the Export API's writer over mapped raw data, beside unmapped; EVENTS=300000
+	@$(BIN)/python -m benchmarks.mapped --events $(or $(EVENTS),300000)
 
 bench-cliffs: setup ## odd input beside ordinary input of the same size; MB=15
 	@$(BIN)/python -m benchmarks.cliffs --mb $(or $(MB),15)

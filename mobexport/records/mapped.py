@@ -129,7 +129,8 @@ class MappedRecords:
         columns = {name: column(run, bad) for name, column in self._columns.items()}
         for name in self._required:
             values = columns[name]
-            if None in values:
+            # Truth is looked up faster than None is found.
+            if not all(values) and None in values:
                 bad.update(place for place, value in enumerate(values) if value is None)
         for name, leaf in self._leaves.items():
             if leaf.choices and name in columns:
