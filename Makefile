@@ -18,7 +18,7 @@ WORKER_KILLS = 1
 WORKERS ?= 2
 BICEP ?= $(firstword $(shell command -v bicep) $(wildcard $(HOME)/.azure/bin/bicep ../shared/tools/bicep))
 
-.PHONY: help setup demo start check test test-all trace soak bench-cold-start bench-devhost chaos bench-exports bench-paging bench-polling bench-tables infra rehearse package lock smoke bench-package bench-export bench-convert bench-cliffs bench-calls bench-scale fuzz format clean
+.PHONY: help setup demo start raw-pages check test test-all trace soak bench-cold-start bench-devhost chaos bench-exports bench-paging bench-polling bench-tables infra rehearse package lock smoke bench-package bench-export bench-convert bench-mapped bench-cliffs bench-calls bench-scale fuzz format clean
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value]"
@@ -64,6 +64,9 @@ bench-export: setup ## the Export API's writer beside plain Python, its floor an
 
 bench-convert: setup ## the pipeline's converter beside DuckDB, Polars, pandas and pyarrow; EVENTS=500000
 	@$(BIN)/python -m benchmarks.convert --events $(or $(EVENTS),500000)
+
+bench-mapped: setup ## the Export API's writer over mapped raw data, beside unmapped; EVENTS=300000
+	@$(BIN)/python -m benchmarks.mapped --events $(or $(EVENTS),300000)
 
 bench-cliffs: setup ## odd input beside ordinary input of the same size; MB=15
 	@$(BIN)/python -m benchmarks.cliffs --mb $(or $(MB),15)
@@ -111,6 +114,9 @@ lock: setup ## requirements.txt from requirements.in; ARGS=--upgrade for the new
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command "make lock" --quiet --output-file requirements.txt $(ARGS)
+
+raw-pages: setup ## the generated parts of docs/raw-data.md and docs/mappings.md
+	@$(BIN)/python -m scripts.raw_pages
 
 smoke: setup ## one export against a running app: URL=https://… APP=… [DAY=2025-03-23]; key in SMOKE_FUNCTION_KEY
 	@$(BIN)/python -m scripts.smoke "$(URL)" $(if $(APP),--app "$(APP)") $(if $(DAY),--day "$(DAY)")

@@ -152,9 +152,9 @@ def in_container(names: Iterable[str]) -> Apps:
     return apps
 
 
-def upload(folder: Path, connection: str) -> int:
-    """Put everything below `folder` into the container; how many files. What is there is overwritten."""
-    files = _files(folder)
+def upload(folder: Path, connection: str, *, every_file: bool = False) -> int:
+    """Put raw files (or all files) of a folder into the container, over what is there; how many."""
+    files = [file for file in folder.rglob("*") if file.is_file()] if every_file else _files(folder)
     with raw_container(connection) as container, ThreadPoolExecutor(8) as pool:
 
         def put(file: Path) -> None:

@@ -15,10 +15,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
-from demo.raw_data import Apps, DataError, Export, in_container, raw_container, upload
+from demo.raw_data import CONTAINER, Apps, DataError, Export, in_container, raw_container, upload
 from localdev.app import App
 from localdev.azurite import Azurite, Ports
 from localdev.processes import ROOT, StartError, is_listening
+from mobexport.config import load_config
+from mobexport.errors import MobexportError
+from mobexport.export_api.raw_check import check_raw_data
+from mobexport.export_api.raw_folder import RawFolder
+from mobexport.settings import Settings
 
 STATE = ROOT / ".devhost"
 USUAL = Ports(10000, 10001, 10002)
@@ -33,9 +38,10 @@ def start(stack: ExitStack, state: Path, port: int, data: Path | None, host: str
     azurite = stack.enter_context(Azurite(state / "azurite.log", state / "azurite", _ports(state)))
     _keep(state, azurite.ports)
     if data:
-        print(
-            f"{upload(data, azurite.connection_string)} files of {data} are in the container raw", flush=True
-        )
+        for line in _checked(data):
+            print(line, flush=True)
+        count = upload(data, azurite.connection_string, every_file=True)
+        print(f"\n{count} files of {data} are in the container raw", flush=True)
     app = stack.enter_context(
         App(
             azurite,
@@ -51,6 +57,15 @@ def start(stack: ExitStack, state: Path, port: int, data: Path | None, host: str
         apps = in_container(container.list_blob_names())
     print("\n".join(_told(app, azurite, state, apps)), flush=True)
     return app
+
+
+def _checked(data: Path) -> Iterator[str]:
+    """The report of `mobexport raw check`: what exports would leave out is told before the first one."""
+    if not data.is_dir():
+        raise DataError(f"DATA={data} is not a folder")
+    config = load_config(ROOT / "exports.toml", required=False)
+    source, slack = RawFolder(data, CONTAINER), Settings.model_fields["raw_slack_days"].default
+    yield from check_raw_data(source, CONTAINER, config, slack_days=slack).lines()
 
 
 def _ports(state: Path) -> Ports | None:
@@ -120,7 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nended", flush=True)
         return 0
-    except (DataError, StartError, OSError) as error:
+    except (DataError, StartError, MobexportError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
 

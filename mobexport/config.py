@@ -19,12 +19,14 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
 from mobexport import export_types
 from mobexport.errors import ConfigError, NotFound, UnknownExportType
 from mobexport.ids import GUID
+from mobexport.raw_mapping import RawMapping, check_raw, with_presets
 from mobexport.schedule import Schedule
 from mobexport.settings import Duration, Settings, check_total_deadline, is_loopback
 from mobexport.targets import AnyTarget, Target
@@ -89,6 +91,19 @@ class App(_Table):
     """An Export API of this app's own; none: `[source]`."""
     schedule: Schedule | None = None
     """Daily exports; none: nothing."""
+    raw: dict[str, RawMapping] = {}
+    """By kind, how its raw files are read; none: as docs/raw-data.md says."""
+
+    @field_validator("raw", mode="before")
+    @classmethod
+    def _presets(cls, value: Any) -> Any:
+        return with_presets(value)
+
+    @field_validator("raw")
+    @classmethod
+    def _raw(cls, value: dict[str, RawMapping]) -> dict[str, RawMapping]:
+        check_raw(value)
+        return value
 
     @model_validator(mode="after")
     def _sas(self) -> App:

@@ -231,6 +231,16 @@ class DataStorage:
         except ResourceNotFoundError:
             return
 
+    def list_folders(self, container: str, prefix: str = "") -> Iterator[str]:
+        """Names of what lies right below a prefix, folders with `/` at the end; no markers of folders."""
+        try:
+            for item in self.container(container, create=False).walk_blobs(prefix, include=["metadata"]):
+                is_marker = (getattr(item, "metadata", None) or {}).get("hdi_isfolder") == "true"
+                if not is_marker:
+                    yield str(item.name).removeprefix(prefix)
+        except ResourceNotFoundError:
+            return
+
     def list_stored(self, container: str, prefix: str = "") -> Iterator[StoredBlob]:
         """Blobs below `prefix` by name, with their times; nothing if there is no such container."""
         try:

@@ -122,6 +122,26 @@ REFUND_FIELDS = """\
         _type("Refund", "refunds", "buyerId", "paidAt", "buyerId id ! !\\nsku text ! !\\npaidAt time ! !"),
 """
 
+REFUND_PART = """\
+## `refunds`
+
+Folder `{app}/refunds/{YYYY-MM-DD}/`, export type **Refund**.
+
+| field | value | what it says |
+|---|---|---|
+| `buyerId` | text |  |
+| `sku` | text |  |
+| `paidAt` | RFC 3339 time with an offset |  |
+
+```json
+{"buyerId":"b1","sku":"A-17","paidAt":"2025-03-23T14:37:38.184Z"}
+```
+
+Each record is one entry of `refunds` in the element of its `buyerId`, and one row. \
+The day is that of `paidAt` in UTC.
+
+"""
+
 EDITS: dict[str, dict[str, Edit]] = {
     TYPE: {
         "mobexport/export_types/{type}.py": ("", REFUND),
@@ -130,6 +150,7 @@ EDITS: dict[str, dict[str, Edit]] = {
             "from mobexport.export_types.refund import REFUND\n_DECLARED = (REFUND, ",
         ),
         "docs/data-layout.md": ("| Session | app", "| Refund | app, buyerId, sku, paidAt |\n| Session | app"),
+        "docs/raw-data.md": ("## `sessions`", REFUND_PART + "## `sessions`"),
         "docs/export-api.md": (
             "| Session | `",
             "| Refund | `refunds` | `startDate`, `endDate` |\n| Session | `",
@@ -152,6 +173,10 @@ EDITS: dict[str, dict[str, Edit]] = {
             'Field("screen", FieldKind.TEXT),\n        Field("extras"',
         ),
         "docs/data-layout.md": ("sessionId, jobId, extras |", "sessionId, jobId, screen, extras |"),
+        "docs/raw-data.md": (
+            "| `jobId`? | text | the job; absent outside of one |",
+            "| `jobId`? | text | the job; absent outside of one |\n| `screen`? | text |  |",
+        ),
         "tests/data/export-files.schema.json": ('"errors": {', '"screen": {"type": "string"}, "errors": {'),
         "tests/support/type_table.py": (
             "jobId      id      .  .\n            extras",

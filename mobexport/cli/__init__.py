@@ -1,7 +1,8 @@
 """The command `mobexport`: export files on a laptop, the story of one export, curated tables.
 
-Exit codes: 0 all is well; 1 `check` and `convert --strict` found rejects, or `tables migrate` left a table as
-it is; 2 a wrong call, file or setting, no such table, or storage that cannot be reached.
+Exit codes: 0 all is well; 1 `check` and `convert --strict` found rejects, `raw check` what would be left out,
+or `tables migrate` left a table as it is; 2 a wrong call, file or setting, no such table, or storage that
+cannot be reached.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mobexport.cli import files, service, tables
+from mobexport.cli import files, raw, service, tables
 from mobexport.cli.command import Command, Group
 from mobexport.errors import MobexportError
 
-COMMANDS: tuple[Command | Group, ...] = (*files.COMMANDS, *service.COMMANDS, tables.GROUP)
+COMMANDS: tuple[Command | Group, ...] = (*files.COMMANDS, *service.COMMANDS, raw.GROUP, tables.GROUP)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,7 +19,8 @@ from mobexport.export_types.model import Collected, ExportType, Field, FieldKind
 from mobexport.records import times
 from mobexport.records.arrow import places, split, values_of
 from mobexport.records.checks import GUID, MAX_TEXT, Fault, Rule, Rules, check_list, is_blank
-from mobexport.records.raw_records import FAILS, look_at_json
+from mobexport.records.json_text import FAILS
+from mobexport.records.raw_records import look_at_json
 from mobexport.records.structs import ABSENT, file_fields, is_needed
 
 _TYPES = {FieldKind.TIME: times.INSTANT, FieldKind.INTEGER: pa.int64(), FieldKind.BOOLEAN: pa.bool_()}

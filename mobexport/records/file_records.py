@@ -26,8 +26,7 @@ from mobexport.records import json_text, times
 from mobexport.records.checks import Fault, Rule, is_utf8
 from mobexport.records.columns import Checked, FileChecks, Reject, arrow_type
 from mobexport.records.elements import Elements, elements
-from mobexport.records.json_text import NotJson, quote
-from mobexport.records.raw_records import FAILS
+from mobexport.records.json_text import FAILS, NotJson, quote
 from mobexport.records.structs import attribute, element_structs, file_fields
 
 _Rejects = list[tuple[int, int, Fault, bytes]]

@@ -1,6 +1,7 @@
-"""Take gzip apart as it comes: several members, bounded memory, faults by the file's name.
+"""Take gzip and zstd apart as they come: several members, bounded memory, faults by the file's name.
 
-Source: RFC 1952; members may follow each other, and zeros may pad the end (as tar and tapes leave them).
+Sources: RFC 1952 (members may follow each other, and zeros may pad the end, as tar and tapes leave them),
+RFC 8878.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from itertools import chain
 from typing import Final
 
 from mobexport.errors import DataError, Truncated
+from mobexport.records.raw_formats import Packing, split_ending
+from mobexport.records.streams import stream_of
 
-GZIP = ".ndjson.gz"
+ZSTD: Final = b"\x28\xb5\x2f\xfd"
 MAGIC: Final = b"\x1f\x8b"
 _IN_BYTES = 32 * 1024
 _OUT_BYTES = 256 * 1024
@@ -20,13 +23,39 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 def unpacked(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
-    """What a file holds, which is gzip if its name or its first bytes say so (no text begins like that)."""
+    """What a file holds, unpacked if its name or its first bytes say so (no text begins like that)."""
     following = iter(chunks)
     start = b""
-    while len(start) < len(MAGIC) and (chunk := next(following, None)) is not None:
+    while len(start) < len(ZSTD) and (chunk := next(following, None)) is not None:
         start += chunk
     whole = chain((start,) if start else (), following)
-    return gunzip(whole, name) if name.endswith(GZIP) or start.startswith(MAGIC) else whole
+    ending, packing = split_ending(name)
+    # Of other names the content alone decides, as export files are called anything.
+    said = packing if ending in (".ndjson", ".jsonl") else Packing.NONE
+    if start.startswith(MAGIC) or (said is Packing.GZIP and not start.startswith(ZSTD)):
+        return gunzip(whole, name)
+    if start.startswith(ZSTD) or said is Packing.ZSTD:
+        return _unzstd(whole, name)
+    return whole
+
+
+def _unzstd(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
+    """What the zstd file `name` holds. Raises Truncated or DataError."""
+    import pyarrow as pa
+
+    stream = pa.CompressedInputStream(pa.PythonFile(stream_of(chunks), mode="r"), "zstd")
+    while True:
+        try:
+            data = stream.read(_OUT_BYTES)
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            if "runcated" in str(error):
+                raise Truncated(f"{name} ends within its zstd data: replace it by the whole file") from None
+            raise DataError(f"{name} is no intact zstd file: replace it", code="BadZstd") from None
+        if not data:
+            return
+        yield data
 
 
 def gunzip(

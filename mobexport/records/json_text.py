@@ -63,6 +63,10 @@ quote = msgspec.json.Encoder().encode
 """A value as JSON."""
 
 
+FAILS: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+"""Errors of decoding."""
+
+
 class NotJson(ValueError):
     """The text is no JSON by RFC 8259."""
 

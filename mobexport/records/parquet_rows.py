@@ -9,7 +9,7 @@ member that only other rows have. Source of the types: the Apache Arrow columnar
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from itertools import islice
 from typing import IO, Any
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mobexport.errors import DataError
-from mobexport.export_types.model import ExportType, Field, FieldKind
+from mobexport.export_types.model import Field, FieldKind
 from mobexport.records.json_text import NotJson, members, tame
 from mobexport.records.lines import BLOCK_BYTES, LineBlock
 from mobexport.records.names import Names
@@ -58,12 +58,17 @@ def row_groups(source: IO[bytes], name: str) -> list[tuple[int, int]]:
 
 
 def row_blocks(
-    source: IO[bytes], name: str, export_type: ExportType, rows: tuple[int, int] | None, names: Names
+    source: IO[bytes],
+    name: str,
+    fields: Mapping[str, Field],
+    rows: tuple[int, int] | None,
+    names: Names,
 ) -> Iterator[LineBlock]:
     """Rows (from the first up to before the second, which are bounds of row groups; all) as blocks of lines.
 
-    Lines are numbered by row, from 1. Values that JSON cannot say are counted in `names` as
-    `{column}:not-json`. Raises DataError if the file cannot be read, and what reading `source` raises.
+    `fields` are those that columns hold, by the column's name. Lines are numbered by row, from 1. Values that
+    JSON cannot say are counted in `names` as `{column}:not-json`. Raises DataError if the file cannot be
+    read, and what reading `source` raises.
     """
     file = open_parquet(source, name)
     try:
@@ -75,7 +80,7 @@ def row_blocks(
                 size = max(min(BLOCK_BYTES // average, _MAX_ROWS), 1)
                 line = start + 1
                 for batch in file.iter_batches(size, row_groups=[number], use_threads=False):
-                    lines = _lines(batch, export_type, names)
+                    lines = _lines(batch, fields, names)
                     yield LineBlock(line, lines, max(map(len, lines), default=0))
                     line += len(batch)
             start += group.num_rows
@@ -101,9 +106,8 @@ _NO_VALUE = object()
 """Stands for a value that JSON cannot say: NaN, infinities, bytes that are no text."""
 
 
-def _lines(batch: pa.RecordBatch, export_type: ExportType, names: Names) -> list[bytes]:
+def _lines(batch: pa.RecordBatch, fields: Mapping[str, Field], names: Names) -> list[bytes]:
     """The rows as JSON objects; a row that no JSON can say becomes bytes that a reader of lines rejects."""
-    fields = {field.name: field for field in export_type.fields}
     columns: list[list[Any]] = []
     for column, array in zip(batch.schema.names, batch.columns, strict=True):
         reader = _Values()

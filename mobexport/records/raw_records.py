@@ -8,19 +8,22 @@ depends on a record's neighbours. From the first name on that nobody declared, n
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress, repeat
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import pyarrow as pa
 
 from mobexport.export_types.model import ExportType, Field, FieldKind
+from mobexport.raw_mapping import RawMapping
 from mobexport.records import json_text, times
 from mobexport.records.checks import MAX_TEXT, Fault, Rule, Rules, is_blank, is_utf8
+from mobexport.records.json_text import FAILS
 from mobexport.records.lines import MARK, LineBlock
+from mobexport.records.mapped import MappedRecords, NotSelected
 from mobexport.records.names import Names
 from mobexport.records.structs import ABSENT, attribute, struct_of
 
@@ -28,8 +31,6 @@ Reject = Callable[[int, Fault, bytes], None]
 """Takes a reject: the line's number, what is wrong, the line."""
 _HOPELESS = 100  # parts of a line, none of which can be used
 _SPACES = (b" ", b"\t", b"\r", b"\n")
-FAILS: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
-"""Errors of decoding."""
 
 
 @dataclass
@@ -45,7 +46,8 @@ class Rows:
 class RawReader:
     """Reads raw records of one type."""
 
-    def __init__(self, export_type: ExportType) -> None:
+    def __init__(self, export_type: ExportType, mapping: RawMapping | None = None) -> None:
+        self._mapped = MappedRecords(export_type, mapping) if mapping and mapping.fields else None
         self._fields = export_type.fields
         self._looked_at = [
             field
@@ -61,13 +63,25 @@ class RawReader:
         self._open = msgspec.json.Decoder(
             struct_of(export_type.name, export_type.fields, required=required)
         ).decode
-        self._is_closed = True
+        self._is_closed = self._mapped is None
         """Whether no record had a name that nobody declared so far."""
+        if self._mapped:
+            self._decode = self._mapped.decode
         self.read = 0
+        self.passed_over = 0
+        """Records that `where` of the mapping leaves out; they are among those read."""
         self.names = Names()
+
+    @property
+    def source_fields(self) -> Mapping[str, Field]:
+        """The fields that columns of Parquet hold, by the column's name."""
+        if self._mapped:
+            return self._mapped.columns()
+        return {field.name: field for field in self._fields}
 
     def block(self, block: LineBlock, reject: Reject) -> Rows:
         """The usable records of a block of lines; `reject` gets the others, blank lines are none."""
+        passed_over = self.passed_over
         rejects: dict[int, list[tuple[Fault, bytes]]] = {}
         records, places, judged = self._decoded(block, rejects)
         suspects, instants = self._look(records)
@@ -79,6 +93,9 @@ class RawReader:
             try:
                 records[at] = self._judged(text)
                 judged.add(places[at])
+            except NotSelected:
+                good[at] = False
+                self.passed_over += 1
             except Fault as error:
                 good[at] = False
                 rejects[places[at]] = [(error.bare(), text)]
@@ -87,12 +104,12 @@ class RawReader:
             places = list(compress(places, good))
             mask = pa.array(good)
             instants = {name: array.filter(mask) for name, array in instants.items()}
-        if not self._is_closed:
+        if not self._is_closed and not self._mapped:
             self._count_names(block.lines[place] for place in places if place not in judged)
         for place in sorted(rejects):
             for fault, text in rejects[place]:
                 reject(block.first_line + place, fault, text)
-        self.read += len(records) + sum(map(len, rejects.values()))
+        self.read += len(records) + sum(map(len, rejects.values())) + self.passed_over - passed_over
         return Rows(records, instants)
 
     # --- fast path ----------------------------------------------------------------------------------------
@@ -107,21 +124,54 @@ class RawReader:
         following, done = iter(self._sound(block)), 0
         decode = self._decode
         while True:
-            before = len(records)
+            run: list[Any] = []
+            at = None
             try:
-                records.extend(map(decode, following))
-                places.extend(range(done, len(block.lines)))
-                return records, places, judged
+                run.extend(map(decode, following))
             except FAILS:
-                at = done + len(records) - before
-                places.extend(range(done, at))
-                found, faults = self._slow(block, at)
-                records += found
-                places += [at] * len(found)
-                judged.add(at)
+                at = done + len(run)
+            found, their = self._run(block, run, done, rejects, judged) if self._mapped else (
+                run, range(done, done + len(run))
+            )  # fmt: skip
+            records += found
+            places += their
+            if at is None:
+                return records, places, judged
+            found, faults = self._slow(block, at)
+            records += found
+            places += [at] * len(found)
+            judged.add(at)
+            if faults:
+                rejects[at] = faults
+            done = at + 1
+
+    def _run(
+        self,
+        block: LineBlock,
+        run: list[Any],
+        first: int,
+        rejects: dict[int, list[tuple[Fault, bytes]]],
+        judged: set[int],
+    ) -> tuple[list[Any], Sequence[int]]:
+        """Decoded records of consecutive lines under the declared names, and the places of their lines."""
+        assert self._mapped
+        records, selected, bad = self._mapped.finish(run)
+        self.passed_over += len(run) - len(records)
+        places = [first + at for at in selected]
+        if not bad:
+            return records, places
+        found: list[Any] = []
+        their: list[int] = []
+        for at, (record, place) in enumerate(zip(records, places, strict=True)):
+            one = [record]
+            if at in bad:
+                one, faults = self._slow(block, place)
+                judged.add(place)
                 if faults:
-                    rejects[at] = faults
-                done = at + 1
+                    rejects[place] = faults
+            found += one
+            their += [place] * len(one)
+        return found, their
 
     def _sound(self, block: LineBlock) -> Sequence[bytes]:
         """The lines; those that a decoder would not look at closely enough are empty, so that they fail."""
@@ -167,6 +217,9 @@ class RawReader:
             return [], []
         try:
             return [self._judged(text)], []
+        except NotSelected:
+            self.passed_over += 1
+            return [], []
         except Fault as fault:
             first = fault.bare()
         found: list[Any] = []
@@ -176,14 +229,16 @@ class RawReader:
                 break
             try:
                 found.append(self._judged(part))
+            except NotSelected:
+                self.passed_over += 1
             except Fault as fault:
                 faults.append((fault.bare(), part))
         return found, faults if found else [(first, text)]
 
     def _judged(self, text: bytes) -> Any:
-        """The record that a text says. Raises Fault."""
-        record, unknown = self._rules.judge(text)
-        if unknown:
+        """The record that a text says. Raises Fault, or NotSelected."""
+        record, unknown = self._rules.judge(self._mapped.line(text) if self._mapped else text)
+        if unknown and not self._mapped:
             self.names.add(unknown)
             self._is_closed, self._decode = False, self._open
         return self._open(record)

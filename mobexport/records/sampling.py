@@ -14,8 +14,8 @@ import msgspec
 
 from mobexport.export_types.model import ExportType, Field, Grouped, Latest
 from mobexport.records.elements import Elements
+from mobexport.records.json_text import FAILS
 from mobexport.records.names import Names, SampledNames
-from mobexport.records.raw_records import FAILS
 from mobexport.records.structs import file_fields
 
 SAMPLED_RECORDS: Final = 5_000

@@ -38,10 +38,12 @@ def struct_of(
     *,
     required: frozenset[str] = frozenset(),
     closed: bool = False,
+    is_positional: bool = False,
 ) -> type[msgspec.Struct]:
     """A struct of those fields; objects with declared members are structs of their own.
 
-    `required`: names of fields that must be there. `closed`: other names are an error.
+    `required`: names of fields that must be there. `closed`: other names are an error. `is_positional`: made
+    by the values in the order of the fields; none is required then.
     """
     members: list[Any] = []
     renamed: dict[str, str] = {}
@@ -63,7 +65,7 @@ def struct_of(
         name,
         members,
         rename=renamed,
-        kw_only=True,
+        kw_only=not is_positional,
         gc=False,
         omit_defaults=True,
         forbid_unknown_fields=closed,

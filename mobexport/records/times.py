@@ -8,14 +8,18 @@ is UTC with `Z` and 3 digits, or 6 where the instant has more than milliseconds.
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from types import NoneType
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mobexport.records.arrow import places, values_of
-from mobexport.records.instants import EPOCH
+from mobexport.records.instants import EPOCH, micros_of
 
 INSTANT: Final = pa.timestamp("us", "UTC")
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d"
@@ -27,6 +31,7 @@ _PLAIN = rf"^{_YEAR}-\d{{2}}-\d{{2}}T{_CLOCK}:[0-5]\d(?:\.\d{{1,6}})?(?:Z|[+-]{_
 _YEARS = (-62_135_596_800_000_000, 253_402_300_799_999_999)  # from 1 to 9999
 _MARKS = {4: b"-", 7: b"-", 10: b"T", 13: b":", 16: b":", 19: b".", 23: b"Z"}
 _USUAL = 24
+_LOCAL = re.compile(rf"(\d{{4}}-\d{{2}}-\d{{2}})[T ]({_CLOCK}(?::[0-5]\d)?)(?:\.(\d+))?( UTC)?", re.ASCII)
 
 
 def read(texts: pa.Array) -> tuple[pa.Array, pa.Array, list[int]]:
@@ -81,6 +86,66 @@ def canonical(text: str) -> str | None:
     except (ValueError, OverflowError):
         return None
     return f"{at.replace(tzinfo=None).isoformat()}.{digits}Z"
+
+
+def of_epoch(values: Sequence[float | str | None], micros: int) -> list[str | None]:
+    """Canonical texts of numbers of units since 1970 UTC, each of so many microseconds.
+
+    What is no number, or no instant of the years 1 to 9999, stays as text, which is no time.
+    """
+    if not {int, NoneType}.issuperset(map(type, values)):
+        # Of floats Arrow would cut the fractions off.
+        return [None if value is None else _of_number(value, micros) for value in values]
+    try:
+        # Multiplied unchecked, numbers beyond 64 bits would become instants.
+        counted = pc.multiply_checked(pa.array(values, pa.int64()), micros)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        return [None if value is None else _of_number(value, micros) for value in values]
+    if within(counted, _YEARS) is not None:
+        return [None if value is None else _of_number(value, micros) for value in values]
+    found: list[str | None] = _texts_of(counted.cast(INSTANT)).to_pylist()
+    return found
+
+
+def _of_number(value: float | str, micros: int) -> str:
+    try:
+        count = int((Decimal(str(value)) * micros).to_integral_value())
+        return text_of(count) if _YEARS[0] <= count <= _YEARS[1] else str(value)
+    except (ArithmeticError, ValueError):
+        return str(value)
+
+
+def of_local(values: Sequence[str | None], zone: str) -> list[str | None]:
+    """Canonical texts of times without a zone, which are of `zone`; those with one stay as they are.
+
+    Of a time that a clock shows twice the first counts; one that it leaves out is read by the offset before.
+    """
+    texts = pa.array(values, pa.string())
+    try:
+        # Arrow takes dates alone, too: by length they are seen.
+        if pc.min(pc.utf8_length(texts)).as_py() not in (None, *range(16)):
+            plain = texts.cast(pa.timestamp("us"))
+            found: list[str | None] = _texts_of(
+                pc.assume_timezone(plain, zone, ambiguous="earliest")
+            ).to_pylist()
+            return found
+    except (pa.ArrowInvalid, ValueError):
+        pass
+    return [None if value is None else _of_local(value, zone) for value in values]
+
+
+def _of_local(value: str, zone: str) -> str:
+    found = _LOCAL.fullmatch(value)
+    if not found:
+        return value.replace(" ", "T", 1)
+    day, clock, fraction, named = found.groups()
+    micros = f"{(fraction or ''):0<6}"[:6]
+    try:
+        at = datetime.fromisoformat(f"{day}T{clock}{'' if clock.count(':') == 2 else ':00'}.{micros}")
+        at = at.replace(tzinfo=UTC if named else ZoneInfo(zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return value
+    return text_of(micros_of(at))
 
 
 def text_of(instant: int) -> str:

@@ -286,6 +286,10 @@ class Listing:
                 )
         return found
 
+    def walk_blobs(self, prefix: str, **_: Any) -> list[SimpleNamespace]:
+        names = (one.name.removeprefix(prefix).partition("/") for one in self.list_blobs(prefix))
+        return [SimpleNamespace(name=prefix + name) for name in sorted({a + b for a, b, _ in names})]
+
 
 @pytest.mark.parametrize(
     ("folder", "app", "chosen"),
@@ -307,4 +311,4 @@ def test_given_files_that_are_no_data_when_planned_then_left_alone(monkeypatch, 
     event = export_types.get("Event")
     for window in ((DAY, DAY), None):
         plan = raw_store.plan_files(storage, "raw", app, event, window, 1)
-        assert [blob.name.removeprefix(f"{app}/events/2025-03-23/") for blob in plan.blobs] == chosen
+        assert [one.blob.name.removeprefix(f"{app}/events/2025-03-23/") for one in plan.files] == chosen

@@ -11,6 +11,7 @@ from mobexport.container_url import ContainerUrl, check_configured_url
 from mobexport.contract import PARAMETERS, parse
 from mobexport.errors import NotFound, TooManyRequests, UnknownExportType
 from mobexport.export_api.tasks.selection import Selection
+from mobexport.export_api.tasks.task_details import details_of
 from mobexport.export_api.tasks.task_registry import ExportTask, TaskRegistry
 from mobexport.settings import Settings
 from mobexport.storage import DataStorage
@@ -72,9 +73,8 @@ class ExportTasks:
         it was just written."""
         if outcome.failure is None:
             counts = outcome.value
-            rejected = counts.get("rejected", 0)
-            details = f"{rejected} raw records rejected, see {REJECTS_CONTAINER}/{raw_rejects_path(ref)}"
-            task = self._registry.succeed(ref.app, ref.task_id, counts, details if rejected else None, task)
+            details = details_of(counts, f"{REJECTS_CONTAINER}/{raw_rejects_path(ref)}")
+            task = self._registry.succeed(ref.app, ref.task_id, counts, details, task)
         else:
             task = self._registry.fail(ref.app, ref.task_id, outcome.failure.message)
         self._storage.delete_container(work_container(ref.task_id))

@@ -10,7 +10,7 @@ members and members that stand twice in them all stay. Other strings keep their 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,18 +18,19 @@ from typing import IO, Any, Protocol
 
 from mobexport.export_api.tasks.counts import ExportCounts
 from mobexport.export_api.tasks.selection import Selection, Window
-from mobexport.export_api.writer.slices import PARQUET
 from mobexport.export_types.model import ExportType
+from mobexport.raw_mapping import RawMapping
 from mobexport.records.checks import Fault
 from mobexport.records.export_text import ExportText
 from mobexport.records.formats import ExportFormat
-from mobexport.records.gunzip import unpacked
 from mobexport.records.keeping import Keeper
 from mobexport.records.limits import Limits
-from mobexport.records.lines import line_blocks
+from mobexport.records.lines import LineBlock
 from mobexport.records.merging import Tally
 from mobexport.records.names import Names
 from mobexport.records.parquet_rows import row_blocks
+from mobexport.records.raw_files import record_blocks
+from mobexport.records.raw_formats import RawFormat, Stored, stored_as
 from mobexport.records.raw_records import RawReader
 from mobexport.records.rejects import RejectsFile
 from mobexport.records.sorting import SpillFile
@@ -45,7 +46,7 @@ class Sink(Protocol):
 
 @dataclass(frozen=True)
 class RawFile:
-    """One raw file, as the plan of a task fixed it; the ending of its name says what it is."""
+    """One raw file, as the plan of a task fixed it."""
 
     name: str
     """Its place, below the app's folder: `events/2025-03-23/part-0.ndjson`."""
@@ -53,13 +54,27 @@ class RawFile:
     """Reads it, from its start."""
     kind: str = ""
     """Its kind of raw data; empty: the export type's own."""
+    stored: Stored | None = None
+    """What its bytes are; None: by its name, else lines."""
+
+    @property
+    def format(self) -> RawFormat:
+        """Its format."""
+        stored = self.stored or stored_as(self.name)
+        return stored.format if stored else RawFormat.NDJSON
 
 
 class RawLoader:
     """Reads raw data of one kind into what keeps its records, and counts what became of each."""
 
-    def __init__(self, export_type: ExportType, selection: Selection, spill: SpillFile) -> None:
-        self._reader = RawReader(export_type)
+    def __init__(
+        self,
+        export_type: ExportType,
+        selection: Selection,
+        spill: SpillFile,
+        mapping: RawMapping | None = None,
+    ) -> None:
+        self._reader = RawReader(export_type, mapping)
         self.export_type = export_type
         self.kept = Keeper(export_type, selection.bounds, selection.only, spill)
         self.spill = spill
@@ -69,16 +84,21 @@ class RawLoader:
         return self._reader.read
 
     @property
+    def outside(self) -> int:
+        """Records that were not selected: by the request, or by `where` of the mapping."""
+        return self.kept.outside + self._reader.passed_over
+
+    @property
     def names(self) -> Names:
         """Names that nobody declared."""
         return self._reader.names
 
     def lines(
-        self, part: int, chunks: Iterable[bytes], reject: Callable[[int, int, Fault, bytes], None]
+        self, part: int, blocks: Iterable[LineBlock], reject: Callable[[int, int, Fault, bytes], None]
     ) -> int:
         """Reads the lines of a file or a piece of one; how many there are. Parts come in their order."""
         number = 0
-        for block in line_blocks(chunks):
+        for block in blocks:
             rows = self._reader.block(block, lambda line, fault, text: reject(part, line, fault, text))
             self.kept.add(rows)
             number = block.first_line + len(block.lines) - 1
@@ -96,7 +116,7 @@ class RawLoader:
 
         Raises DataError if it is none, and what reading raises.
         """
-        for block in row_blocks(source, name, self.export_type, rows, self.names):
+        for block in row_blocks(source, name, self._reader.source_fields, rows, self.names):
             found = self._reader.block(block, lambda line, fault, text: reject(part, line, fault, text))
             self.kept.add(found)
 
@@ -107,15 +127,18 @@ def make_loaders(
     workdir: Path,
     limits: Limits,
     bounds: Sequence[int] = (256,),
+    mappings: Mapping[str, RawMapping] | None = None,
 ) -> dict[str, RawLoader]:
     """What reads each kind of raw data that the type needs; its own kind is the first."""
     joined = export_type.joined
     if joined:
         limits = replace(limits, memory_mb=limits.memory_mb // 2)
-    found = {export_type.kind: RawLoader(export_type, selection, SpillFile(workdir / "own", limits, bounds))}
+    own = mappings or {}
+    spill = SpillFile(workdir / "own", limits, bounds)
+    found = {export_type.kind: RawLoader(export_type, selection, spill, own.get(export_type.kind))}
     if joined:
         spill = SpillFile(workdir / "joined", limits, bounds)
-        found[joined.kind] = RawLoader(joined, Selection(), spill)
+        found[joined.kind] = RawLoader(joined, Selection(), spill, own.get(joined.kind))
     return found
 
 
@@ -130,6 +153,7 @@ def write_export(
     rejects: Path,
     workdir: Path,
     limits: Limits,
+    mappings: Mapping[str, RawMapping] | None = None,
 ) -> ExportCounts:
     """Writes the export file to `target`, and raw lines that cannot be used (if there are any) to `rejects`.
 
@@ -137,14 +161,15 @@ def write_export(
     line, `[]` when nothing is exported; or CSV by RFC 4180 with a header, one row per innermost record.
     `rejects` is NDJSON: file, line (from 1), rule, field (where one is at fault), original. `workdir` takes
     temporary files, no more than `limits` allow. Raises DataError (`TooLarge`) where the limits do not
-    suffice, for files that are no intact gzip or Parquet, and whatever reading a file raises.
+    suffice, for files that are no intact gzip or Parquet, and whatever reading a file raises. `mappings`: by
+    kind, what its fields are called.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     ordered = sorted(files, key=lambda file: file.name)
     chosen = selection or Selection(window)
     text = ExportText(export_type, output)
     tally = Tally()
-    loaders = make_loaders(export_type, chosen, workdir, limits)
+    loaders = make_loaders(export_type, chosen, workdir, limits, mappings=mappings)
     with ExitStack() as stack:
         kept = stack.enter_context(RejectsFile(rejects))
 
@@ -155,11 +180,11 @@ def write_export(
             stack.callback(loader.spill.close)
         for part, file in enumerate(ordered):
             loader = loaders[file.kind or export_type.kind]
-            if file.name.endswith(PARQUET):
+            if file.format is RawFormat.PARQUET:
                 with local_copy(file.chunks(), workdir / "rows.parquet") as local:
                     loader.parquet(part, local, file.name, None, reject)
             else:
-                loader.lines(part, unpacked(file.chunks(), file.name), reject)
+                loader.lines(part, record_blocks(file.format, file.chunks(), file.name), reject)
         own, *joined = (loader.kept.rows() for loader in loaders.values())
         out = stack.enter_context(target.open("wb") if isinstance(target, Path) else nullcontext(target))
         begun = False
@@ -173,7 +198,7 @@ def write_export(
     return ExportCounts(
         sum(loader.read for loader in loaders.values()),
         kept.count,
-        tally.outside + sum(loader.kept.outside for loader in loaders.values()),
+        tally.outside + sum(loader.outside for loader in loaders.values()),
         tally.superseded,
         tally.removed,
         tally.exported,

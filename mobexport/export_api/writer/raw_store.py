@@ -1,81 +1,191 @@
-"""Which raw files an export reads: the layout of the raw container.
-
-`{app}/{kind}/{YYYY-MM-DD}/{any name}.ndjson|.ndjson.gz|.parquet`, never changed by us. The folder only
-prunes the scan; the record's own time decides. Source: design section 3.
-"""
+"""Find the raw files of an export task, and tell what is not read beside them."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Protocol
 
-from mobexport.contract import MAX_DAYS
 from mobexport.export_api.tasks.selection import Window
-from mobexport.export_api.writer.slices import PARQUET
+from mobexport.export_api.writer.raw_layout import (
+    Days,
+    Found,
+    RawLayout,
+    Skip,
+    day_folder_reason,
+    grouped,
+    kind_folder_reason,
+)
+from mobexport.export_api.writer.slices import RawEntry
 from mobexport.export_types.model import ExportType
-from mobexport.records.gunzip import GZIP
-from mobexport.storage import DataStorage, RawBlob
+from mobexport.raw_mapping import RawMapping, declared_kinds
+from mobexport.storage import RawBlob
 
-_NAME = re.compile(r"(?P<day>\d{4}-\d{2}-\d{2})/(?P<file>.+)")
-_HIDDEN = re.compile(r"(?:^|/)[._]")
-FORMATS = (".ndjson", GZIP, PARQUET)
+
+class RawListing(Protocol):
+    """Names of raw data: a storage account, or folders on a machine."""
+
+    def list_blobs(self, container: str, prefix: str = "") -> Iterator[RawBlob]:
+        """Blobs below a prefix, by name."""
+
+    def list_folders(self, container: str, prefix: str = "") -> Iterator[str]:
+        """Names of what lies right below a prefix that ends with `/`; of folders with `/` at the end."""
+
+
+@dataclass(frozen=True)
+class RawInput:
+    """A raw file that is read."""
+
+    blob: RawBlob
+    container: str
+    kind: str
+    format: str = ""
+    """As its mapping says; empty: by its name."""
+    day: date | None = None
+    """The day of its folder, where it has one."""
+
+    def entry(self, app: str) -> RawEntry:
+        """The file as a step reads it."""
+        name = self.blob.name.removeprefix(f"{app}/")
+        return RawEntry(name, self.blob.size, self.kind, self.blob.encoding, self.format)
+
+    def to_json(self) -> dict[str, Any]:
+        form = {"format": self.format} if self.format else {}
+        return {"blob": self.blob.to_json(), "container": self.container, "kind": self.kind, **form}
 
 
 @dataclass(frozen=True)
 class Plan:
     """The input of one export task, fixed: what is added, replaced or deleted later does not count."""
 
-    blobs: tuple[RawBlob, ...]
-    ignored: int
-    """Blobs below the folders that are no raw files by their name."""
+    files: tuple[RawInput, ...]
+    ignored: int = 0
+    """Blobs below the folders that were looked into, and are not read."""
+    skipped: tuple[Skip, ...] = ()
+    """What is not read, and why: `grouped`."""
+    days: Days | None = None
+    """First and last day of the folders that were looked into; None: all."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"version": 1, "blobs": [blob.to_json() for blob in self.blobs], "ignored": self.ignored}
+        return {
+            "version": 2,
+            "files": [file.to_json() for file in self.files],
+            "ignored": self.ignored,
+            "skipped": [skip.to_json() for skip in self.skipped],
+            "days": self.days and [str(day) for day in self.days],
+        }
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Plan:
-        return cls(tuple(RawBlob(**blob) for blob in value["blobs"]), value["ignored"])
+        files = (
+            RawInput(RawBlob(**one["blob"]), one["container"], one["kind"], one.get("format", ""))
+            for one in value["files"]
+        )
+        days = value["days"] and (date.fromisoformat(value["days"][0]), date.fromisoformat(value["days"][1]))
+        return cls(tuple(files), value["ignored"], tuple(Skip(**one) for one in value["skipped"]), days)
+
+    def told(self) -> dict[str, Any]:
+        """What a task's counts say of its input."""
+        days = {"daysRead": [str(day) for day in self.days]} if self.days else {}
+        skipped = {"skipped": [skip.to_json() for skip in self.skipped]} if self.skipped else {}
+        return {"files": len(self.files), "ignoredFiles": self.ignored, **skipped, **days}
+
+
+def layouts(app: str, kinds: Iterable[str], mappings: Mapping[str, RawMapping]) -> list[RawLayout]:
+    """Where each kind of the app lies."""
+    return [RawLayout(app, kind, mappings.get(kind)) for kind in kinds]
 
 
 def plan_files(
-    storage: DataStorage,
+    storage: RawListing,
     container: str,
     app: str,
     export_type: ExportType,
     window: Window | None,
     slack_days: int,
+    mappings: Mapping[str, RawMapping] | None = None,
 ) -> Plan:
     """The raw files of a task with their ETags, by name: all kinds that the type reads.
 
-    Files and folders whose name begins with `.` or `_` are none: writers keep what is not finished there.
-
     With a window, the folders of its days and `slack_days` on either side; without one the whole history.
     """
-    found: list[RawBlob] = []
-    for kind in export_type.kinds:
-        root = f"{app}/{kind}/"
-        for folder in _folders(window, slack_days):
-            found += storage.list_blobs(container, root + folder)
-    chosen: list[RawBlob] = []
-    ignored = 0
-    for blob in sorted(found, key=lambda item: item.name):
-        name = _NAME.fullmatch(blob.name.split("/", 2)[2])
-        if name and name["file"].endswith(FORMATS) and not _HIDDEN.search(name["file"]):
-            chosen.append(blob)
-        else:
-            ignored += 1
-    return Plan(tuple(chosen), ignored)
+    files: list[RawInput] = []
+    skips: list[Skip] = []
+    looked: list[Days] = []
+    for layout in layouts(app, export_type.kinds, mappings or {}):
+        own = layout.mapping.slack_days if layout.mapping else None
+        days = window_days(window, slack_days if own is None else own)
+        looked += [days] if days else []
+        read, left = find_files(storage, layout, container, days)
+        files += read
+        skips += left
+    ignored = sum(skip.files for skip in skips)
+    skips += unread_folders(storage, container, app, export_type.kinds, mappings or {})
+    files.sort(key=lambda file: (file.blob.name, file.kind, file.container))
+    return Plan(tuple(files), ignored, grouped(skips), looked[0] if looked else None)
 
 
-def _folders(window: Window | None, slack_days: int) -> list[str]:
+def find_files(
+    storage: RawListing, layout: RawLayout, container: str, days: Days | None
+) -> tuple[list[RawInput], list[Skip]]:
+    """A kind's raw files in the folders of those days (None: all), and what is not read beside them."""
+    where = layout.container(container)
+    form = layout.mapping.format if layout.mapping else ""
+    files: list[RawInput] = []
+    skips: list[Skip] = []
+    # Without zeros the prefix of one day is that of others, too: `2025-3-2` is in front of `2025-3-23`.
+    blobs = {blob.name: blob for one in layout.prefixes(days) for blob in storage.list_blobs(where, one)}
+    for blob in blobs.values():
+        verdict = layout.judge(blob.name)
+        if isinstance(verdict, Skip):
+            skips.append(verdict)
+        elif not _is_beside(verdict, days):
+            files.append(RawInput(blob, where, layout.kind, form, verdict.day))
+    return files, skips
+
+
+def unread_folders(
+    storage: RawListing,
+    container: str,
+    app: str,
+    kinds: Iterable[str],
+    mappings: Mapping[str, RawMapping],
+) -> list[Skip]:
+    """Folders of the app that no export looks into, and folders of these kinds that are no day's."""
+    usual = [one.kind for one in layouts(app, kinds, mappings) if one.is_usual]
+    if not usual:
+        return []
+    found = unread_kinds(storage, container, app)
+    for kind in usual:
+        folders = (one for one in storage.list_folders(container, f"{app}/{kind}/") if one.endswith("/"))
+        found += [
+            Skip(f"{app}/{kind}/{name}", reason, 0)
+            for name in folders
+            if (reason := day_folder_reason(name.rstrip("/")))
+        ]
+    return found
+
+
+def unread_kinds(storage: RawListing, container: str, app: str) -> list[Skip]:
+    """Folders and files of the app that belong to no kind."""
+    known = sorted(declared_kinds())
+    return [
+        Skip(f"{app}/{name}", reason, 0 if name.endswith("/") else 1)
+        for name in storage.list_folders(container, f"{app}/")
+        if (reason := kind_folder_reason(name.rstrip("/"), known))
+    ]
+
+
+def _is_beside(found: Found, days: Days | None) -> bool:
+    return days is not None and found.day is not None and not days[0] <= found.day <= days[1]
+
+
+def window_days(window: Window | None, slack_days: int) -> Days | None:
+    """The days of the folders that a window is looked for in; None: all."""
     if window is None:
-        return [""]
+        return None
     first, last = (end.astimezone(UTC).date() if isinstance(end, datetime) else end for end in window)
     start = max(first.toordinal() - slack_days, date.min.toordinal())
     end = min(last.toordinal() + slack_days, date.max.toordinal())
-    if end - start > MAX_DAYS + 2 * slack_days:
-        # A window of instants from 0001 to 9999, say: one listing of all there is, not one for each day.
-        return [""]
-    return [f"{date.fromordinal(day)}/" for day in range(start, end + 1)]
+    return date.fromordinal(start), date.fromordinal(end)

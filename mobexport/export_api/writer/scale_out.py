@@ -24,7 +24,7 @@ import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -36,17 +36,19 @@ from mobexport.export_api.tasks.selection import Selection
 from mobexport.export_api.writer.blocks import Aside, Blocks, BlockTarget, block_name
 from mobexport.export_api.writer.export_file import RawLoader, Sink, make_loaders
 from mobexport.export_api.writer.gzip_members import lines_of_members, member_starts
-from mobexport.export_api.writer.slices import PARQUET, Piece, RawEntry, Slice, lines_of_range, plan_slices
+from mobexport.export_api.writer.slices import Piece, RawEntry, Slice, lines_of_range, plan_slices
 from mobexport.export_types.model import ExportType
+from mobexport.raw_mapping import RawMapping
 from mobexport.records.checks import Fault, Rule
 from mobexport.records.export_text import ExportText
 from mobexport.records.formats import ExportFormat
-from mobexport.records.gunzip import unpacked
 from mobexport.records.limits import Limits
 from mobexport.records.lines import line_blocks
 from mobexport.records.merging import Tally
 from mobexport.records.names import Names
 from mobexport.records.parquet_rows import open_range, row_groups
+from mobexport.records.raw_files import record_blocks
+from mobexport.records.raw_formats import RawFormat
 from mobexport.records.rejects import RejectsFile, reject_line
 from mobexport.records.sorting import merged, read_run
 
@@ -86,6 +88,13 @@ class Spec:
     slices: tuple[Slice, ...] = ()
     buckets: int = 1
     """How many ranges of the group key's MD5 are written side by side."""
+    mappings: Mapping[str, Any] = field(default_factory=dict)
+    """By kind, its mapping as it was when the task began; JSON."""
+
+    @property
+    def raw_mappings(self) -> dict[str, RawMapping]:
+        """The mappings by kind."""
+        return {kind: RawMapping.model_validate(one) for kind, one in self.mappings.items()}
 
     @property
     def declared(self) -> ExportType:
@@ -111,6 +120,7 @@ class Spec:
             "files": [file.to_json() for file in self.files],
             "slices": [one.to_json() for one in self.slices],
             "buckets": self.buckets,
+            "mappings": dict(self.mappings),
         }
 
     @classmethod
@@ -122,6 +132,7 @@ class Spec:
             tuple(RawEntry(*file) for file in value["files"]),
             tuple(map(Slice.from_json, value["slices"])),
             value["buckets"],
+            value.get("mappings", {}),
         )
 
 
@@ -158,7 +169,7 @@ def partition_slice(
     workdir.mkdir(parents=True, exist_ok=True)
     name = f"slice-{number:05}-{secrets.token_hex(4)}"
     rejects, summary = (workdir / f"{name}{ending}" for ending in (".rejects", ".json"))
-    loaders = make_loaders(spec.declared, spec.selection, workdir, limits, spec.bounds)
+    loaders = make_loaders(spec.declared, spec.selection, workdir, limits, spec.bounds, spec.raw_mappings)
     with ExitStack() as stack, RejectsFile(rejects) as kept:
         for loader in loaders.values():
             stack.callback(loader.spill.path.unlink, missing_ok=True)
@@ -185,7 +196,7 @@ def partition_slice(
         store.put(f"{name}.rejects", rejects)
     found = {
         "read": sum(loader.read for loader in loaders.values()),
-        "outside": sum(loader.kept.outside for loader in loaders.values()),
+        "outside": sum(loader.outside for loader in loaders.values()),
         "rejected": kept.count,
         "names": names.counts,
         "lines": lines,
@@ -201,17 +212,17 @@ def partition_slice(
 def _load(loader: RawLoader, piece: Piece, entry: RawEntry, source: RawSource, reject: Any) -> int | None:
     """Reads a piece; how many lines it has, if it has lines."""
     read = partial(source.read, piece.file)
-    if entry.name.endswith(PARQUET):
+    if entry.stored.format is RawFormat.PARQUET:
         rows = None if piece.end < 0 else (piece.first, piece.end)
         loader.parquet(piece.number, open_range(read, 0, entry.size), entry.name, rows, reject)
         return None
     if (piece.first, piece.end) == (0, entry.size):
-        chunks = unpacked(read(0, entry.size), entry.name)
+        blocks = record_blocks(entry.stored.format, read(0, entry.size), entry.name)
     elif entry.is_gzip:
-        chunks = lines_of_members(read, piece.first, piece.end, entry.size, entry.name)
+        blocks = line_blocks(lines_of_members(read, piece.first, piece.end, entry.size, entry.name))
     else:
-        chunks = lines_of_range(read, piece.first, piece.end, entry.size)
-    return loader.lines(piece.number, chunks, reject)
+        blocks = line_blocks(lines_of_range(read, piece.first, piece.end, entry.size))
+    return loader.lines(piece.number, blocks, reject)
 
 
 def write_bucket(

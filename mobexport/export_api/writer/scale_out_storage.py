@@ -14,24 +14,25 @@ from azure.storage.blob import BlobBlock, BlobClient, ContentSettings
 
 from mobexport.errors import SourceChanged
 from mobexport.export_api.writer.blocks import Aside, Blocks, BlockTarget
-from mobexport.storage import DataStorage, RawBlob, ahead
+from mobexport.export_api.writer.raw_store import RawInput
+from mobexport.storage import DataStorage, ahead
 
 
 class BlobSource:
     """Raw blobs of the plan, pinned to their ETags."""
 
-    def __init__(self, storage: DataStorage, container: str, blobs: Sequence[RawBlob]) -> None:
-        self._container = storage.container(container, create=False)
-        self._name = container
-        self._blobs = blobs
+    def __init__(self, storage: DataStorage, files: Sequence[RawInput]) -> None:
+        self._storage = storage
+        self._files = files
 
     def read(self, file: int, first: int, end: int) -> Iterator[bytes]:
         """Bytes `first` up to before `end`. Raises SourceChanged if the blob was replaced or deleted."""
         if end <= first:
             return
-        blob = self._blobs[file]
-        with _same_version(f"{self._name}/{blob.name}"):
-            stream = self._container.get_blob_client(blob.name).download_blob(
+        blob, name = self._files[file].blob, self._files[file].container
+        container = self._storage.container(name, create=False)
+        with _same_version(f"{name}/{blob.name}"):
+            stream = container.get_blob_client(blob.name).download_blob(
                 first,
                 end - first,
                 etag=blob.etag,

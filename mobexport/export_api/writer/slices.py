@@ -1,4 +1,4 @@
-"""How the raw files of a large task are cut into slices that are read side by side; no I/O but what is given.
+"""Cut the raw files of a large task into slices that are read side by side; no I/O but what is given.
 
 A slice is a few pieces of files: byte ranges of plain lines, row ranges of Parquet, members of gzip files.
 All pieces of a task are numbered in the order of the files by name, and within a file by place, so that
@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from mobexport.records.gunzip import GZIP
+from mobexport.records.raw_formats import Packing, RawFormat, Stored, stored_as
 
-PARQUET = ".parquet"
 GZIP_RATIO = 12
-"""Bytes of lines in a byte of gzip, about, and rather too many."""
+"""Bytes of lines in a byte of gzip, zstd or Avro, about, and rather too many."""
 
 PIECES = 100
 """Pieces of a slice at most: many small files are read together."""
@@ -66,19 +65,33 @@ class RawEntry:
     """Its kind of raw data; empty: the export type's own."""
     encoding: str = ""
     """Its Content-Encoding."""
+    format: str = ""
+    """Its format; empty: by its name."""
+
+    @property
+    def stored(self) -> Stored:
+        """What its bytes are; lines, where nothing says more."""
+        return stored_as(self.name, self.encoding, self.format) or Stored(RawFormat.NDJSON)
 
     @property
     def is_gzip(self) -> bool:
-        """Whether it is packed, by its name or by what its uploader said."""
-        return self.name.endswith(GZIP) or (self.encoding == "gzip" and not self.name.endswith(PARQUET))
+        """Whether it is lines in gzip, by its name or by what its uploader said."""
+        return self.stored == Stored(RawFormat.NDJSON, Packing.GZIP)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing but the whole file can be read."""
+        stored = self.stored
+        return stored.format in (RawFormat.JSON, RawFormat.AVRO) or stored.packing is Packing.ZSTD
 
     @property
     def unpacked(self) -> int:
         """Bytes to read, about."""
-        return self.size * GZIP_RATIO if self.is_gzip else self.size
+        packed = self.stored.packing or self.stored.format is RawFormat.AVRO
+        return self.size * GZIP_RATIO if packed else self.size
 
     def to_json(self) -> list[Any]:
-        return [self.name, self.size, self.kind, self.encoding]
+        return [self.name, self.size, self.kind, self.encoding, self.format]
 
 
 def plan_slices(
@@ -91,19 +104,21 @@ def plan_slices(
 
     `row_groups`: of the Parquet file with that index, (rows, bytes) of each row group; `members`: of the gzip
     file with that index, where members begin, at least so many bytes apart. Both are called only for files
-    larger than a slice. A member cannot be cut: its slice is as large as it is.
+    larger than a slice. A member, an array or an Avro file is not cut: its slice is as large as it is.
     """
     pieces: list[tuple[Piece, int]] = []
     for index, file in enumerate(files):
-        name, size = file.name, file.size
+        size, is_parquet = file.size, file.stored.format is RawFormat.PARQUET
         cut: list[tuple[int, int, int]]
-        if file.is_gzip and file.unpacked > slice_bytes:
+        if file.is_whole:
+            cut = [(0, size, file.unpacked)]
+        elif file.is_gzip and file.unpacked > slice_bytes:
             every = max(slice_bytes // GZIP_RATIO, 1)
             places = [0, *members(index, every), size]
             cut = [(first, end, (end - first) * GZIP_RATIO) for first, end in pairwise(places)]
-        elif file.is_gzip or (size <= slice_bytes and not name.endswith(PARQUET)):
+        elif file.is_gzip or (size <= slice_bytes and not is_parquet):
             cut = [(0, size, file.unpacked)]
-        elif name.endswith(PARQUET):
+        elif is_parquet:
             cut = [(0, -1, size)] if size <= slice_bytes else _row_ranges(row_groups(index), slice_bytes)
         else:
             cut = [(at, min(at + slice_bytes, size), slice_bytes) for at in range(0, size, slice_bytes)]

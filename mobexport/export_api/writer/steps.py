@@ -22,15 +22,17 @@ from mobexport.container_url import ContainerUrl, check_configured_url
 from mobexport.contract import TaskState
 from mobexport.errors import DataError, MobexportError, Rejected
 from mobexport.export_api.tasks.task_registry import ExportTask, TaskRegistry
+from mobexport.export_api.writer.raw_layout import told
 from mobexport.export_api.writer.raw_store import Plan, plan_files
 from mobexport.export_api.writer.scale_out_storage import BlobSource, BlobTarget, BlockStream, WorkContainer
-from mobexport.export_api.writer.slices import RawEntry
 from mobexport.export_api.writer.target import TargetFile, open_blocks, write_file
 from mobexport.heavy import HeavyStep, HeavySteps
+from mobexport.raw_mapping import mapping_to_json
 from mobexport.records.formats import ExportFormat
 from mobexport.redact import redact
 from mobexport.settings import Settings
 from mobexport.storage import NDJSON, DataStorage
+from mobexport.telemetry.logs import get_logger
 from mobexport.wire import TaskRef
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from mobexport.export_api.tasks.counts import ExportCounts
     from mobexport.export_api.writer import scale_out
 
+_log = get_logger(__name__)
 _Rest = ParamSpec("_Rest")
 _PLAN = "plan.json"
 
@@ -105,10 +108,11 @@ class TaskWriter:
         files = [
             RawFile(
                 entry.name,
-                partial(self.storage.read_chunks, self.settings.raw_container, blob),
+                partial(self.storage.read_chunks, file.container, file.blob),
                 entry.kind,
+                entry.stored,
             )
-            for entry, blob in zip(spec.files, plan.blobs, strict=True)
+            for entry, file in zip(spec.files, plan.files, strict=True)
         ]
         with self._heavy(task, "write") as step:
             target, rejects, workdir = (step.folder / name for name in ("target", "rejects", "work"))
@@ -122,6 +126,7 @@ class TaskWriter:
                 rejects=rejects,
                 workdir=workdir,
                 limits=self.settings.work_limits,
+                mappings=spec.raw_mappings,
             )
             if url.can_overwrite:
                 # Sent block by block while the rest is made.
@@ -144,7 +149,7 @@ class TaskWriter:
 
             store = WorkContainer(self.storage, container)
             plan, spec = self._planned(task)
-            source = BlobSource(self.storage, self.settings.raw_container, plan.blobs)
+            source = BlobSource(self.storage, plan.files)
             with self._heavy(task, f"slice {number}") as step, self._ends(task):
                 outcome = scale_out.partition_slice(
                     spec, number, source, store, workdir=step.folder, limits=self.settings.work_limits
@@ -204,24 +209,26 @@ class TaskWriter:
     def _make_plan(self, task: ExportTask) -> dict[str, Any]:
         from mobexport.export_api.writer import scale_out
 
+        export_type = export_types.get(task.export_type)
+        own = self.config.apps[task.app].raw if task.app in self.config.apps else {}
+        mappings = {kind: one for kind, one in own.items() if kind in export_type.kinds}
         found = plan_files(
             self.storage,
             self.settings.raw_container,
             task.app,
-            export_types.get(task.export_type),
+            export_type,
             task.selection.window,
             self.settings.raw_slack_days,
+            mappings,
         )
+        if lines := list(told(found.skipped)):
+            _log.warning("export task %s does not read all there is: %s", task.id, "; ".join(lines))
         spec = scale_out.Spec(
             task.export_type,
             ExportFormat(task.export_format),
             task.selection,
-            tuple(
-                RawEntry(
-                    blob.name.removeprefix(f"{task.app}/"), blob.size, blob.name.split("/")[1], blob.encoding
-                )
-                for blob in found.blobs
-            ),
+            tuple(file.entry(task.app) for file in found.files),
+            mappings={kind: mapping_to_json(one) for kind, one in mappings.items()},
         )
         if sum(file.unpacked for file in spec.files) > self.settings.export_small_mb * 2**20:
             with self._target(task, spec):
@@ -232,7 +239,7 @@ class TaskWriter:
         from mobexport.export_api.writer import scale_out
 
         slice_bytes = int(self.settings.export_slice_mb * 2**20)
-        source = BlobSource(self.storage, self.settings.raw_container, found.blobs)
+        source = BlobSource(self.storage, found.files)
         planned = scale_out.plan(spec, source, slice_bytes=slice_bytes, bucket_bytes=max(slice_bytes // 2, 1))
         most = self.settings.export_gzip_mb
         for piece in (piece for one in planned.slices for piece in one.pieces):
@@ -295,7 +302,7 @@ def _file_name(task: ExportTask, spec: scale_out.Spec) -> str:
 
 
 def _shown(counts: ExportCounts, plan: Plan) -> dict[str, Any]:
-    return {**counts.to_json(), "ignoredFiles": plan.ignored}
+    return {**counts.to_json(), **plan.told()}
 
 
 def _slice_outcome(number: int) -> str:

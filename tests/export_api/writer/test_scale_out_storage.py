@@ -11,6 +11,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from mobexport.errors import SourceChanged
 from mobexport.export_api.writer import scale_out
 from mobexport.export_api.writer.export_file import ExportFormat, Selection
+from mobexport.export_api.writer.raw_store import RawInput
 from mobexport.export_api.writer.scale_out_storage import BlobSource, BlobTarget, WorkContainer
 from mobexport.records.limits import Limits
 
@@ -32,7 +33,9 @@ def given(tmp_path: Path) -> dict:
 @pytest.fixture
 def source(storage, app, put_raw) -> BlobSource:
     put_raw("events/2025-03-23/a.ndjson", LINES)
-    return BlobSource(storage, "raw", list(storage.list_blobs("raw", f"{app}/")))
+    return BlobSource(
+        storage, [RawInput(blob, "raw", "events") for blob in storage.list_blobs("raw", f"{app}/")]
+    )
 
 
 def planned(source: BlobSource, given: dict) -> scale_out.Spec:
