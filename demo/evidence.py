@@ -96,7 +96,8 @@ def notifications(
     first = []
     for export_id, export in ids.items():
         left = max(0.0, deadline - time.monotonic())
-        found = receiver.wait_for(lambda one, wanted=export_id: wanted in one.message_id, left)  # type: ignore[misc]
+        ended = f"{export_id}/1/completed"
+        found = receiver.wait_for(lambda one, wanted=ended: one.message_id == wanted, left)  # type: ignore[misc]
         if found is None:
             problems.append(f"{export.name}: no notification reached the webhook")
         else:

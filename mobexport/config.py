@@ -81,6 +81,8 @@ class App(_Table):
     """Targets of this app's notifications when a request names none."""
     parallel: int = Field(4, ge=1, le=32)
     """Exports of a batch, or of the schedule, that run at once."""
+    reject_alert: float | None = Field(None, ge=0, le=1)
+    """Instead of REJECT_ALERT."""
     queue_deadline: Duration | None = None
     run_deadline: Duration | None = None
     total_deadline: Duration | None = None

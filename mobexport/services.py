@@ -133,7 +133,11 @@ class Services:
     @cached_property
     def finisher(self) -> Finisher:
         """Ends attempts."""
-        return Finisher(self.registry, self.storage, self.processor, self.source)
+        return Finisher(self.registry, self.storage, self.processor, self.source, self._reject_alert)
+
+    def _reject_alert(self, app: str) -> float:
+        own = self.config.apps.get(app, App()).reject_alert
+        return self.settings.reject_alert if own is None else own
 
     @cached_property
     def deliverer(self) -> Deliverer:

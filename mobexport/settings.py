@@ -22,6 +22,7 @@ from mobexport.records.limits import Limits
 # A user-delegation key, and so the SAS it signs, lives 7 days; half a day is left for clock skew.
 MAX_SAS_LIFETIME = timedelta(days=6, hours=12)
 SAS_MARGIN = timedelta(hours=2)
+REJECT_ALERT = 0.05
 _CLOCK = re.compile(r"(?:(?P<d>\d+)\.)?(?P<h>\d{1,2}):(?P<m>\d{2}):(?P<s>\d{2})")
 
 
@@ -98,6 +99,9 @@ class Settings(BaseSettings):
     """Longest time from an attempt's begin until its files are collected."""
     trigger_grace_seconds: float = Field(60.0, gt=0, le=3600)
     """Wait for the blob trigger, before the pipeline starts processing itself."""
+
+    reject_alert: float = Field(REJECT_ALERT, ge=0, le=1)
+    """Share of rejected records beyond which an export is an event of its own: 0.05 is one in twenty."""
 
     late_days: int = Field(3, ge=1, le=31)
     """Days up to yesterday that a schedule exports each time, since data comes late."""

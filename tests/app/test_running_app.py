@@ -1,5 +1,6 @@
 """The app on devhost over real HTTP: what a caller sees, also when something is wrong."""
 
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -87,11 +88,32 @@ def test_given_a_succeeded_export_when_rerun_then_it_is_replaced(running) -> Non
     assert (done["state"], done["attempt"], done["manifest"][-7:]) == ("Succeeded", 2, "-2.json")
 
 
+def test_raw_rejects_are_told_by_every_end_of_the_pipeline(running, azurite) -> None:
+    # Of three raw lines one is no JSON: the Export API rejects it, and the pipeline says so.
+    settings = {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+    storage = DataStorage(read_settings(settings))
+    lines = EVENT + EVENT + b"{nonsense\n"
+    storage.container("raw").upload_blob("counted/events/2025-03-23/a.ndjson", lines, overwrite=True)
+    _, first = running.post("/api/exports", {**ONE_DAY, "app": "counted"})
+    done = wait(running, first["id"])
+    raw = done["counts"]["raw"]
+    assert (raw["read"], raw["rejected"], raw["exported"], raw["rules"]) == (3, 1, 2, {"not-json": 1})
+    assert done["counts"]["balances"] is True
+    container, _, path = raw["rejects"].partition("/")
+    reject = json.loads(storage.container(container).download_blob(path).readall())
+    assert reject["line"] == 3
+    manifest = storage.read_json("curated", done["manifest"])
+    assert manifest["counts"]["raw"] == raw
+    log = running.log.read_text("utf-8")
+    (rate,) = [line for line in log.splitlines() if "reject rate:" in line and '"counted"' in line]
+    assert '"rejected": 1, "records": 3' in rate
+
+
 def test_given_days_without_data_when_exported_then_empty_is_a_success(running) -> None:
     days = {"startDate": "2024-01-01", "endDate": "2024-01-02"}
     _, first = running.post("/api/exports", {**ONE_DAY, **days, "app": "shop"})
     done = wait(running, first["id"])
-    assert done["state"] == "Empty"
+    assert (done["state"], done["empty"]) == ("Empty", "there is no raw file for those days")
     assert done["manifest"]
 
 

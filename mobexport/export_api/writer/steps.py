@@ -295,7 +295,7 @@ def _file_name(task: ExportTask, spec: scale_out.Spec) -> str:
 
 
 def _shown(counts: ExportCounts, plan: Plan) -> dict[str, Any]:
-    return {**counts.to_json(), "ignoredFiles": plan.ignored}
+    return {**counts.to_json(), "files": len(plan.blobs), "ignoredFiles": plan.ignored}
 
 
 def _slice_outcome(number: int) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
+from mobexport.pipeline.account import why_empty
 from mobexport.pipeline.registry.export_row import ExportRow
+from mobexport.pipeline.registry.states import State
 from mobexport.pipeline.requests.batches import Batch
 
 
@@ -34,6 +36,7 @@ def show_batch(batch: Batch, base_url: str) -> dict[str, Any]:
 
 def show_export(row: ExportRow, base_url: str) -> dict[str, Any]:
     """The export with its links; `base_url` is this app's, up to and with its route prefix."""
+    account = row.account
     link = f"{base_url}/exports/{quote(row.id, safe='')}"
     return {
         "id": row.id,
@@ -46,7 +49,8 @@ def show_export(row: ExportRow, base_url: str) -> dict[str, Any]:
         "jobId": row.job_id,
         "destination": row.request.destination,
         "files": row.files,
-        "counts": dict(row.counts) if row.counts else None,
+        "counts": account,
+        "empty": why_empty(account) if account and row.state is State.EMPTY else None,
         "manifest": row.manifest,
         "processingStartedBy": row.processing_started_by,
         "phases": dict(row.phases),
