@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from demo.raw_data import Apps, DataError, Export, in_container, raw_container, upload
-from localdev.app import App
+from localdev.app import App, environment
 from localdev.azurite import Azurite, Ports
 from localdev.processes import ROOT, StartError, is_listening
+from mobexport.config_check import check_all
 
 STATE = ROOT / ".devhost"
+AZURITE = "UseDevelopmentStorage=true"
 USUAL = Ports(10000, 10001, 10002)
 EXAMPLE = '{"exportType": "Event", "app": "APP", "startDate": "2025-03-22", "endDate": "2025-03-25"}'
 
@@ -29,6 +31,7 @@ def start(stack: ExitStack, state: Path, port: int, data: Path | None, host: str
     """Start storage and app, and say what to try."""
     if is_listening(port):
         raise StartError(f"port {port} is taken: choose another, for example `make start PORT={port + 1}`")
+    _check_config()
     state.mkdir(parents=True, exist_ok=True)
     azurite = stack.enter_context(Azurite(state / "azurite.log", state / "azurite", _ports(state)))
     _keep(state, azurite.ports)
@@ -51,6 +54,17 @@ def start(stack: ExitStack, state: Path, port: int, data: Path | None, host: str
         apps = in_container(container.list_blob_names())
     print("\n".join(_told(app, azurite, state, apps)), flush=True)
     return app
+
+
+def _check_config() -> None:
+    """Raises StartError that names every problem: else the app would stay silent until its time is over."""
+    environ = {**environment(AZURITE, {}), "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+    # Whoever is offline may work all the same.
+    problems, notes = check_all(environ, ROOT, look_up=False)
+    for note in notes:
+        print(f"note: {note}", flush=True)
+    if problems:
+        raise StartError("\n".join(["the configuration is wrong:", *(f"  {one}" for one in problems)]))
 
 
 def _ports(state: Path) -> Ports | None:

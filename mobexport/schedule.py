@@ -68,3 +68,14 @@ class Schedule(BaseModel):
         first = latest if done is None else done + timedelta(days=1)
         count = min((latest - first).days + 1, CATCH_UP_DAYS)
         return tuple(first + timedelta(days=number) for number in range(max(count, 0)))
+
+    def day_is_over_at(self) -> time | None:
+        """The local time at which the UTC day that a run exports is over, if the run comes before; else None.
+
+        On 1 January and on 1 July, since clocks change in between.
+        """
+        for day in (date(2026, 1, 1), date(2026, 7, 1)):
+            over = datetime.combine(day + timedelta(days=1), time(0), UTC)
+            if self.due_at(day) < over:
+                return over.astimezone(ZoneInfo(self.time_zone)).time()
+        return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -40,6 +41,14 @@ def _duration(value: Any) -> Any:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0))]
+
+
+class _Problems(ValueError):
+    """Settings that do not fit together: every reason."""
+
+    def __init__(self, found: list[str]) -> None:
+        super().__init__("; ".join(found))
+        self.found = found
 
 
 class Settings(BaseSettings):
@@ -147,25 +156,32 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _together(self) -> Settings:
+        if found := list(self._problems()):
+            raise _Problems(found)
+        return self
+
+    def _problems(self) -> Iterator[str]:
         uris = (self.data_storage_blob_uri, self.data_storage_queue_uri, self.data_storage_table_uri)
         if self.data_storage is None and not all(uris):
-            raise ValueError(
+            yield (
                 "DATA_STORAGE: set a connection string (locally UseDevelopmentStorage=true), or all three of"
                 " DATA_STORAGE__blobServiceUri, DATA_STORAGE__queueServiceUri, DATA_STORAGE__tableServiceUri"
             )
         if self.poll_max_seconds < self.poll_first_seconds:
-            raise ValueError("POLL_MAX_SECONDS: must not be smaller than POLL_FIRST_SECONDS")
-        check_total_deadline("TOTAL_DEADLINE", self.total_deadline)
+            yield "POLL_MAX_SECONDS: must not be smaller than POLL_FIRST_SECONDS"
+        try:
+            check_total_deadline("TOTAL_DEADLINE", self.total_deadline)
+        except ValueError as error:
+            yield str(error)
         if not self.export_api_authority.startswith("https://") and not (
             self.is_local and is_loopback(self.export_api_authority)
         ):
-            raise ValueError("EXPORT_API_AUTHORITY: must begin with https://")
+            yield "EXPORT_API_AUTHORITY: must begin with https://"
         if not self.export_api_scope and self.role != "export-api" and not is_loopback(self.api_url):
-            raise ValueError(
+            yield (
                 "EXPORT_API_SCOPE: set the scope of the Export API's tokens; calls without a token are"
                 f" for loopback only, and EXPORT_API_URL is {self.api_url}"
             )
-        return self
 
     @property
     def api_url(self) -> str:
@@ -236,10 +252,20 @@ def read_settings(environ: dict[str, str] | None = None) -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise ConfigError("; ".join(_problem(item) for item in error.errors(include_input=False))) from None
+        items = error.errors(include_input=False)
+        raise ConfigError.of([problem for item in items for problem in _problems_of(item)]) from None
 
 
-def _problem(item: Any) -> str:
+def setting_names() -> dict[str, str]:
+    """The names of all settings, by the same in upper case."""
+    names = (str(one.validation_alias or name.upper()) for name, one in Settings.model_fields.items())
+    return {name.upper(): name for name in names}
+
+
+def _problems_of(item: Any) -> list[str]:
+    cause = item.get("ctx", {}).get("error")
+    if isinstance(cause, _Problems):
+        return cause.found
     message = str(item["msg"]).removeprefix("Value error, ")
     name = "__".join(str(part) for part in item["loc"])
-    return f"{name if '__' in name else name.upper()}: {message}" if name else message
+    return [f"{name if '__' in name else name.upper()}: {message}" if name else message]

@@ -1,4 +1,4 @@
-"""The command `mobexport`: export files on a laptop, the story of one export, curated tables.
+"""The command `mobexport`: export files on a laptop, the story of one export, curated tables, settings.
 
 Exit codes: 0 all is well; 1 `check` and `convert --strict` found rejects, or `tables migrate` left a table as
 it is; 2 a wrong call, file or setting, no such table, or storage that cannot be reached.
@@ -10,11 +10,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mobexport.cli import files, service, tables
+from mobexport.cli import config, files, service, tables
 from mobexport.cli.command import Command, Group
 from mobexport.errors import MobexportError
 
-COMMANDS: tuple[Command | Group, ...] = (*files.COMMANDS, *service.COMMANDS, tables.GROUP)
+COMMANDS: tuple[Command | Group, ...] = (*files.COMMANDS, *service.COMMANDS, tables.GROUP, config.GROUP)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
