@@ -103,6 +103,10 @@ def _told(app: App, azurite: Azurite, state: Path, apps: Apps) -> Iterator[str]:
     yield f"  curl -s {app.url}/api/exports/{export_id}    # the id is in the answer"
     port = app.url.rsplit(":", 1)[1]
     yield f"  make trace ID={export_id}" + ("" if port == "7071" else f" URL={app.url}")
+    for schedule in app.get("/api/schedules")[1].get("schedules", ()):
+        last = f"last day {schedule['lastDay']}" if schedule["lastDay"] else "no run yet"
+        due = ", due: runs within five minutes" if schedule["dueDays"] else ""
+        yield f"Schedule    {schedule['app']}: {last}; next run {schedule['nextRunAt']}{due}"
     yield "\nCtrl-C ends it; the next start goes on with the same state."
 
 

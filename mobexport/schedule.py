@@ -26,6 +26,8 @@ class Schedule(BaseModel):
     time_zone: str = "UTC"
     types: tuple[str, ...] = ()
     """Export types; none: all of them. Push: one export for each kind of campaign."""
+    digest: bool = False
+    """One notification for all exports of a day, instead of one for each."""
     late_days: Annotated[int, Field(ge=1, le=31)] | None = None
     """Days up to yesterday that are exported each time, since data comes late; none: LATE_DAYS."""
 
@@ -58,6 +60,10 @@ class Schedule(BaseModel):
         """The newest day whose export is due."""
         day = now.astimezone(ZoneInfo(self.time_zone)).date() - timedelta(days=1)
         return day if self.due_at(day) <= now else day - timedelta(days=1)
+
+    def next_run(self, now: datetime) -> datetime:
+        """The next due time after `now`, in UTC."""
+        return self.due_at(self.latest_day(now) + timedelta(days=1))
 
     def due_days(self, done: date | None, now: datetime) -> tuple[date, ...]:
         """Days to export now, oldest first: those after `done` up to the latest, at most CATCH_UP_DAYS.

@@ -142,14 +142,15 @@ class Services:
     @cached_property
     def deliverer(self) -> Deliverer:
         """Sends notifications."""
-        return Deliverer(
-            self.registry, lambda name, event: self.post(self.config.target(name), event, self.storage)
-        )
+        return Deliverer(self.registry, self._post)
+
+    def _post(self, target: str, event: Mapping[str, Any]) -> None:
+        self.post(self.config.target(target), event, self.storage)
 
     @cached_property
     def scheduler(self) -> Scheduler:
         """The schedules of exports.toml."""
-        return Scheduler(self.config, self.settings, self.storage, self.batches)
+        return Scheduler(self.config, self.settings, self.storage, self.batches, self.registry, self._post)
 
     @cached_property
     def reconciler(self) -> Reconciler:
