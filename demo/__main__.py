@@ -24,6 +24,7 @@ from demo.raw_data import DataError, Export, in_folder, upload
 from demo.story import Story, keep
 from localdev.app import App, log_tail
 from localdev.azurite import Azurite
+from localdev.folder_lock import locked
 from localdev.processes import ROOT, StartError, free_ports, is_listening
 from localdev.webhook_receiver import Receiver, new_secret
 
@@ -236,8 +237,9 @@ def main(arguments: list[str] | None = None) -> int:
     story = Story()
     state = chosen.state.absolute()
     try:
-        _fresh(state)
         with ExitStack() as stack:
+            stack.enter_context(locked(state))
+            _fresh(state)
             Demo(story, state, chosen.data).run(stack)
     except KeyboardInterrupt:
         print("\nstopped; everything the demo had started is ended", file=sys.stderr)

@@ -18,10 +18,17 @@ from typing import NoReturn
 from demo.raw_data import Apps, DataError, Export, in_container, raw_container, upload
 from localdev.app import App, environment
 from localdev.azurite import Azurite, Ports
+from localdev.folder_lock import locked
 from localdev.processes import ROOT, StartError, is_listening
 from mobexport.config_check import check_all
 
 STATE = ROOT / ".devhost"
+# So that the README's first request finds something.
+SAMPLE = "com.example.shop/events/2025-03-23/sample.ndjson"
+SAMPLE_LINES = b"""\
+{"deviceId":"4b1d1f6e-6f5b-4a9c-8f0e-2d5b9c7a1e01","name":"open","timestamp":"2025-03-23T10:00:00Z"}
+{"deviceId":"4b1d1f6e-6f5b-4a9c-8f0e-2d5b9c7a1e01","name":"buy","timestamp":"2025-03-23T10:05:00Z","extras":{"sku":7}}
+"""
 AZURITE = "UseDevelopmentStorage=true"
 USUAL = Ports(10000, 10001, 10002)
 EXAMPLE = '{"exportType": "Event", "app": "APP", "startDate": "2025-03-22", "endDate": "2025-03-25"}'
@@ -32,6 +39,7 @@ def start(stack: ExitStack, state: Path, port: int, data: Path | None, host: str
     if is_listening(port):
         raise StartError(f"port {port} is taken: choose another, for example `make start PORT={port + 1}`")
     _check_config()
+    stack.enter_context(locked(state))
     state.mkdir(parents=True, exist_ok=True)
     azurite = stack.enter_context(Azurite(state / "azurite.log", state / "azurite", _ports(state)))
     _keep(state, azurite.ports)
@@ -51,6 +59,9 @@ def start(stack: ExitStack, state: Path, port: int, data: Path | None, host: str
         )
     )
     with raw_container(azurite.connection_string) as container:
+        if not any(container.list_blob_names()):
+            container.upload_blob(SAMPLE, SAMPLE_LINES)
+            print(f"raw was empty: there is a sample now, {SAMPLE}", flush=True)
         apps = in_container(container.list_blob_names())
     print("\n".join(_told(app, azurite, state, apps)), flush=True)
     return app

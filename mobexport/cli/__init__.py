@@ -7,6 +7,7 @@ it is; 2 a wrong call, file or setting, no such table, or storage that cannot be
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -25,9 +26,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add(parser, COMMANDS)
     arguments = parser.parse_args(argv)
     try:
-        return int(arguments.run(arguments))
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
+        return code
     except MobexportError as error:
         print(f"mobexport: {error.message}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read us has seen enough (`| head`); nothing more can be written, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         print(f"mobexport: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
     return 2
