@@ -42,10 +42,13 @@ def _balances(own: Mapping[str, Any], raw: Mapping[str, Any] | None) -> bool | N
 
 
 def total_rejected(account: Mapping[str, Any]) -> tuple[int, int]:
-    """Records that were rejected by either half, and how many there were before the first of them."""
+    """Records that were rejected by either half, and of how many.
+
+    Those outside of what was asked for are left out: neighbouring days must not dilute a share.
+    """
     raw = account["raw"]
     own = account["rejected"] or 0
-    return (raw["rejected"] + own, raw["read"]) if raw else (own, account["records"] or 0)
+    return (raw["rejected"] + own, raw["read"] - raw["outside"]) if raw else (own, account["records"] or 0)
 
 
 def why_empty(account: Mapping[str, Any]) -> str | None:

@@ -127,6 +127,27 @@ def test_given_a_wrong_body_then_400_naming_all_problems_nothing_started(running
     assert answer.headers["Content-Type"].startswith("application/problem+json")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allowed"),
+    [
+        ("DELETE", "/api/exports/x", 405, "GET"),
+        ("PUT", "/api/exports", 405, "GET, POST"),
+        ("GET", "/api/batches", 405, "POST"),
+        ("POST", "/api/schedules", 405, "GET"),
+        ("GET", "/api/nothing/here", 404, None),
+        ("GET", "/api/exports/x/y/z", 404, None),
+    ],
+)
+def test_a_wrong_method_or_path_is_answered_in_json(running, method, path, status, allowed) -> None:
+    answer = requests.request(method, running.url + path, timeout=10)
+    assert (answer.status_code, answer.json()["status"]) == (status, status)
+    assert answer.headers.get("Allow") == allowed
+
+
+def test_schedules_are_listed(running) -> None:
+    assert running.get("/api/schedules") == (200, {"schedules": []})
+
+
 def test_given_an_unknown_export_when_asked_for_then_404(running) -> None:
     assert running.get("/api/exports/none")[0] == 404
     assert running.post("/api/exports/none/cancel", {})[0] == 404
