@@ -24,7 +24,7 @@ LINES: Final[Mapping[str, str]] = {
 }
 """Start of the log line of each kind."""
 
-_NAMES_TOLD: Final = 20
+_NAMES_TOLD: Final = 10
 _NAME: Final = 64
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from mobexport.pipeline.account import UNKNOWN, make_account, total_rejected, why_empty
 from mobexport.pipeline.findings import find, shorten_drift
-from mobexport.pipeline.finishing import report
+from mobexport.pipeline.finishing import _end, report
 from mobexport.pipeline.registry.export_row import begin, event_key, from_entity, to_entity
 from mobexport.pipeline.registry.states import State
 
@@ -125,3 +125,22 @@ def test_a_row_keeps_what_the_api_told(make_request) -> None:
 def test_a_finding_has_an_event_of_its_own() -> None:
     assert event_key(2, "ops") == "2"
     assert event_key(2, "ops~reject-rate") == "2~reject-rate"
+
+
+def test_events_of_many_attempts_fit_a_row_whatever_names_they_hold(make_request) -> None:
+    odd = [f"{chr(0x1F600) * 64}{n}" for n in range(50)]
+    drift = shorten_drift(
+        {**DRIFT, "undeclared": dict.fromkeys(odd, 1), "newExtras": odd, "missingExtras": odd}
+    )
+    row = replace(
+        begin(make_request(notify=("a", "b")), 1, "2026-11-24T12:00:00.000Z"),
+        state=State.PROCESSING, counts={**OWN, "drift": drift}, raw_counts=RAW, manifest="m",
+    )  # fmt: skip
+    for attempt in range(1, 8):
+        ended = _end(replace(row, attempt=attempt), None, 0.05)
+        row = replace(row, events={**row.events, **ended.events})
+        cells = to_entity(replace(ended, events=row.events)).values()
+        assert max(len(cell.encode("utf-16-le")) for cell in cells if isinstance(cell, str)) <= 64_000
+    kept = from_entity(to_entity(row)).events
+    assert kept["7"]["data"]["counts"]["raw"]["rejected"] == RAW["rejected"]
+    assert kept["7~reject-rate"]["data"]["rejected"] == 9

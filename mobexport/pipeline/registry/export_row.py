@@ -247,8 +247,33 @@ def to_entity(row: ExportRow) -> dict[str, Any]:
     entity |= {name: json.dumps(list(getattr(row, name)), ensure_ascii=False) for name in _LISTS}
     for name in _MAPPINGS:
         value = getattr(row, name)
+        if name == "events":
+            value = _fitting(value)
         entity[name] = None if value is None else json.dumps(dict(value), ensure_ascii=False)
     return {name: value for name, value in entity.items() if value is not None}
+
+
+_CELL: Final = 32_000  # of UTF-16; a cell of a table holds 32,768
+
+
+def _fitting(events: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The events; without names and rules if all of them, of several attempts say, do not fit a cell."""
+    if len(json.dumps(dict(events), ensure_ascii=False).encode("utf-16-le")) <= 2 * _CELL:
+        return events
+    return {key: {**event, "data": _without_names(event["data"])} for key, event in events.items()}
+
+
+def _without_names(data: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {name: value for name, value in data.items() if not isinstance(value, list) or name == "window"}
+    counts = plain.get("counts")
+    if not counts:
+        return plain
+    kept = {
+        name: value for name, value in counts.items() if name not in ("drift", "rules", "lenient", "rejects")
+    }
+    if raw := kept.get("raw"):
+        kept["raw"] = {name: value for name, value in raw.items() if name != "rules"}
+    return {**plain, "counts": kept}
 
 
 def from_entity(entity: Mapping[str, Any]) -> ExportRow:
