@@ -14,7 +14,7 @@ from mobexport import export_types
 from mobexport.blob_paths import CURATED_CONTAINER, slug
 from mobexport.clock import stamp
 from mobexport.config import App, ExportsConfig
-from mobexport.errors import MobexportError, NotFound
+from mobexport.errors import MobexportError, NotFound, UnreadableRow
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.requests.batch_parsing import make_requests
 from mobexport.pipeline.requests.batches import Batch, Batches, new_batch
@@ -99,30 +99,37 @@ class Scheduler:
 
         A run that is due begins with the next tick, within five minutes.
         """
-        found = []
-        for name, app in self.config.apps.items():
-            if (schedule := app.schedule) is None:
-                continue
-            row = self._row(name)
+        return [
+            self._shown(name, app.schedule, now)
+            for name, app in self.config.apps.items()
+            if app.schedule is not None
+        ]
+
+    def _shown(self, name: str, schedule: Schedule, now: datetime) -> dict[str, Any]:
+        about = {
+            "app": name,
+            "at": schedule.at.isoformat(),
+            "timeZone": schedule.time_zone,
+            "types": list(schedule.types) or [one.name for one in export_types.all_types()],
+            "lateDays": schedule.late_days or self.settings.late_days,
+            "digest": schedule.digest,
+        }
+        row = self._row(name)
+        try:
             done = date.fromisoformat(row["through"]) if row else None
-            due = schedule.due_days(done, now)
-            next_run = schedule.due_at(due[0]) if due else schedule.next_run(now)
-            found.append(
-                {
-                    "app": name,
-                    "at": schedule.at.isoformat(),
-                    "timeZone": schedule.time_zone,
-                    "types": list(schedule.types) or [one.name for one in export_types.all_types()],
-                    "lateDays": schedule.late_days or self.settings.late_days,
-                    "digest": schedule.digest,
-                    "lastDay": done.isoformat() if done else None,
-                    "lastRunAt": row.get("at") if row else None,
-                    "dueDays": [day.isoformat() for day in due],
-                    "nextRunAt": stamp(next_run),
-                    "watched": list(json.loads(row.get("watched", "{}"))) if row else [],
-                }
-            )
-        return found
+            watched = list(json.loads(row.get("watched", "{}"))) if row else []
+        except (KeyError, ValueError, TypeError) as error:
+            unreadable = UnreadableRow(EXPORTS_TABLE, name, error)
+            return {**about, "lastDay": None, "dueDays": [], "nextRunAt": None, "error": unreadable.message}
+        due = schedule.due_days(done, now)
+        return {
+            **about,
+            "lastDay": done.isoformat() if done else None,
+            "lastRunAt": row.get("at") if row else None,
+            "dueDays": [day.isoformat() for day in due],
+            "nextRunAt": stamp(schedule.due_at(due[0]) if due else schedule.next_run(now)),
+            "watched": watched,
+        }
 
     def _told(self, name: str, app: App, batch: Batch) -> list[dict[str, Any]]:
         """Events to send about a batch for which nothing more will be tried; also logs a day without data."""

@@ -175,7 +175,8 @@ def test_given_a_garbage_schedule_row_then_the_other_apps_are_due(
     apps = {key: {"schedule": {"types": ["Event"]}} for key in (f"{app}-bad", app)}
     row = {"PartitionKey": "schedules", "RowKey": f"{app}-bad", **garbage}
     storage.table(EXPORTS_TABLE).upsert_entity(row)
-    due = Scheduler(ExportsConfig.model_validate({"apps": apps}), SETTINGS, storage, batches).due(NOW)
+    both = ExportsConfig.model_validate({"apps": apps})
+    due = Scheduler(both, SETTINGS, storage, batches, Registry(storage), posted).due(NOW)
     assert [{item.request.app for item in batch.items} for batch in due] == [{app}]
     assert f"app {app}-bad: its schedule did not run, the others go on" in caplog.text
 

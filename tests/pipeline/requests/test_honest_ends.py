@@ -19,6 +19,7 @@ from mobexport.pipeline.requests.request_parsing import parse_request
 from mobexport.pipeline.requests.scheduling import Scheduler
 from mobexport.pipeline.requests.views import show_batch, show_export
 from mobexport.settings import read_settings
+from mobexport.storage import EXPORTS_TABLE
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = date(2026, 11, 23)
@@ -142,6 +143,13 @@ def test_a_schedule_shows_its_last_and_next_run(daily) -> None:
     )  # fmt: skip
     assert after["lastRunAt"] == "2026-11-24T12:00:00.000Z"
     assert after["watched"][0].startswith("daily-2026-11-23-")
+
+
+def test_a_row_that_cannot_be_read_is_told_in_its_place(daily, storage, app) -> None:
+    storage.table(EXPORTS_TABLE).upsert_entity({"PartitionKey": "schedules", "RowKey": app, "through": "x"})
+    (shown,) = daily().shown(NOW)
+    assert (shown["app"], shown["nextRunAt"]) == (app, None)
+    assert "exports" in shown["error"]
 
 
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "UTC", "Etc/GMT+12"])
