@@ -117,7 +117,8 @@ def _told(app: App, azurite: Azurite, state: Path, apps: Apps) -> Iterator[str]:
     for schedule in app.get("/api/schedules")[1].get("schedules", ()):
         last = f"last day {schedule['lastDay']}" if schedule["lastDay"] else "no run yet"
         due = ", due: runs within five minutes" if schedule["dueDays"] else ""
-        yield f"Schedule    {schedule['app']}: {last}; next run {schedule['nextRunAt'] or schedule['error']}{due}"
+        following = schedule["nextRunAt"] or schedule["error"]
+        yield f"Schedule    {schedule['app']}: {last}; next run {following}{due}"
     yield "\nCtrl-C ends it; the next start goes on with the same state."
 
 
