@@ -5,8 +5,13 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(if $(shell command -v $(name)),$(name))))
+GIVEN := $(filter environment command,$(firstword $(origin PYTHON)))
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(if $(shell command -v $(name)),$(name))))
 BIN := .venv/bin
+# Major and minor version: of .venv's own Python as long as that works, unless another one is asked for.
+VERSION = import sys; print("%d.%d" % sys.version_info[:2])
+FOUND := $(shell $(BIN)/python -c '$(VERSION)' 2> /dev/null)
+WANTED := $(if $(and $(FOUND),$(if $(GIVEN),,x)),$(FOUND),$(if $(PYTHON),$(shell $(PYTHON) -c '$(VERSION)')))
 PORT = 7071
 URL = http://127.0.0.1:$(PORT)
 DATA =
@@ -129,17 +134,24 @@ format: setup ## format the code and apply safe fixes
 	@$(BIN)/ruff format .
 
 clean: ## remove the leftovers of demo, start and the tools; not .venv and node_modules
-	rm -rf .run .devhost .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .run .devhost .devhost.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -not -path './.venv/*' -not -path './node_modules/*' -prune -exec rm -rf {} +
 
-.venv/.installed: pyproject.toml requirements.in devhost/pyproject.toml
-	@$(if $(PYTHON),,echo "Python 3.11 or newer is needed, and there is no python3 on the PATH" >&2; exit 1)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Set PYTHON=…" >&2; exit 1; }
-	@echo "Setting up .venv ($$($(PYTHON) -V)) …"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
-		|| { echo "could not make .venv; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
+.venv/.installed: pyproject.toml requirements.in devhost/pyproject.toml .venv/.python-$(WANTED)
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -e ./devhost -e '.[dev]'
+	@touch $@
+
+# Made anew when its Python has changed: packages lie in a folder with the version in its name.
+.venv/.python-$(WANTED):
+	@$(if $(PYTHON),,echo "Python 3.11 or 3.12 is needed, and there is no python3 on the PATH" >&2; exit 1)
+	@case "$(WANTED)" in 3.11|3.12) ;; *) \
+		echo "Python 3.11 or 3.12 is needed, as the Functions SDK has it; $(PYTHON) is $(WANTED). Set PYTHON=…" >&2; exit 1;; esac
+	@if [ "$(FOUND)" != "$(WANTED)" ] || [ ! -d .venv/lib/python$(WANTED) ]; then \
+		echo "Setting up .venv ($$($(PYTHON) -V)) …"; \
+		rm -rf .venv; \
+		$(PYTHON) -m venv .venv \
+			|| { echo "could not make .venv; on Debian and Ubuntu install python3-venv" >&2; exit 1; }; \
+	fi
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json

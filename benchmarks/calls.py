@@ -6,6 +6,7 @@ Asks the app on the local host for one export, by 1, 4, 8 and 16 callers. Run by
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -62,7 +63,7 @@ def main() -> None:
         settings = {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
         raw = DataStorage(read_settings(settings)).container("raw")
         raw.upload_blob("bench/events/2025-03-23/a.ndjson", EVENT)
-        quick = {"POLL_FIRST_SECONDS": "0.5", "EXPORTS_CONFIG": "none"}
+        quick = {"POLL_FIRST_SECONDS": "0.5", "EXPORTS_CONFIG": os.devnull}
         with App(azurite, Path(folder), free_ports(1)[0], host="devhost", **quick) as app:
             day = {"startDate": "2025-03-23", "endDate": "2025-03-23"}
             _, export = app.post("/api/exports", {"app": "bench", "exportType": "Event", **day})

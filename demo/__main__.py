@@ -24,6 +24,7 @@ from demo.raw_data import DataError, Export, in_folder, upload
 from demo.story import Story, keep
 from localdev.app import App, log_tail
 from localdev.azurite import Azurite
+from localdev.folder_lock import locked
 from localdev.processes import ROOT, StartError, free_ports, is_listening
 from localdev.webhook_receiver import Receiver, new_secret
 
@@ -77,7 +78,7 @@ class Demo:
         self._kill(app)
         self._wait(app)
         results = self._count(azurite)
-        self._notifications(receiver, azurite)
+        self._notifications(receiver, azurite, results)
         self._finish(results)
 
     # --- the steps
@@ -160,7 +161,9 @@ class Demo:
         evidence.show_history(self.story, results[0], azurite.connection_string)
         return results
 
-    def _notifications(self, receiver: Receiver, azurite: Azurite) -> None:
+    def _notifications(
+        self, receiver: Receiver, azurite: Azurite, results: list[count_comparison.Result]
+    ) -> None:
         self.story.step("Who was told")
         first, messages, problems = evidence.notifications(
             receiver, azurite.connection_string, self.exports, SECONDS / 3
@@ -171,8 +174,16 @@ class Demo:
         event = first[0].event
         self.story.say(f"   webhook: {len(first)} notifications, every signature verified")
         self.story.say(f"      {event['type']}  {event['id']}")
-        told = {message["id"] for message in messages}
-        self.story.say(f"   queue {evidence.QUEUE!r}: {len(told)} messages with the same events")
+        rates, problems = evidence.reject_rates(receiver, self.exports, results, SECONDS / 3)
+        if problems:
+            raise DemoError("\n  ".join(problems))
+        self.story.say(f"   webhook: {len(rates)} exports had more rejects than REJECT_ALERT allows")
+        for event in rates[-1:]:
+            data: Any = event["data"]
+            of = f"{data['rejected']:,} of {data['records']:,} records of {data['app']} {data['exportType']}"
+            self.story.say(f"      {event['type']}  {of}")
+        told = {message["id"] for message in messages if message["type"].endswith(".completed")}
+        self.story.say(f"   queue {evidence.QUEUE!r}: {len(told)} messages with the same ends")
 
     def _finish(self, results: list[count_comparison.Result]) -> None:
         state = self.state.relative_to(ROOT) if self.state.is_relative_to(ROOT) else self.state
@@ -236,8 +247,9 @@ def main(arguments: list[str] | None = None) -> int:
     story = Story()
     state = chosen.state.absolute()
     try:
-        _fresh(state)
         with ExitStack() as stack:
+            stack.enter_context(locked(state))
+            _fresh(state)
             Demo(story, state, chosen.data).run(stack)
     except KeyboardInterrupt:
         print("\nstopped; everything the demo had started is ended", file=sys.stderr)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from demo.count_comparison import Result
 from demo.raw_data import Export
 from demo.story import Story
 from localdev.webhook_receiver import Delivery, Receiver
+from mobexport.settings import REJECT_ALERT
 
 QUEUE = "notifications"
 WIDTH = 78
@@ -96,7 +98,8 @@ def notifications(
     first = []
     for export_id, export in ids.items():
         left = max(0.0, deadline - time.monotonic())
-        found = receiver.wait_for(lambda one, wanted=export_id: wanted in one.message_id, left)  # type: ignore[misc]
+        ended = f"{export_id}/1/completed"
+        found = receiver.wait_for(lambda one, wanted=ended: one.message_id == wanted, left)  # type: ignore[misc]
         if found is None:
             problems.append(f"{export.name}: no notification reached the webhook")
         else:
@@ -110,6 +113,29 @@ def notifications(
     told = {message["subject"] for message in messages}
     problems += [f"{export.name}: no message in the queue" for key, export in ids.items() if key not in told]
     return first, messages, problems
+
+
+def reject_rates(
+    receiver: Receiver, ids: dict[str, Export], results: Sequence[Result], seconds: float
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The event of every export with too many rejects by the independent count, and what is missing."""
+    wanted = {result.export: result.count for result in results}
+    deadline = time.monotonic() + seconds
+    found, problems = [], []
+    for export_id, export in ids.items():
+        count = wanted[export]
+        rejected = count.rejected + count.conversion_rejects
+        if rejected <= REJECT_ALERT * (records := count.read - count.outside_window):
+            continue
+        told = f"{export_id}/1/reject-rate"
+        left = max(0.0, deadline - time.monotonic())
+        event = receiver.wait_for(lambda one, wanted=told: one.message_id == wanted, left)  # type: ignore[misc]
+        data: Any = event.event["data"] if event else {}
+        if event is None or (data["rejected"], data["records"]) != (rejected, records):
+            problems.append(f"{export.name}: {rejected} of {records} rejected, told: {data or 'nothing'}")
+        else:
+            found.append(dict(event.event))
+    return found, problems
 
 
 def _messages(connection: str, wanted: set[str], deadline: float) -> list[dict[str, Any]]:

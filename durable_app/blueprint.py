@@ -37,6 +37,8 @@ Answer = dict[str, Any]
 
 registered: set[str] = set()
 """Names of all orchestrators and activities that this process has registered."""
+routes: list[tuple[str, str]] = []
+"""Route and method of every HTTP function, in the same way."""
 
 
 class Blueprint:
@@ -48,7 +50,7 @@ class Blueprint:
     # --- HTTP ---------------------------------------------------------------------------------------------
 
     def route(
-        self, api: Api, route: str, method: str
+        self, api: Api, route: str, *methods: str
     ) -> Callable[
         [Callable[[Services, func.HttpRequest], func.HttpResponse]],
         Callable[[Services, func.HttpRequest], func.HttpResponse],
@@ -70,7 +72,7 @@ class Blueprint:
             def run(req: Any, context: Any = None) -> func.HttpResponse:
                 return answer(_services, req, context)
 
-            self._http(api, route, method)(_named(run, function, req=func.HttpRequest))
+            self._http(api, route, *methods)(_named(run, function, req=func.HttpRequest))
 
             def called(services: Services, req: func.HttpRequest) -> func.HttpResponse:
                 return answer(lambda: services, req, None)
@@ -125,6 +127,7 @@ class Blueprint:
                 del req
                 return function()
 
+            routes.append((route, method))
             self.sdk.route(route=route, methods=[method], auth_level=func.AuthLevel.ANONYMOUS)(
                 _named(run, function, req=func.HttpRequest)
             )
@@ -132,9 +135,10 @@ class Blueprint:
 
         return register
 
-    def _http(self, api: Api, route: str, method: str) -> Callable[[Any], Any]:
+    def _http(self, api: Api, route: str, *methods: str) -> Callable[[Any], Any]:
+        routes.extend((route, method) for method in methods)
         level = func.AuthLevel.ANONYMOUS if api.anonymous else func.AuthLevel.FUNCTION
-        decorate: Callable[[Any], Any] = self.sdk.route(route=route, methods=[method], auth_level=level)
+        decorate: Callable[[Any], Any] = self.sdk.route(route=route, methods=[*methods], auth_level=level)
         return decorate
 
     def _with_client(self, function: Any) -> Any:

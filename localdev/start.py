@@ -16,16 +16,25 @@ from pathlib import Path
 from typing import NoReturn
 
 from demo.raw_data import CONTAINER, Apps, DataError, Export, in_container, raw_container, upload
-from localdev.app import App
+from localdev.app import App, environment
 from localdev.azurite import Azurite, Ports
+from localdev.folder_lock import locked
 from localdev.processes import ROOT, StartError, is_listening
 from mobexport.config import load_config
+from mobexport.config_check import check_all
 from mobexport.errors import MobexportError
 from mobexport.export_api.raw_check import check_raw_data
 from mobexport.export_api.raw_folder import RawFolder
 from mobexport.settings import Settings
 
 STATE = ROOT / ".devhost"
+# So that the README's first request finds something.
+SAMPLE = "com.example.shop/events/2025-03-23/sample.ndjson"
+SAMPLE_LINES = b"""\
+{"deviceId":"4b1d1f6e-6f5b-4a9c-8f0e-2d5b9c7a1e01","name":"open","timestamp":"2025-03-23T10:00:00Z"}
+{"deviceId":"4b1d1f6e-6f5b-4a9c-8f0e-2d5b9c7a1e01","name":"buy","timestamp":"2025-03-23T10:05:00Z","extras":{"sku":7}}
+"""
+AZURITE = "UseDevelopmentStorage=true"
 USUAL = Ports(10000, 10001, 10002)
 EXAMPLE = '{"exportType": "Event", "app": "APP", "startDate": "2025-03-22", "endDate": "2025-03-25"}'
 
@@ -34,6 +43,8 @@ def start(stack: ExitStack, state: Path, port: int, data: Path | None, host: str
     """Start storage and app, and say what to try."""
     if is_listening(port):
         raise StartError(f"port {port} is taken: choose another, for example `make start PORT={port + 1}`")
+    _check_config()
+    stack.enter_context(locked(state))
     state.mkdir(parents=True, exist_ok=True)
     azurite = stack.enter_context(Azurite(state / "azurite.log", state / "azurite", _ports(state)))
     _keep(state, azurite.ports)
@@ -54,6 +65,9 @@ def start(stack: ExitStack, state: Path, port: int, data: Path | None, host: str
         )
     )
     with raw_container(azurite.connection_string) as container:
+        if not any(container.list_blob_names()):
+            container.upload_blob(SAMPLE, SAMPLE_LINES)
+            print(f"raw was empty: there is a sample now, {SAMPLE}", flush=True)
         apps = in_container(container.list_blob_names())
     print("\n".join(_told(app, azurite, state, apps)), flush=True)
     return app
@@ -66,6 +80,17 @@ def _checked(data: Path) -> Iterator[str]:
     config = load_config(ROOT / "exports.toml", required=False)
     source, slack = RawFolder(data, CONTAINER), Settings.model_fields["raw_slack_days"].default
     yield from check_raw_data(source, CONTAINER, config, slack_days=slack).lines()
+
+
+def _check_config() -> None:
+    """Raises StartError that names every problem: else the app would stay silent until its time is over."""
+    environ = {**environment(AZURITE, {}), "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+    # Whoever is offline may work all the same.
+    problems, notes = check_all(environ, ROOT, look_up=False)
+    for note in notes:
+        print(f"note: {note}", flush=True)
+    if problems:
+        raise StartError("\n".join(["the configuration is wrong:", *(f"  {one}" for one in problems)]))
 
 
 def _ports(state: Path) -> Ports | None:
@@ -104,6 +129,11 @@ def _told(app: App, azurite: Azurite, state: Path, apps: Apps) -> Iterator[str]:
     yield f"  curl -s {app.url}/api/exports/{export_id}    # the id is in the answer"
     port = app.url.rsplit(":", 1)[1]
     yield f"  make trace ID={export_id}" + ("" if port == "7071" else f" URL={app.url}")
+    for schedule in app.get("/api/schedules")[1].get("schedules", ()):
+        last = f"last day {schedule['lastDay']}" if schedule["lastDay"] else "no run yet"
+        due = ", due: runs within five minutes" if schedule["dueDays"] else ""
+        following = schedule["nextRunAt"] or schedule["error"]
+        yield f"Schedule    {schedule['app']}: {last}; next run {following}{due}"
     yield "\nCtrl-C ends it; the next start goes on with the same state."
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,13 +25,23 @@ from pydantic import (
 )
 
 from mobexport import export_types
+from mobexport.config_problems import (
+    ConfigProblem,
+    CrossProblems,
+    Place,
+    find_problems,
+    nearest,
+    syntax_problem,
+    with_lines,
+)
 from mobexport.errors import ConfigError, NotFound, UnknownExportType
 from mobexport.ids import GUID
 from mobexport.raw_mapping import RawMapping, check_raw, with_presets
 from mobexport.schedule import Schedule
 from mobexport.settings import Duration, Settings, check_total_deadline, is_loopback
-from mobexport.targets import AnyTarget, Target
+from mobexport.targets import AnyTarget, Target, kinds
 
+USUAL_FILE = "exports.toml"
 APP_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 """An app's name is a folder name, a table key and a URL segment at once."""
 
@@ -83,6 +94,8 @@ class App(_Table):
     """Targets of this app's notifications when a request names none."""
     parallel: int = Field(4, ge=1, le=32)
     """Exports of a batch, or of the schedule, that run at once."""
+    reject_alert: float | None = Field(None, ge=0, le=1)
+    """Instead of REJECT_ALERT."""
     queue_deadline: Duration | None = None
     run_deadline: Duration | None = None
     total_deadline: Duration | None = None
@@ -131,21 +144,8 @@ class ExportsConfig(_Table):
 
     @model_validator(mode="after")
     def _names(self) -> ExportsConfig:
-        for name, app in self.apps.items():
-            if not APP_NAME.fullmatch(name):
-                raise ValueError(f'apps."{name}": use 1-64 letters, digits, dots, hyphens and underscores')
-            for target in app.notify:
-                if target not in self.targets:
-                    raise ValueError(f'apps."{name}".notify: there is no [targets.{target}]')
-            for wanted in app.schedule.types if app.schedule else ():
-                try:
-                    export_types.get(wanted)
-                except UnknownExportType as error:
-                    raise ValueError(f'apps."{name}".schedule.types: {error.message}') from None
-        for caller, allowed in self.callers.items():
-            for name in () if allowed == "*" else allowed:
-                if name not in self.apps:
-                    raise ValueError(f'callers."{caller}": there is no [apps."{name}"]')
+        if found := list(_cross_problems(self.model_dump())):
+            raise CrossProblems(found)
         return self
 
     def may_export(self, client_id: str, app: str) -> bool:
@@ -161,6 +161,35 @@ class ExportsConfig(_Table):
             raise ConfigError(f"exports.toml has no [targets.{name}]") from None
 
 
+def _cross_problems(data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """What does not fit together in a file's tables, whose values may be of any type."""
+    apps, targets = (_table(data.get(name)) for name in ("apps", "targets"))
+    for name, app in apps.items():
+        if not APP_NAME.fullmatch(name):
+            yield ("apps", name), "use 1-64 letters, digits, dots, hyphens and underscores"
+        for target in _texts(_table(app).get("notify")):
+            if target not in targets:
+                near = nearest(target, targets)
+                yield ("apps", name, "notify"), f"there is no [targets.{target}]{near}"
+        for wanted in _texts(_table(_table(app).get("schedule")).get("types")):
+            try:
+                export_types.get(wanted)
+            except UnknownExportType as error:
+                yield ("apps", name, "schedule", "types"), error.message
+    for caller, allowed in _table(data.get("callers")).items():
+        for name in _texts(allowed):
+            if name not in apps:
+                yield ("callers", caller), f'there is no [apps."{name}"]{nearest(name, apps)}'
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _texts(value: Any) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list | tuple) else []
+
+
 def load_config(path: Path, *, required: bool) -> ExportsConfig:
     """`exports.toml` as checked models; an empty configuration if it is absent and not required.
 
@@ -174,25 +203,51 @@ def load_config(path: Path, *, required: bool) -> ExportsConfig:
                 f"EXPORTS_CONFIG: there is no {path.name}; copy exports.sample.toml and name your apps"
             ) from None
         return ExportsConfig()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path.name}: must be UTF-8") from None
     try:
-        return ExportsConfig.model_validate(tomllib.loads(text))
+        return parse_config(text)
+    except ConfigProblems as error:
+        raise ConfigError.of([one.in_file(path.name) for one in error.found]) from None
+
+
+class ConfigProblems(Exception):
+    """Every problem of a file."""
+
+    def __init__(self, found: list[ConfigProblem]) -> None:
+        super().__init__(found)
+        self.found = found
+
+
+def parse_config(text: str) -> ExportsConfig:
+    """The configuration that a file's text says. Raises ConfigProblems."""
+    try:
+        data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path.name}: {error}") from None
+        raise ConfigProblems([syntax_problem(error)]) from None
+    try:
+        return ExportsConfig.model_validate(data)
     except ValidationError as error:
-        problems = "; ".join(_problem(item) for item in error.errors(include_input=False))
-        raise ConfigError(f"{path.name}: {problems}") from None
+        found = find_problems(ExportsConfig, kinds(), data, text, error)
+        # Tables are compared with each other only if each is well by itself: here they are not.
+        known = {one.place for one in found}
+        found += [one for one in with_lines(_cross_problems(data), text) if one.place not in known]
+        raise ConfigProblems(sorted(found, key=lambda one: one.line or 0)) from None
 
 
-def _problem(item: Any) -> str:
-    place = ".".join(str(part) for part in item["loc"])
-    message = str(item["msg"]).removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message
+def config_path(settings: Settings, root: str) -> Path:
+    """Path of the file that the settings name; `root` is the app's folder."""
+    path = Path(settings.exports_config)
+    return path if path.is_absolute() else root / path
 
 
 def read_config(settings: Settings, root: str) -> ExportsConfig:
-    """The configuration that the settings name; `root` is the app's folder. Raises ConfigError."""
-    path = Path(settings.exports_config)
-    return load_config(path if path.is_absolute() else root / path, required=not settings.is_local)
+    """The configuration that the settings name; `root` is the app's folder. Raises ConfigError.
+
+    On a developer's machine the file of the usual name may be absent; one that was named must be there.
+    """
+    is_usual = settings.exports_config == USUAL_FILE
+    return load_config(config_path(settings, root), required=not (settings.is_local and is_usual))
 
 
 def find_app(config: ExportsConfig, settings: Settings, name: str) -> App:

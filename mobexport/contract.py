@@ -201,6 +201,34 @@ PARAMETERS: Final[Mapping[Parameters, type[ExportTaskParameter]]] = {
 """The body of a route by the name of its parameters."""
 
 
+Count = Annotated[int, Field(ge=0, le=2**53, strict=True)]
+
+
+class RecordCounts(_Wire):
+    """What became of a task's raw records: `read = rejected + outside + superseded + removed + exported`.
+
+    The member `counts` of a task that succeeded. It is this server's own, beyond the specification: clients
+    pass over members they do not know.
+    """
+
+    read: Count
+    rejected: Count
+    outside: Count
+    superseded: Count
+    removed: Count
+    exported: Count
+    files: Count | None = None
+    """Raw files that were read."""
+    ignored_files: Count | None = None
+    """Files beside them that are no raw files by their names."""
+    rules: dict[str, Count] = {}
+    """Rejects by `rule`, or `rule:field`."""
+    rejects: str | None = None
+    """Container and path of the rejects, in the server's account."""
+    empty: str | None = None
+    """Why nothing was exported, for a person."""
+
+
 class ExportTaskResult(_Wire):
     """An export task as the API shows it. It names no output file."""
 
@@ -211,6 +239,7 @@ class ExportTaskResult(_Wire):
     date_completed: str | None = None
     export_type: str
     error_details: str | None = None
+    counts: RecordCounts | None = None
 
     def to_json(self) -> dict[str, Any]:
         """camelCase, absent fields left out."""

@@ -57,10 +57,19 @@ class MobexportError(Exception):
 
 
 class ConfigError(MobexportError):
-    """A setting or `exports.toml` is wrong; the message names it and the remedy."""
+    """A setting or `exports.toml` is wrong; the message names it and the remedy, `problems` are its parts."""
 
     code = "Configuration"
     kind = "config"
+
+    def __init__(self, message: str, *, code: str | None = None, problems: Sequence[str] = ()) -> None:
+        super().__init__(message, code=code)
+        self.problems = tuple(problems) or (message,)
+
+    @classmethod
+    def of(cls, problems: Sequence[str]) -> Self:
+        """An error that lists every problem."""
+        return cls("; ".join(problems), problems=problems)
 
 
 class RequestError(MobexportError):

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from mobexport import services
 from mobexport.config import Endpoint, ExportsConfig, find_endpoint
+from mobexport.config_check import secret_problems
 from mobexport.errors import ConfigError, Unavailable
 from mobexport.export_api.auth.authentication import check_serving
 from mobexport.pipeline.jobs.export_api_client import ExportApiClient
@@ -26,8 +27,6 @@ from mobexport.telemetry import exporting
 _TIMEOUT: Final = (3.0, 5.0)
 # A little longer than one call may take; what trickles in, or retries inside an SDK, is not waited for.
 _API_SECONDS = 9.0
-# App Service leaves the text of a reference in place when it cannot read the secret.
-_VAULT_REFERENCE: Final = "@Microsoft.KeyVault("
 _STORAGE_SECONDS = 4.0
 
 Check = Callable[[], Any]
@@ -36,8 +35,16 @@ Check = Callable[[], Any]
 class Health:
     """The checks of one process; each raises an error if something is wrong."""
 
-    def __init__(self, checks: Mapping[str, Check], *, seconds: float = 10.0, cached: float = 10.0) -> None:
+    def __init__(
+        self,
+        checks: Mapping[str, Check],
+        *,
+        seconds: float = 10.0,
+        cached: float = 10.0,
+        notes: Callable[[], list[str]] = list,
+    ) -> None:
         self._checks = checks
+        self._notes = notes
         self._seconds = seconds
         self._cached = cached
         self._lock = threading.Lock()
@@ -45,7 +52,7 @@ class Health:
         self._going: dict[str, threading.Thread] = {}
 
     def check(self) -> dict[str, Any]:
-        """`{"status": "ok" | "failing", "checks": {name: "ok" | what is wrong}}`.
+        """`{"status": "ok" | "failing", "checks": {name: "ok" | what is wrong}}`, and `notes` if there are.
 
         Whoever asks while a check is under way waits for it: there is never more than one.
         """
@@ -55,7 +62,11 @@ class Health:
                 good = all(result == "ok" for result in results.values())
                 self._last = (
                     time.monotonic(),
-                    {"status": "ok" if good else "failing", "checks": results},
+                    {
+                        "status": "ok" if good else "failing",
+                        "checks": results,
+                        **({"notes": notes} if (notes := self._notes()) else {}),
+                    },
                 )
             return self._last[1]
 
@@ -73,18 +84,9 @@ def app_checks() -> dict[str, Check]:
 
 
 def check_secrets(exports_config: ExportsConfig, environ: Mapping[str, str]) -> None:
-    """Raises ConfigError if the platform has not put a secret of the vault where its setting refers to it."""
-    named = [getattr(target, "secret_setting", "") for target in exports_config.targets.values()]
-    unread = [
-        name
-        for name in sorted({"REQUEST_SIGNING_SECRET", *named})
-        if environ.get(name, "").startswith(_VAULT_REFERENCE)
-    ]
-    if unread:
-        raise ConfigError(
-            f"{', '.join(unread)}: the platform has not read it from the vault; see docs/operations.md,"
-            ' "A secret is not there"'
-        )
+    """Raises ConfigError for secrets that are missing, not read from the vault, or none by their form."""
+    if found := secret_problems(exports_config, environ):
+        raise ConfigError.of(found)
 
 
 def check_export_api(settings: Settings, exports_config: ExportsConfig) -> None:

@@ -26,6 +26,8 @@ class Schedule(BaseModel):
     time_zone: str = "UTC"
     types: tuple[str, ...] = ()
     """Export types; none: all of them. Push: one export for each kind of campaign."""
+    digest: bool = False
+    """One notification for all exports of a day, instead of one for each."""
     late_days: Annotated[int, Field(ge=1, le=31)] | None = None
     """Days up to yesterday that are exported each time, since data comes late; none: LATE_DAYS."""
 
@@ -59,6 +61,10 @@ class Schedule(BaseModel):
         day = now.astimezone(ZoneInfo(self.time_zone)).date() - timedelta(days=1)
         return day if self.due_at(day) <= now else day - timedelta(days=1)
 
+    def next_run(self, now: datetime) -> datetime:
+        """The next due time after `now`, in UTC."""
+        return self.due_at(self.latest_day(now) + timedelta(days=1))
+
     def due_days(self, done: date | None, now: datetime) -> tuple[date, ...]:
         """Days to export now, oldest first: those after `done` up to the latest, at most CATCH_UP_DAYS.
 
@@ -68,3 +74,14 @@ class Schedule(BaseModel):
         first = latest if done is None else done + timedelta(days=1)
         count = min((latest - first).days + 1, CATCH_UP_DAYS)
         return tuple(first + timedelta(days=number) for number in range(max(count, 0)))
+
+    def day_is_over_at(self) -> time | None:
+        """The local time at which the UTC day that a run exports is over, if the run comes before; else None.
+
+        On 1 January and on 1 July, since clocks change in between.
+        """
+        for day in (date(2026, 1, 1), date(2026, 7, 1)):
+            over = datetime.combine(day + timedelta(days=1), time(0), UTC)
+            if self.due_at(day) < over:
+                return over.astimezone(ZoneInfo(self.time_zone)).time()
+        return None

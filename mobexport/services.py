@@ -14,8 +14,8 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from mobexport.clock import now
-from mobexport.config import App, Endpoint, ExportsConfig, find_endpoint, read_config
-from mobexport.errors import Unavailable
+from mobexport.config import App, Endpoint, ExportsConfig, config_path, find_endpoint, read_config
+from mobexport.errors import ConfigError, Unavailable
 from mobexport.export_api.auth.authentication import check_caller
 from mobexport.export_api.tasks.export_tasks import ExportTasks
 from mobexport.export_api.tasks.task_registry import TaskRegistry
@@ -133,19 +133,24 @@ class Services:
     @cached_property
     def finisher(self) -> Finisher:
         """Ends attempts."""
-        return Finisher(self.registry, self.storage, self.processor, self.source)
+        return Finisher(self.registry, self.storage, self.processor, self.source, self._reject_alert)
+
+    def _reject_alert(self, app: str) -> float:
+        own = self.config.apps.get(app, App()).reject_alert
+        return self.settings.reject_alert if own is None else own
 
     @cached_property
     def deliverer(self) -> Deliverer:
         """Sends notifications."""
-        return Deliverer(
-            self.registry, lambda name, event: self.post(self.config.target(name), event, self.storage)
-        )
+        return Deliverer(self.registry, self._post)
+
+    def _post(self, target: str, event: Mapping[str, Any]) -> None:
+        self.post(self.config.target(target), event, self.storage)
 
     @cached_property
     def scheduler(self) -> Scheduler:
         """The schedules of exports.toml."""
-        return Scheduler(self.config, self.settings, self.storage, self.batches)
+        return Scheduler(self.config, self.settings, self.storage, self.batches, self.registry, self._post)
 
     @cached_property
     def reconciler(self) -> Reconciler:
@@ -236,10 +241,37 @@ def get_settings() -> Settings:
 
 
 @lru_cache(maxsize=1)
+def _read_config() -> tuple[ExportsConfig, bytes | None]:
+    """The configuration, and the bytes of its file, None if there is none."""
+    before = _config_bytes()
+    return read_config(get_settings(), _root()), before
+
+
 def get_config() -> ExportsConfig:
     """The process's configuration, read at the first call. Raises ConfigError."""
-    root = os.environ.get("AzureWebJobsScriptRoot", ".")  # noqa: SIM112 - the platform's spelling
-    return read_config(get_settings(), root)
+    return _read_config()[0]
+
+
+def config_notes() -> list[str]:
+    """Says so if the file of the configuration has changed since it was read: it counts after a restart."""
+    try:
+        if _config_bytes() != _read_config()[1]:
+            name = config_path(get_settings(), _root()).name
+            return [f"{name} has changed since the app started: restart the app, and it counts"]
+    except ConfigError:
+        pass  # The checks say it.
+    return []
+
+
+def _config_bytes() -> bytes | None:
+    try:
+        return config_path(get_settings(), _root()).read_bytes()
+    except OSError:
+        return None
+
+
+def _root() -> str:
+    return os.environ.get("AzureWebJobsScriptRoot", ".")  # noqa: SIM112 - the platform's spelling
 
 
 @lru_cache(maxsize=1)

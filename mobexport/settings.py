@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from mobexport.records.limits import Limits
 # A user-delegation key, and so the SAS it signs, lives 7 days; half a day is left for clock skew.
 MAX_SAS_LIFETIME = timedelta(days=6, hours=12)
 SAS_MARGIN = timedelta(hours=2)
+REJECT_ALERT = 0.05
 _CLOCK = re.compile(r"(?:(?P<d>\d+)\.)?(?P<h>\d{1,2}):(?P<m>\d{2}):(?P<s>\d{2})")
 
 
@@ -39,6 +41,14 @@ def _duration(value: Any) -> Any:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0))]
+
+
+class _Problems(ValueError):
+    """Settings that do not fit together: every reason."""
+
+    def __init__(self, found: list[str]) -> None:
+        super().__init__("; ".join(found))
+        self.found = found
 
 
 class Settings(BaseSettings):
@@ -99,6 +109,9 @@ class Settings(BaseSettings):
     trigger_grace_seconds: float = Field(60.0, gt=0, le=3600)
     """Wait for the blob trigger, before the pipeline starts processing itself."""
 
+    reject_alert: float = Field(REJECT_ALERT, ge=0, le=1)
+    """Share of rejected records beyond which an export is an event of its own: 0.05 is one in twenty."""
+
     late_days: int = Field(3, ge=1, le=31)
     """Days up to yesterday that a schedule exports each time, since data comes late."""
     request_signing_secret: SecretStr | None = None
@@ -143,25 +156,32 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _together(self) -> Settings:
+        if found := list(self._problems()):
+            raise _Problems(found)
+        return self
+
+    def _problems(self) -> Iterator[str]:
         uris = (self.data_storage_blob_uri, self.data_storage_queue_uri, self.data_storage_table_uri)
         if self.data_storage is None and not all(uris):
-            raise ValueError(
+            yield (
                 "DATA_STORAGE: set a connection string (locally UseDevelopmentStorage=true), or all three of"
                 " DATA_STORAGE__blobServiceUri, DATA_STORAGE__queueServiceUri, DATA_STORAGE__tableServiceUri"
             )
         if self.poll_max_seconds < self.poll_first_seconds:
-            raise ValueError("POLL_MAX_SECONDS: must not be smaller than POLL_FIRST_SECONDS")
-        check_total_deadline("TOTAL_DEADLINE", self.total_deadline)
+            yield "POLL_MAX_SECONDS: must not be smaller than POLL_FIRST_SECONDS"
+        try:
+            check_total_deadline("TOTAL_DEADLINE", self.total_deadline)
+        except ValueError as error:
+            yield str(error)
         if not self.export_api_authority.startswith("https://") and not (
             self.is_local and is_loopback(self.export_api_authority)
         ):
-            raise ValueError("EXPORT_API_AUTHORITY: must begin with https://")
+            yield "EXPORT_API_AUTHORITY: must begin with https://"
         if not self.export_api_scope and self.role != "export-api" and not is_loopback(self.api_url):
-            raise ValueError(
+            yield (
                 "EXPORT_API_SCOPE: set the scope of the Export API's tokens; calls without a token are"
                 f" for loopback only, and EXPORT_API_URL is {self.api_url}"
             )
-        return self
 
     @property
     def api_url(self) -> str:
@@ -232,10 +252,20 @@ def read_settings(environ: dict[str, str] | None = None) -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise ConfigError("; ".join(_problem(item) for item in error.errors(include_input=False))) from None
+        items = error.errors(include_input=False)
+        raise ConfigError.of([problem for item in items for problem in _problems_of(item)]) from None
 
 
-def _problem(item: Any) -> str:
+def setting_names() -> dict[str, str]:
+    """The names of all settings, by the same in upper case."""
+    names = (str(one.validation_alias or name.upper()) for name, one in Settings.model_fields.items())
+    return {name.upper(): name for name in names}
+
+
+def _problems_of(item: Any) -> list[str]:
+    cause = item.get("ctx", {}).get("error")
+    if isinstance(cause, _Problems):
+        return cause.found
     message = str(item["msg"]).removeprefix("Value error, ")
     name = "__".join(str(part) for part in item["loc"])
-    return f"{name if '__' in name else name.upper()}: {message}" if name else message
+    return [f"{name if '__' in name else name.upper()}: {message}" if name else message]

@@ -20,14 +20,20 @@ TOLERANCE_SECONDS: Final = 300
 """Largest difference between a message's time and ours: older ones may be replayed by somebody else."""
 
 
+def key_of(secret: str) -> bytes:
+    """The key in a secret, `whsec_` and base64. Raises ValueError if it is none."""
+    key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    if not key:
+        raise ValueError("empty secret")
+    return key
+
+
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     """`v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`.
 
     Raises ValueError if the secret is not `whsec_` and base64.
     """
-    key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    if not key:
-        raise ValueError("empty secret")
+    key = key_of(secret)
     content = f"{message_id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
 

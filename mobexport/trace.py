@@ -52,10 +52,29 @@ def print_trace(export_id: str, url: str, code: str | None) -> int:
     for line in lines:
         seconds = (line.at - start).total_seconds()
         print(f"{line.at:%H:%M:%S} +{seconds:8.3f}s  {line.instance:<8}  {line.what}")
-    counts = export["counts"]
-    if counts:
-        print(f"{counts['records']} records = {counts['rows']} rows + {counts['rejected']} rejects")
+    if counts := export["counts"]:
+        print("\n".join(_account(counts)))
+    if empty := export.get("empty"):
+        print(f"empty: {empty}")
     return 0
+
+
+_RAW = ("rejected", "outside", "superseded", "removed", "exported")
+
+
+def _account(counts: Mapping[str, Any]) -> Iterator[str]:
+    """Both halves of the account: raw records, records of the file."""
+    if raw := counts.get("raw"):
+        yield f"{raw['read']} raw records = " + " + ".join(f"{raw[name]} {name}" for name in _RAW)
+    else:
+        yield f"raw records {counts.get('rawUnknown', 'unknown')}"
+    if counts["records"] is not None:
+        yield f"{counts['records']} records = {counts['rows']} rows + {counts['rejected']} rejects"
+    places = [raw["rejects"]] if raw and raw.get("rejects") else []
+    for place in (*places, *counts.get("rejects", ())):
+        yield f"rejects: {place}"
+    if counts.get("balances") is False:
+        yield "THE COUNTS DO NOT ADD UP"
 
 
 class _Client:

@@ -64,6 +64,9 @@ def parse_json(data: bytes, most: int) -> Any:
         )
     except RecursionError:
         raise Unfit(f"is nested more than {MAX_DEPTH} deep") from None
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise NotJson(f"is not JSON in UTF-8: {error.msg} ({place})") from None
     except ValueError:
         raise NotJson("is not JSON in UTF-8") from None
     _check(found)

@@ -1,15 +1,22 @@
 """The command line as its user runs it."""
 
+import gzip
 import io
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from mobexport.cli import main
 
+ROOT = Path(__file__).parent.parent
 GUID = "9f1c3e0a-6a0b-4c1e-9d6a-0b1f2c3d4e5f"
 FILE = [
     {
@@ -134,3 +141,55 @@ def test_given_a_terminal_when_converted_then_bytes_rows_and_speed(file, tmp_pat
     monkeypatch.setattr("mobexport.cli.files._EVERY_SECONDS", 0)
     assert main(["convert", str(file), "--out", str(tmp_path / "out")]) == 0
     assert re.search(r"\d of \d MB, 1 rows, \d+ MB/s", terminal.getvalue())
+
+
+RAW = b'{"deviceId":"d","name":"open","timestamp":"2025-03-23T10:00:00Z"}\n'
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_raw_data_is_recognised_and_its_place_is_told(tmp_path, capsys, packed: bool) -> None:
+    path = tmp_path / ("events.ndjson.gz" if packed else "Event-1.json")
+    path.write_bytes(gzip.compress(RAW) if packed else RAW)
+    assert main(["check", str(path)]) == 2
+    assert "this is raw data, one JSON object a line" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["x.json", "x.json.gz", "x"])
+def test_a_packed_file_is_read_whatever_its_name(tmp_path, capsys, name: str) -> None:
+    (tmp_path / name).write_bytes(gzip.compress(json.dumps(FILE).encode()))
+    assert main(["check", str(tmp_path / name)]) == 1
+    assert "Event, 2 records" in capsys.readouterr().out
+
+
+def test_a_packed_csv_is_read_as_one(tmp_path, capsys) -> None:
+    text = "deviceId,name,timestamp\r\nd,open,2025-03-23T10:00:00Z\r\n"
+    (tmp_path / "Event-1.csv.gz").write_bytes(gzip.compress(text.encode()))
+    main(["check", str(tmp_path / "Event-1.csv.gz")])
+    assert re.search(r"rows +1\b", capsys.readouterr().out)
+
+
+def test_another_type_than_asked_for_is_told(file, capsys) -> None:
+    assert main(["check", str(file), "--type", "Session"]) == 2
+    assert "looks like Event, not like Session" in capsys.readouterr().err
+    assert main(["check", str(file), "--type", "Event"]) == 1
+
+
+def run(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "mobexport", *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, **options)
+
+
+def test_a_reader_that_has_gone_makes_no_noise() -> None:
+    child = run("openapi")
+    child.stdout.close()
+    assert child.wait(timeout=30) == 141
+    assert child.stderr.read() == b""
+
+
+def test_ctrl_c_makes_no_noise() -> None:
+    child = run("check", "-", "--type", "Event")
+    time.sleep(2)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(timeout=30) == 130
+    assert child.stderr.read() == b""

@@ -223,3 +223,13 @@ def test_given_an_unread_secret_of_the_vault_then_health_names_it() -> None:
     with pytest.raises(ConfigError, match="REQUEST_SIGNING_SECRET"):
         check_secrets(config, {"REQUEST_SIGNING_SECRET": reference})
     check_secrets(config, {"OPS_SECRET": "whsec_abcd", "OTHER": reference})
+
+
+@pytest.mark.parametrize("secret", [None, "", "whsec_", "whsec_not base64!", "whsec_abcd\n", '"whsec_abcd"'])
+def test_a_secret_that_would_sign_nothing_makes_health_fail(secret: str | None) -> None:
+    hook = {"kind": "webhook", "url": "https://ops.example/hook", "secret_setting": "OPS_SECRET"}
+    config = ExportsConfig.model_validate({"targets": {"ops": hook}})
+    environ = {} if secret is None else {"OPS_SECRET": secret}
+    with pytest.raises(ConfigError, match=r"^OPS_SECRET: .*targets\.ops") as error:
+        check_secrets(config, environ)
+    assert "abcd" not in error.value.message

@@ -86,7 +86,7 @@ def test_given_the_samples_when_read_then_they_are_valid() -> None:
         ('[targets.t]\nkind = "fax"', "targets.t: kind must be one of: webhook, storage-queue"),
         ('[targets.t]\nqueue = "q"', "targets.t: kind must be one of"),
         ('[targets.t]\nkind = ["webhook"]', "targets.t: kind must be one of"),
-        ('[targets.t]\nkind = "storage-queue"\nqueue = "Q"\nurl = "x"', "targets.t.url: Extra"),
+        ('[targets.t]\nkind = "storage-queue"\nqueue = "Q"\nurl = "x"', "targets.t.url: no such key"),
         ('[apps.x.source]\nkind = "database"', "apps.x.source.kind"),
         ('[targets.t]\nkind = "webhook"\nurl = "http://example.com"\nsecret_setting = "S"', "https"),
         ("[appz]", "appz"),

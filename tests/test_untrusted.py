@@ -147,3 +147,8 @@ def test_given_any_prose_then_one_line_that_can_be_kept(text: str) -> None:
 def test_given_a_secret_in_prose_then_masked_also_where_the_text_is_cut() -> None:
     assert prose("x" * 95 + "sig=SECRETSECRET", 100) == "x" * 95 + "sig=…"
     assert prose(math.inf) == "inf"
+
+
+def test_text_that_is_no_json_has_its_place() -> None:
+    with pytest.raises(NotJson, match=r"^is not JSON in UTF-8: .* \(line 2, column 7\)$"):
+        parse_json(b'{"a": 1,\n "b": x}', 100)

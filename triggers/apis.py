@@ -47,6 +47,8 @@ def _contract_error(error: MobexportError) -> func.HttpResponse:
     return respond(status_of(error), error_body(error.own_code, redact(error.message)), headers_of(error))
 
 
+ANY = Api(lambda _services, _req: None, problem)
+"""Neither of both: for what this app does not have."""
 READ_PIPELINE = Api(_check_role, problem)
 """The pipeline's HTTP API, for calls that only read."""
 CHANGE_PIPELINE = Api(_check_signed, problem)

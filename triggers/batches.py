@@ -1,4 +1,4 @@
-"""The pipeline's HTTP API for batches: many exports in one request, each with its own outcome."""
+"""The pipeline's HTTP API for batches, many exports in one request, and for schedules."""
 
 from __future__ import annotations
 
@@ -42,3 +42,11 @@ def get_batch(services: Services, req: func.HttpRequest) -> func.HttpResponse:
 
     batch = services.batches.get(req.route_params["batchId"])
     return respond(200, show_batch(batch, services.settings.own_api_url))
+
+
+@blueprint.route(READ_PIPELINE, "schedules", "GET")
+def list_schedules(services: Services, _req: func.HttpRequest) -> func.HttpResponse:
+    """200 with each schedule of exports.toml, its last day and its next run."""
+    from mobexport.clock import now
+
+    return respond(200, {"schedules": services.scheduler.shown(now())})

@@ -27,8 +27,9 @@ def health() -> func.HttpResponse:
 @lru_cache(maxsize=1)
 def _health() -> Health:
     from mobexport.health import Health, app_checks
+    from mobexport.services import config_notes
 
-    return Health({"indexing": _check_indexing, **app_checks()})
+    return Health({"indexing": _check_indexing, **app_checks()}, notes=config_notes)
 
 
 def _check_indexing() -> None:

@@ -34,7 +34,10 @@ _LONG_AGO: Final = datetime(2020, 1, 1, tzinfo=UTC)
 async def tick(services: Services, client: Client) -> None:
     """Every five minutes: requests the exports that are due, and starts again what was lost."""
     from mobexport.clock import now
+    from mobexport.services import config_notes
 
+    for note in await asyncio.to_thread(config_notes):
+        _log.warning("%s", note)
     if services.runs_pipeline:
         batches = iter(services.scheduler.due(now()))
         while batch := await asyncio.to_thread(next, batches, None):

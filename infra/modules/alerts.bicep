@@ -66,7 +66,7 @@ var logAlerts = [
   {
     name: 'rejects'
     displayName: 'Many rejects'
-    description: 'More than one record in twenty of a type was rejected.'
+    description: 'An export had more rejects than REJECT_ALERT allows.'
     query: loadTextContent('../queries/rejects.kql')
     window: 'P1D'
     every: 'PT6H'

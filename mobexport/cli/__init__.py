@@ -1,4 +1,4 @@
-"""The command `mobexport`: export files on a laptop, the story of one export, curated tables.
+"""The command `mobexport`: export files on a laptop, the story of one export, curated tables, settings.
 
 Exit codes: 0 all is well; 1 `check` and `convert --strict` found rejects, `raw check` what would be left out,
 or `tables migrate` left a table as it is; 2 a wrong call, file or setting, no such table, or storage that
@@ -8,14 +8,21 @@ cannot be reached.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
-from mobexport.cli import files, raw, service, tables
+from mobexport.cli import config, files, raw, service, tables
 from mobexport.cli.command import Command, Group
 from mobexport.errors import MobexportError
 
-COMMANDS: tuple[Command | Group, ...] = (*files.COMMANDS, *service.COMMANDS, raw.GROUP, tables.GROUP)
+COMMANDS: tuple[Command | Group, ...] = (
+    *files.COMMANDS,
+    *service.COMMANDS,
+    raw.GROUP,
+    tables.GROUP,
+    config.GROUP,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,9 +33,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add(parser, COMMANDS)
     arguments = parser.parse_args(argv)
     try:
-        return int(arguments.run(arguments))
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
+        return code
     except MobexportError as error:
         print(f"mobexport: {error.message}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read us has seen enough (`| head`); nothing more can be written, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         print(f"mobexport: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
     return 2

@@ -125,14 +125,20 @@ class Input:
 
     @property
     def format(self) -> ExportFormat:
-        """CSV by the name; standard input by its first byte, since an array begins with a bracket."""
+        """CSV by the name, also of gzip; standard input by its first byte: an array begins with a bracket."""
         if self._path is not None:
-            return ExportFormat.CSV if self._path.suffix.lower() == ".csv" else ExportFormat.JSON
-        start = next((chunk for chunk in self.beginning() if chunk.strip()), b"[").lstrip(
-            b"\xef\xbb\xbf \t\r\n"
-        )
-        packed = start.startswith((b"[", b"\x1f\x8b"))
-        return ExportFormat.JSON if packed else ExportFormat.CSV
+            name = self._path.name.lower().removesuffix(".gz")
+            return ExportFormat.CSV if name.endswith(".csv") else ExportFormat.JSON
+        return ExportFormat.JSON if self.first_byte() in b"[{" else ExportFormat.CSV
+
+    def first_byte(self) -> bytes:
+        """The first byte of its text, unpacked; a bracket if there is none."""
+        from mobexport.records.gunzip import unpacked
+
+        for chunk in unpacked(self.beginning(), self.name):
+            if text := chunk.lstrip(b"\xef\xbb\xbf \t\r\n"):
+                return text[:1]
+        return b"["
 
     def beginning(self) -> Iterator[bytes]:
         """The chunks, kept for `chunks`."""
@@ -183,29 +189,51 @@ class Progress:
 
 def _recognise(file: Input, named: str | None) -> ExportType:
     """The type of a file: as named, by the file's name, or by its first element."""
-    from mobexport.records.elements import elements
-    from mobexport.records.gunzip import unpacked
-
+    if file.format is ExportFormat.JSON and file.first_byte() == b"{":
+        raise RequestError(
+            f"{file}: this is raw data, one JSON object a line, and no export file, which is a JSON array:"
+            " put it into the container raw as {app}/{kind}/{YYYY-MM-DD}/{name}.ndjson, and export it"
+        )
     if named:
-        return export_types.get(named)
+        asked = export_types.get(named)
+        other = _other_type(file, asked)
+        if other:
+            raise RequestError(f"{file}: looks like {other}, not like {asked.name}: see --type")
+        return asked
     for declared in export_types.all_types():
         if file.name.lower().startswith(f"{declared.name.lower()}-"):
             return declared
     if file.format is ExportFormat.CSV:
         raise RequestError(f"{file}: name the export type of a CSV file with --type, such as --type Event")
-    first = next(elements(unpacked(file.beginning(), file.name)), None)
-    found = json.loads(b"[%b]" % first.text)[0] if first and first.is_sound else None
-    explained = {
-        declared.name: keys
-        for declared in export_types.all_types()
-        if isinstance(found, dict) and (keys := _explained(declared, found.keys()))
-    }
+    explained = _explanations(file)
     most = max(explained.values(), default=0)
     likely = [name for name, keys in explained.items() if keys == most]
     if len(likely) != 1:
         names = ", ".join(declared.name for declared in export_types.all_types())
         raise RequestError(f"{file}: cannot tell the export type; name it with --type ({names})")
     return export_types.get(likely[0])
+
+
+def _other_type(file: Input, asked: ExportType) -> str | None:
+    """The one type that the first element can only be of, if it cannot be of the asked one."""
+    if file.format is ExportFormat.CSV:
+        return None  # Its header is checked when it is read.
+    explained = _explanations(file)
+    return next(iter(explained)) if len(explained) == 1 and asked.name not in explained else None
+
+
+def _explanations(file: Input) -> dict[str, int]:
+    """For each type that the first element can be of, how many of its keys belong to it."""
+    from mobexport.records.elements import elements
+    from mobexport.records.gunzip import unpacked
+
+    first = next(elements(unpacked(file.beginning(), file.name)), None)
+    found = json.loads(b"[%b]" % first.text)[0] if first and first.is_sound else None
+    return {
+        declared.name: keys
+        for declared in export_types.all_types()
+        if isinstance(found, dict) and (keys := _explained(declared, found.keys()))
+    }
 
 
 def _explained(declared: ExportType, keys: Collection[str]) -> int:

@@ -142,7 +142,10 @@ def _schemas() -> dict[str, Any]:
         schema["properties"]["exportFormat"] = {"type": "string", "enum": list(ExportFormat)}
         for field in schema["properties"].values():
             field.pop("title", None)
-    task = ExportTaskResult.model_json_schema(mode="serialization")
+    task = ExportTaskResult.model_json_schema(mode="serialization", ref_template=_SCHEMAS + "{model}")
+    counts = task.pop("$defs")["RecordCounts"]
+    for field in counts["properties"].values():
+        field.pop("title", None)
     types = [declared.name for declared in export_types.all_types()]
     task["properties"] |= {
         "state": {"type": "string", "enum": list(TaskState)},
@@ -153,6 +156,7 @@ def _schemas() -> dict[str, Any]:
         "description": {"type": "string"},
         "errorDetails": {"type": "string"},
         "id": {"type": "string"},
+        "counts": {"$ref": _SCHEMAS + "RecordCounts"},
     }
     text = {"type": "string"}
     error = {"type": "object", "properties": {"code": text, "message": text}, "required": ["code", "message"]}
@@ -171,6 +175,7 @@ def _schemas() -> dict[str, Any]:
     return {
         **bodies,
         "exportTaskResult": task,
+        "RecordCounts": counts,
         "exportTaskListResult": page,
         "error": {"type": "object", "properties": {"error": error}, "required": ["error"]},
     }

@@ -10,18 +10,21 @@ from typing import Any, Final
 from mobexport.blob_paths import landing_prefix
 from mobexport.clock import stamp
 from mobexport.errors import MobexportError, Transient
+from mobexport.pipeline.account import why_empty
+from mobexport.pipeline.findings import LINES, Finding, find
 from mobexport.pipeline.jobs.source import JobSource
-from mobexport.pipeline.notify import make_event
+from mobexport.pipeline.notify import make_event, make_finding_event
 from mobexport.pipeline.process.processor import Processor
 from mobexport.pipeline.registry.destinations import Destinations
-from mobexport.pipeline.registry.export_row import ExportRow, shortened
+from mobexport.pipeline.registry.export_row import ExportRow, event_key, shortened
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State, end_state
 from mobexport.redact import redact
+from mobexport.settings import REJECT_ALERT
 from mobexport.storage import DataStorage
 from mobexport.telemetry import metrics
 from mobexport.telemetry.logs import get_logger
-from mobexport.wire import AttemptRef, Failure, Outcome
+from mobexport.wire import MAX_TEXT, AttemptRef, Failure, Outcome
 
 _log = get_logger(__name__)
 
@@ -29,6 +32,7 @@ _log = get_logger(__name__)
 ENDED_EXPORT: Final = "export ended:"
 
 
+_RAW_MEASURES: Final = ("read", "rejected", "outside", "superseded", "removed", "exported")
 # States of an ended attempt whose job may still be running.
 _LEAVES_A_JOB: Final = (State.CANCELLED, State.TIMED_OUT)
 
@@ -42,6 +46,8 @@ class Finisher:
     processor: Processor
     source: Callable[[str], JobSource]
     """Job source of an app, by its name."""
+    reject_alert: Callable[[str], float] = lambda _: REJECT_ALERT
+    """Share of rejects of an app, by its name, beyond which there is an event."""
 
     def finish(self, ref: AttemptRef, outcome: Outcome, row: ExportRow | None = None) -> ExportRow:
         """Ends the attempt by the outcome of its last step; the row as it is then. `row`: as just read.
@@ -57,12 +63,12 @@ class Finisher:
         def end(now: ExportRow) -> ExportRow:
             nonlocal found
             found = now.state
-            return _end(now, outcome.failure)
+            return _end(now, outcome.failure, self.reject_alert(now.request.app))
 
         row = self.registry.change(ref, end, row)
         if row.state.terminal and not found.terminal:
             # This very write ended the attempt; whoever repeats the step finds it ended.
-            report(row)
+            report(row, self.reject_alert(row.request.app))
         if row.job_id and row.state in _LEAVES_A_JOB:
             self._abort(row, row.job_id)
         if row.request.destination is not None:
@@ -96,24 +102,41 @@ class Finisher:
         )
 
 
-def report(row: ExportRow) -> None:
-    """Counts an attempt that has ended, and logs its measures in one line."""
-    counts = row.counts or {}
+def report(row: ExportRow, reject_alert: float) -> None:
+    """Counts an attempt that has ended, and logs its measures in one line, and each finding in one."""
+    account = row.account or {"raw": None}
+    raw = account["raw"]
     measures = {
         "state": str(row.state),
         "exportType": row.request.export_type,
         "app": row.request.app,
         "error": row.error["code"] if row.error else None,
         "seconds": row.seconds,
-        "rows": counts.get("rows", 0),
-        "rejected": counts.get("rejected", 0),
+        "rows": account.get("rows") or 0,
+        "rejected": account.get("rejected") or 0,
+        "rules": account.get("rules", {}),
+        # None is unknown: this Export API tells no counts, or the attempt ended before it did.
+        **{f"raw{name.title()}": raw[name] if raw else None for name in _RAW_MEASURES},
+        "rawRules": raw["rules"] if raw else None,
+        "balances": account.get("balances"),
+        "empty": why_empty(account) if row.state is State.EMPTY else None,
         "bytes": row.progress.get("bytes", 0),
     }
     metrics.attempt_ended(measures)
     _log.info("%s %s", ENDED_EXPORT, json.dumps(measures))
+    if account.get("balances") is False:
+        _log.error("export %s: the counts do not add up: %s", row.id, json.dumps(account))
+    about = {"app": row.request.app, "exportType": row.request.export_type}
+    for found in _findings(row, reject_alert):
+        _log.warning("%s %s", LINES[found.kind], json.dumps({**about, **found.data}))
 
 
-def _end(row: ExportRow, failure: Failure | None) -> ExportRow:
+def _findings(row: ExportRow, reject_alert: float) -> tuple[Finding, ...]:
+    account = row.account
+    return find(account, reject_alert) if account and row.state.event == "completed" else ()
+
+
+def _end(row: ExportRow, failure: Failure | None, reject_alert: float) -> ExportRow:
     if row.committing and row.manifest is None:
         raise Transient(f"the commit of export {row.id!r} is under way")
     state = end_state(
@@ -137,10 +160,17 @@ def _end(row: ExportRow, failure: Failure | None) -> ExportRow:
         return ended
     pending = {"event": event, "state": "Pending", "tries": 0, "at": stamp()}
     ended = replace(ended, events={**row.events, str(row.attempt): make_event(ended, event)})
+    found = _findings(ended, reject_alert)
+    for one in found:
+        key = event_key(row.attempt, f"~{one.kind}")
+        ended = replace(ended, events={**ended.events, key: make_finding_event(ended, one)})
+    deliveries = {**ended.deliveries}
     for target in row.request.notify:
-        ended = ended.with_delivery(row.attempt, target, pending)
-    return ended
+        deliveries[f"{row.attempt}/{target}"] = pending
+        for one in found:
+            deliveries[f"{row.attempt}/{target}~{one.kind}"] = {**pending, "event": one.kind}
+    return replace(ended, deliveries=deliveries)
 
 
 def _shown(failure: Failure) -> dict[str, Any]:
-    return {"code": failure.code, "kind": failure.kind, "message": redact(failure.message)}
+    return {"code": failure.code, "kind": failure.kind, "message": redact(failure.message)[:MAX_TEXT]}

@@ -18,6 +18,9 @@ _rows = _meter.create_counter("mobexport.rows", "{row}", "Rows of committed Parq
 _rejects = _meter.create_counter(
     "mobexport.rejects", "{record}", "Records of export files that were rejected"
 )
+_raw_rejects = _meter.create_counter(
+    "mobexport.raw.rejects", "{record}", "Raw records that were rejected, where the Export API tells them"
+)
 _bytes = _meter.create_counter("mobexport.bytes", "By", "Bytes of collected export files")
 _calls = _meter.create_counter("mobexport.api.calls", "{call}", "Calls of the Export API, by result")
 _deliveries = _meter.create_counter("mobexport.notifications", "{try}", "Tries to notify, by result")
@@ -36,6 +39,8 @@ def attempt_ended(measures: Mapping[str, Any]) -> None:
         _phases.record(seconds, {**kind, "phase": phase})
     for counter, name in ((_rows, "rows"), (_rejects, "rejected"), (_bytes, "bytes")):
         counter.add(measures[name], kind)
+    if measures.get("rawRejected") is not None:
+        _raw_rejects.add(measures["rawRejected"], kind)
 
 
 def api_called(method: str, result: str) -> None:

@@ -173,14 +173,14 @@ def test_given_a_device_and_a_csv_task_when_posted_then_their_files(export_api, 
     assert texts[1].startswith(b"deviceId,")
 
 
-def test_given_unknown_routes_then_an_empty_404_but_our_body_on_ours(
+def test_given_unknown_routes_then_404_in_json_and_our_body_on_ours(
     export_api,
 ) -> None:
     tasks = BASE_PATH.format(subscriptionId="s", resourceGroup="r", appCollection="a", app=EXPORT_API_APP)
     headers = {"Authorization": f"Bearer {export_api.tenant.token()}"}
     for path in ("/nothing", f"{tasks}/events/more", tasks.replace("exportTasks", "importTasks")):
         answer = requests.get(f"{export_api.base}{path}?api-version=2014-12-01", headers=headers, timeout=30)
-        assert (answer.status_code, answer.content) == (404, b"")
+        assert (answer.status_code, answer.json()["status"]) == (404, 404)
     answer = requests.post(
         f"{export_api.base}{tasks}/faxes?api-version=2014-12-01", json={}, headers=headers, timeout=30
     )

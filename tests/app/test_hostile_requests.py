@@ -4,6 +4,7 @@ import asyncio
 import base64
 import inspect
 import json
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -204,11 +205,11 @@ def test_given_an_id_that_cannot_be_then_404_without_asking_storage(id_: str) ->
 
 
 def test_given_a_batch_at_the_last_day_then_read() -> None:
-    from mobexport.clock import now
     from mobexport.pipeline.requests.batch_parsing import parse_batch
 
+    then = datetime(9999, 12, 31, 12, tzinfo=UTC)
     body = {"app": "shop", "startDate": "9999-12-01", "endDate": "9999-12-31", "windowDays": 366}
-    batch = parse_batch(body, SERVICES.config, SETTINGS, now())
+    batch = parse_batch(body, SERVICES.config, SETTINGS, then)
     ends = {item.request.window[1].isoformat() for item in batch.items if item.request.window}
     assert ends == {"9999-12-31"}
     pushes = {item.request.campaign.window[1] for item in batch.items if item.request.campaign}

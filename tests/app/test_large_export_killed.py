@@ -1,6 +1,7 @@
 """Large export tasks on the running app: `kill -9` at every step, and the file of an undisturbed run."""
 
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -75,7 +76,7 @@ def expected(azurite: Azurite, storage: DataStorage) -> bytes:
 @pytest.fixture(scope="module")
 def running(azurite: Azurite, storage: DataStorage, tmp_path_factory) -> Iterator[App]:
     state: Path = tmp_path_factory.mktemp("large")
-    more = {**LARGE, "EXPORTS_CONFIG": str(state / "none.toml")}
+    more = {**LARGE, "EXPORTS_CONFIG": os.devnull}
     with App(azurite, state, free_ports(1)[0], host="devhost", **more) as app:
         yield app
 

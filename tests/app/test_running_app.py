@@ -1,5 +1,7 @@
 """The app on devhost over real HTTP: what a caller sees, also when something is wrong."""
 
+import json
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +33,7 @@ def running(azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     for app in ("shop", "slow", "restarted", "listed", "batched", "crowd", "rerun"):
         raw.upload_blob(f"{app}/events/2025-03-23/a.ndjson", EVENT, overwrite=True)
     state: Path = tmp_path_factory.mktemp("app")
-    quick = {"POLL_FIRST_SECONDS": "0.5", "POLL_MAX_SECONDS": "1", "EXPORTS_CONFIG": str(state / "none.toml")}
+    quick = {"POLL_FIRST_SECONDS": "0.5", "POLL_MAX_SECONDS": "1", "EXPORTS_CONFIG": os.devnull}
     with App(azurite, state, free_ports(1)[0], host="devhost", **quick) as app:
         yield app
 
@@ -87,11 +89,32 @@ def test_given_a_succeeded_export_when_rerun_then_it_is_replaced(running) -> Non
     assert (done["state"], done["attempt"], done["manifest"][-7:]) == ("Succeeded", 2, "-2.json")
 
 
+def test_raw_rejects_are_told_by_every_end_of_the_pipeline(running, azurite) -> None:
+    # Of three raw lines one is no JSON: the Export API rejects it, and the pipeline says so.
+    settings = {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+    storage = DataStorage(read_settings(settings))
+    lines = EVENT + EVENT + b"{nonsense\n"
+    storage.container("raw").upload_blob("counted/events/2025-03-23/a.ndjson", lines, overwrite=True)
+    _, first = running.post("/api/exports", {**ONE_DAY, "app": "counted"})
+    done = wait(running, first["id"])
+    raw = done["counts"]["raw"]
+    assert (raw["read"], raw["rejected"], raw["exported"], raw["rules"]) == (3, 1, 2, {"not-json": 1})
+    assert done["counts"]["balances"] is True
+    container, _, path = raw["rejects"].partition("/")
+    reject = json.loads(storage.container(container).download_blob(path).readall())
+    assert reject["line"] == 3
+    manifest = storage.read_json("curated", done["manifest"])
+    assert manifest["counts"]["raw"] == raw
+    log = running.log.read_text("utf-8")
+    (rate,) = [line for line in log.splitlines() if "reject rate:" in line and '"counted"' in line]
+    assert '"rejected": 1, "records": 3' in rate
+
+
 def test_given_days_without_data_when_exported_then_empty_is_a_success(running) -> None:
     days = {"startDate": "2024-01-01", "endDate": "2024-01-02"}
     _, first = running.post("/api/exports", {**ONE_DAY, **days, "app": "shop"})
     done = wait(running, first["id"])
-    assert done["state"] == "Empty"
+    assert (done["state"], done["empty"]) == ("Empty", "there is no raw file for those days")
     assert done["manifest"]
 
 
@@ -102,6 +125,27 @@ def test_given_a_wrong_body_then_400_naming_all_problems_nothing_started(running
     answer = requests.post(f"{running.url}/api/exports", data=b"{not json", timeout=10)
     assert answer.status_code == 400
     assert answer.headers["Content-Type"].startswith("application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allowed"),
+    [
+        ("DELETE", "/api/exports/x", 405, "GET"),
+        ("PUT", "/api/exports", 405, "GET, POST"),
+        ("GET", "/api/batches", 405, "POST"),
+        ("POST", "/api/schedules", 405, "GET"),
+        ("GET", "/api/nothing/here", 404, None),
+        ("GET", "/api/exports/x/y/z", 404, None),
+    ],
+)
+def test_a_wrong_method_or_path_is_answered_in_json(running, method, path, status, allowed) -> None:
+    answer = requests.request(method, running.url + path, timeout=10)
+    assert (answer.status_code, answer.json()["status"]) == (status, status)
+    assert answer.headers.get("Allow") == allowed
+
+
+def test_schedules_are_listed(running) -> None:
+    assert running.get("/api/schedules") == (200, {"schedules": []})
 
 
 def test_given_an_unknown_export_when_asked_for_then_404(running) -> None:

@@ -1,6 +1,7 @@
 """The smoke test: passes against the running app, fails with the reason against one that misbehaves."""
 
 import json
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -49,7 +50,7 @@ def test_given_a_deaf_blob_trigger_then_smoke_passes_and_says_who_began(
     azurite, smoke: Smoked, tmp_path: Path
 ) -> None:
     deaf = {"AzureWebJobs.exported_file.Disabled": "true", "TRIGGER_GRACE_SECONDS": "0.5"}
-    quick = {"POLL_FIRST_SECONDS": "0.5", "POLL_MAX_SECONDS": "1", "EXPORTS_CONFIG": str(tmp_path / "none")}
+    quick = {"POLL_FIRST_SECONDS": "0.5", "POLL_MAX_SECONDS": "1", "EXPORTS_CONFIG": os.devnull}
     settings = read_settings(
         {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
     )
@@ -69,7 +70,7 @@ def test_given_the_running_app_when_smoked_twice_then_two_whole_exports(
     )
     raw = DataStorage(settings).container("raw")
     raw.upload_blob("smoked/events/2025-03-23/a.ndjson", EVENT, overwrite=True)
-    quick = {"POLL_FIRST_SECONDS": "0.5", "POLL_MAX_SECONDS": "1", "EXPORTS_CONFIG": str(tmp_path / "none")}
+    quick = {"POLL_FIRST_SECONDS": "0.5", "POLL_MAX_SECONDS": "1", "EXPORTS_CONFIG": os.devnull}
     with App(azurite, tmp_path, free_ports(1)[0], host="devhost", **quick) as app:
         for attempt in (1, 2):
             code, out, err = smoke(app.url, "--app", "smoked", "--day", "2025-03-23")
@@ -92,7 +93,7 @@ def test_given_an_app_that_wants_signatures_then_smoke_signs(azurite, smoke: Smo
     raw = DataStorage(settings).container("raw")
     raw.upload_blob("signed/events/2025-03-23/a.ndjson", EVENT, overwrite=True)
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-    given = {"EXPORTS_CONFIG": str(tmp_path / "none"), "REQUEST_SIGNING_SECRET": secret}
+    given = {"EXPORTS_CONFIG": os.devnull, "REQUEST_SIGNING_SECRET": secret}
     with App(azurite, tmp_path, free_ports(1)[0], host="devhost", POLL_FIRST_SECONDS="0.5", **given) as app:
         code, _, err = smoke(app.url, "--app", "signed", "--day", "2024-01-01")
         assert (code, "the call must be signed" in err) == (1, True)

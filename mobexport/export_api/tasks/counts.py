@@ -25,6 +25,8 @@ class ExportCounts:
     """Elements of the file's array."""
     unknown_fields: Mapping[str, int] = field(default_factory=dict)
     """Fields that no declaration has, with the usable records that had them; beyond 50 names under `*`."""
+    rules: Mapping[str, int] = field(default_factory=dict)
+    """Rejected records by `rule`, or `rule:field`."""
 
     def balances(self) -> bool:
         """Whether nothing was lost or counted twice."""
@@ -42,4 +44,23 @@ class ExportCounts:
             "exported": self.exported,
             "elements": self.elements,
             "unknownFields": dict(self.unknown_fields),
+            "rules": dict(self.rules),
         }
+
+
+def why_empty(counts: Mapping[str, Any], missing: str | None) -> str:
+    """Why a file has no records; `missing` is the folder that is not there, if one is the reason."""
+    files, read, rejected, outside = (
+        counts.get(name) or 0 for name in ("files", "read", "rejected", "outsideWindow")
+    )
+    if missing:
+        return f"there is no {missing}"
+    if not files:
+        return "there is no raw file for those days"
+    if not read:
+        return f"the raw files ({files}) have no records"
+    if rejected == read:
+        return f"every raw record was rejected ({read})"
+    if rejected + outside == read:
+        return f"no raw record of {read} is of those days or campaigns; {rejected} were rejected"
+    return f"of {read} raw records {rejected} were rejected, {outside} outside, {counts['removed']} removed"

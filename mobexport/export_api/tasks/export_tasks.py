@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mobexport import config, export_types
@@ -10,6 +11,7 @@ from mobexport.clock import now
 from mobexport.container_url import ContainerUrl, check_configured_url
 from mobexport.contract import PARAMETERS, parse
 from mobexport.errors import NotFound, TooManyRequests, UnknownExportType
+from mobexport.export_api.tasks.counts import why_empty
 from mobexport.export_api.tasks.selection import Selection
 from mobexport.export_api.tasks.task_details import details_of
 from mobexport.export_api.tasks.task_registry import ExportTask, TaskRegistry
@@ -73,12 +75,24 @@ class ExportTasks:
         it was just written."""
         if outcome.failure is None:
             counts = outcome.value
+            if counts.get("exported") == 0 and "empty" not in counts:
+                counts = {**counts, "empty": self._why_empty(ref, counts)}
             details = details_of(counts, f"{REJECTS_CONTAINER}/{raw_rejects_path(ref)}")
             task = self._registry.succeed(ref.app, ref.task_id, counts, details, task)
         else:
             task = self._registry.fail(ref.app, ref.task_id, outcome.failure.message)
         self._storage.delete_container(work_container(ref.task_id))
         return str(task.state)
+
+    def _why_empty(self, ref: TaskRef, counts: Mapping[str, Any]) -> str:
+        container = self._settings.raw_container
+        missing = None
+        if not counts.get("files"):
+            declared = export_types.get(self._registry.get(ref.app, ref.task_id).export_type)
+            folders = (f"{ref.app}/", f"{ref.app}/{declared.kind}/")
+            absent = [one for one in folders if not any(self._storage.list_blobs(container, one))]
+            missing = f"folder {container}/{absent[0]}" if absent else None
+        return why_empty(counts, missing)
 
     def _check_url(self, url: str) -> ContainerUrl:
         return check_configured_url(url, self._settings, self._config, self._storage.blobs.url, now())

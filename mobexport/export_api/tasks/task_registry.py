@@ -17,9 +17,10 @@ from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
 
+from mobexport.blob_paths import REJECTS_CONTAINER, raw_rejects_path
 from mobexport.clock import now, stamp
 from mobexport.config import APP_NAME
-from mobexport.contract import ExportTaskResult, ListOptions, TaskState
+from mobexport.contract import ExportTaskResult, ListOptions, RecordCounts, TaskState
 from mobexport.errors import NotFound, Throttled, UnreadableRow
 from mobexport.export_api.tasks.selection import EVERYTHING, Selection
 from mobexport.export_api.tasks.task_index import END_OF_TASKS, TaskIndex, numbers
@@ -81,6 +82,7 @@ class ExportTask:
             date_completed=self.date_completed,
             export_type=self.export_type,
             error_details=self.error_details,
+            counts=_shown_counts(self.counts, f"{REJECTS_CONTAINER}/{raw_rejects_path(self.ref)}"),
         )
 
 
@@ -267,6 +269,24 @@ class TaskRegistry:
         )
 
 
+def _shown_counts(counts: Mapping[str, Any] | None, rejects: str) -> RecordCounts | None:
+    """The counts that are kept with a task, as its status tells them; `rejects` is where rejects are.
+
+    None of a task that has not ended well, or that an earlier version of the app kept without them.
+    """
+    if not counts or "read" not in counts:
+        return None
+    return RecordCounts(
+        **{name: counts[name] for name in ("read", "rejected", "superseded", "removed", "exported")},
+        outside=counts["outsideWindow"],
+        files=counts.get("files"),
+        ignored_files=counts.get("ignoredFiles"),
+        rules=counts.get("rules", {}),
+        rejects=rejects if counts["rejected"] else None,
+        empty=counts.get("empty"),
+    )
+
+
 def _to_entity(task: ExportTask) -> dict[str, Any]:
     entity = {
         "PartitionKey": task.app,
@@ -280,7 +300,7 @@ def _to_entity(task: ExportTask) -> dict[str, Any]:
         "errorDetails": task.error_details,
         "exportFormat": task.export_format,
         "selection": json.dumps(task.selection.to_json()),
-        "counts": None if task.counts is None else json.dumps(dict(task.counts)),
+        "counts": None if task.counts is None else json.dumps(dict(task.counts), ensure_ascii=False),
         "restarts": task.restarts or None,
     }
     return {name: value for name, value in entity.items() if value is not None}

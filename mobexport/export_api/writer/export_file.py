@@ -204,6 +204,7 @@ def write_export(
         tally.exported,
         tally.elements,
         names.ranked(),
+        dict(kept.rules),
     )
 
 

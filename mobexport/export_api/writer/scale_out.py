@@ -198,6 +198,7 @@ def partition_slice(
         "read": sum(loader.read for loader in loaders.values()),
         "outside": sum(loader.outside for loader in loaders.values()),
         "rejected": kept.count,
+        "rules": dict(kept.rules),
         "names": names.counts,
         "lines": lines,
         "index": {kind: loader.spill.index for kind, loader in loaders.items()},
@@ -289,8 +290,11 @@ def commit(
     _finish_rejects(spec, tokens, summaries, store, rejects)
     target.commit(blocks)
     names = Names()
+    rules: Counter[str] = Counter()
     for one in summaries:
         names.merge(one["names"])
+        # A slice that an earlier version of the app has read does not tell them.
+        rules.update(one.get("rules", {}))
     return ExportCounts(
         sum(one["read"] for one in summaries),
         sum(one["rejected"] for one in summaries),
@@ -300,6 +304,7 @@ def commit(
         sum(one["exported"] for one in written),
         elements,
         names.ranked(),
+        dict(rules),
     )
 
 

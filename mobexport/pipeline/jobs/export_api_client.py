@@ -10,9 +10,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from opentelemetry.trace import SpanKind
+from pydantic import ValidationError
 
 from mobexport.config import Endpoint
-from mobexport.contract import API_VERSION, MAX_DESCRIPTION, MAX_TOP, TaskState
+from mobexport.contract import API_VERSION, MAX_DESCRIPTION, MAX_TOP, RecordCounts, TaskState
 from mobexport.errors import MobexportError, Rejected, Transient
 from mobexport.failure_policy import Decision, Peer, as_error, on_status
 from mobexport.http_calls import BETWEEN_BYTES, Answer, CallFailed, call
@@ -31,6 +32,10 @@ _PAGES: Final = 3
 # A page of tasks whose descriptions are of their full length and written in escapes.
 _MAX_ANSWER: Final = 8 * 1024 * 1024
 _MAX_STATE: Final = 40
+# Of a task's counts; a row holds them.
+_MAX_RULES: Final = 50
+_MAX_RULE: Final = 80
+_MAX_TEXT: Final = 300
 
 
 class ExportApiClient:
@@ -198,7 +203,29 @@ def _job(answer: Any, retry_after: float | None) -> Job:
     except Unfit as error:
         raise _unfit("showed an export task that cannot be used", error) from None
     details = fields.get("errordetails")
-    return Job(job_id, state, _description(answer), prose(details) if details else None, retry_after)
+    return Job(
+        job_id,
+        state,
+        _description(answer),
+        prose(details) if details else None,
+        retry_after,
+        counts=_counts(fields.get("counts")),
+    )
+
+
+def _counts(value: Any) -> dict[str, Any] | None:
+    """The counts that a server of this project's kind tells; None of others, or if they are none."""
+    try:
+        found: dict[str, Any] = RecordCounts.model_validate(value).model_dump(
+            by_alias=True, exclude_none=True
+        )
+    except ValidationError:
+        return None
+    rules = sorted(found["rules"].items(), key=lambda one: (-one[1], one[0]))[:_MAX_RULES]
+    texts: dict[str, Any] = {
+        name: prose(found[name], _MAX_TEXT) for name in ("rejects", "empty") if name in found
+    }
+    return {**found, "rules": {prose(name, _MAX_RULE): count for name, count in rules}, **texts}
 
 
 def _fields(task: Any) -> dict[str, Any]:

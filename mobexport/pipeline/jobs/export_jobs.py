@@ -123,7 +123,7 @@ class ExportJobs:
             seen = Failure.of(known)
         decision = decide(policy, progress, seen, ref.export_id, now)
         if row is not None and job is not None and isinstance(seen, Seen):
-            folder = job.folder
+            folder, counts = job.folder, job.counts
             state = STATE_OF_JOB[seen.state]
             at = clock.now()
             shown: dict[str, Any] = {"polls": decision.progress.polls, "polledAt": stamp(at)}
@@ -137,6 +137,7 @@ class ExportJobs:
                     state=now.state if state.terminal else state,
                     progress=shown,
                     source_folder=folder or now.source_folder,
+                    raw_counts=counts or now.raw_counts,
                 ),
                 row,
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from mobexport.pipeline.registry.export_request import ExportRequest
 from mobexport.pipeline.registry.states import JobState
@@ -38,6 +38,8 @@ class Job:
     """Seconds that the system asked to wait before the next call."""
     folder: str | None = None
     """`container/folder/` with its files, once it succeeded; for `Delivery.LEFT`."""
+    counts: Mapping[str, Any] | None = None
+    """What became of the raw records (`contract.RecordCounts`), once it succeeded; None: it does not tell."""
 
 
 class JobSource(Protocol):

@@ -8,11 +8,11 @@ from typing import Any
 
 from mobexport.clock import stamp
 from mobexport.errors import MobexportError
-from mobexport.pipeline.registry.export_row import PENDING
+from mobexport.pipeline.registry.export_row import PENDING, event_key
 from mobexport.pipeline.registry.registry import Registry
-from mobexport.redact import redact
 from mobexport.storage import known_error
 from mobexport.telemetry import metrics
+from mobexport.untrusted import prose
 from mobexport.wire import AttemptRef
 
 
@@ -27,22 +27,23 @@ class Deliverer:
     def send(self, ref: AttemptRef, target: str, *, tries: int, attempts: int) -> dict[str, Any]:
         """Try number `tries` of at most `attempts`; `{"state"}`, at once when nothing is pending any more.
 
+        `target` is a name, of a finding `name~kind`.
         Raises RemoteError to be tried again, RemoteError or ConfigError when a retry is useless.
         """
         row = self.registry.get(ref.export_id)
         pending = row.delivery(target, ref.attempt)
-        event = row.events.get(str(ref.attempt))
+        event = row.events.get(event_key(ref.attempt, target))
         if pending is None or event is None or pending["state"] not in PENDING:
             return {"state": pending["state"] if pending else "Unknown"}
         delivery = {"event": pending["event"], "state": "Delivered", "tries": tries, "at": stamp()}
         try:
-            self.post(target, event)
+            self.post(target.partition("~")[0], event)
         except Exception as raised:
             error = known_error(raised)
             if error is None:
                 error = MobexportError(f"sending failed ({type(raised).__name__}); the log has the details")
             last = tries >= attempts or not error.retryable
-            delivery |= {"state": "Failed" if last else "Retrying", "error": redact(error.message)}
+            delivery |= {"state": "Failed" if last else "Retrying", "error": prose(error.message)}
             self._record(ref, target, delivery)
             raise
         self._record(ref, target, delivery)

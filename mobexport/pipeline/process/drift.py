@@ -14,16 +14,20 @@ from mobexport.records.names import OTHER_NAMES
 def find_drift(
     sampled: Mapping[str, Any], compared_with: str | None, earlier: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """`{comparedWith, undeclared, newExtras, missingExtras}`, of the sample of an export and an earlier one.
+    """Changes between the samples of an export and an earlier one.
+
+    `{comparedWith, undeclared, newUndeclared, newExtras, missingExtras}`.
 
     `compared_with` is the path of the earlier manifest, `earlier` its sample; None: there is none, or it has
     no records. Where a sample has more names than it shows, none is called new or missing for want of it.
     """
     now = sampled["extras"]
     before = earlier["extras"] if earlier and earlier["records"] and sampled["records"] else None
+    known = None if before is None or earlier is None else earlier["undeclared"]
     return {
         "comparedWith": None if before is None else compared_with,
         "undeclared": dict(sampled["undeclared"]),
+        "newUndeclared": [] if known is None else _only_in(sampled["undeclared"], known),
         "newExtras": [] if before is None else _only_in(now, before),
         "missingExtras": [] if before is None else _only_in(before, now),
     }

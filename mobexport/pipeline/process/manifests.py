@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mobexport.clock import stamp
+from mobexport.pipeline.account import raw_account
 from mobexport.pipeline.process.drift import find_drift
 from mobexport.pipeline.registry.export_row import ExportRow
 from mobexport.records.names import added
@@ -43,7 +44,7 @@ def make_manifest(
         "inputs": [part["input"] for part in conversions if part["input"]],
         "outputs": [output for part in conversions for output in part["outputs"]],
         "rejects": [part["rejects"] for part in conversions if part["rejects"]],
-        "counts": totals,
+        "counts": {**totals, **raw_account(row.raw_counts)},
         "sampled": sampled,
         "drift": find_drift(sampled, path, before.get("sampled")),
     }

@@ -25,6 +25,7 @@ from mobexport.blob_paths import (
 )
 from mobexport.errors import DataError
 from mobexport.heavy import HeavyStep, HeavySteps
+from mobexport.pipeline.findings import shorten_drift
 from mobexport.pipeline.process.bookkeeping import check_complete, check_conversion
 from mobexport.pipeline.process.drift import has_drifted
 from mobexport.pipeline.process.manifests import Earlier, make_manifest
@@ -37,6 +38,8 @@ from mobexport.storage import NDJSON, PARQUET, DataStorage, RawBlob
 from mobexport.tables.commit import NewFile, TableCommit
 from mobexport.telemetry.tracing import span
 from mobexport.wire import AttemptRef, Failure
+
+_REJECTS_TOLD = 10
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -262,7 +265,12 @@ class Processor:
             raise DataError(f"export {row.id!r} ended as {row.state} before its commit", code="Ended")
         self.tables.commit(_table_commit(row, manifest))
         drift = manifest.get("drift")
-        shown = {**counts, "drift": drift} if drift and has_drifted(drift) else counts
+        shown = {name: value for name, value in counts.items() if name not in ("raw", "rawUnknown")}
+        if rejects := manifest["rejects"]:
+            # A row holds the first of them, the manifest all.
+            shown["rejects"] = [f"{REJECTS_CONTAINER}/{path}" for path in rejects[:_REJECTS_TOLD]]
+        if drift and has_drifted(drift):
+            shown["drift"] = shorten_drift(drift)
         return self.registry.change(ref, lambda now: replace(now, manifest=path, counts=shown), row)
 
     def _earlier_manifest(self, row: ExportRow) -> Earlier | None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from mobexport import blob_paths
 from mobexport.errors import UnreadableRow
 from mobexport.ids import new_secret_name
+from mobexport.pipeline.account import make_account
 from mobexport.pipeline.registry.export_request import ExportRequest
 from mobexport.pipeline.registry.states import State
 from mobexport.storage import EXPORTS_TABLE
@@ -56,6 +57,9 @@ class ExportRow:
     manifest: str | None = None
     """Path of the manifest in `curated`, once committed."""
     counts: Mapping[str, Any] | None = None
+    """Counts of the conversion; None until the commit."""
+    raw_counts: Mapping[str, Any] | None = None
+    """What became of the raw records, as the source told it with the job's end; None: it did not."""
     processing_error: Mapping[str, Any] | None = None
     """Failure of the processing; the run turns it into the attempt's end."""
     processing_started_by: str | None = None
@@ -67,9 +71,10 @@ class ExportRow:
     restarts: int = 0
     """Orchestrations of this attempt that the platform lost and that were started again."""
     deliveries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Notifications to make and made by `{attempt}/{target}`: event, state, tries, at, error."""
+    """Notifications to make and made by `{attempt}/{target}`: event, state, tries, at, error. Of a finding
+    `{attempt}/{target}~{kind}`."""
     events: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """The CloudEvent of each attempt with a pending delivery."""
+    """The CloudEvents with a pending delivery, by `event_key`."""
     error: Mapping[str, Any] | None = None
     orphans: tuple[str, ...] = ()
     """Export jobs that nobody reads: a crash while creating left them, or a cancel. For the record."""
@@ -81,6 +86,11 @@ class ExportRow:
     def ref(self) -> AttemptRef:
         """The newest attempt."""
         return AttemptRef(self.id, self.attempt)
+
+    @property
+    def account(self) -> dict[str, Any] | None:
+        """What became of each record, from the raw line to the Parquet row; None while there is nothing."""
+        return make_account(self.counts, self.raw_counts)
 
     @property
     def delivered(self) -> tuple[str, str]:
@@ -158,8 +168,14 @@ class ExportRow:
         """The row with the new state of a delivery; an event without pending deliveries is dropped."""
         deliveries = {**self.deliveries, _delivery_key(attempt, target): dict(delivery)}
         changed = replace(self, deliveries=deliveries)
-        still = {str(number) for number, _ in changed.pending_deliveries}
+        still = {event_key(number, name) for number, name in changed.pending_deliveries}
         return replace(changed, events={key: event for key, event in self.events.items() if key in still})
+
+
+def event_key(attempt: int, target: str) -> str:
+    """Key of the event that a delivery is of: the attempt's end, or a finding (`target~kind`)."""
+    _, found, kind = target.partition("~")
+    return f"{attempt}{found}{kind}"
 
 
 def _delivery_key(attempt: int, target: str) -> str:
@@ -184,7 +200,16 @@ def begin(request: ExportRequest, attempt: int, at: str, trace: str | None = Non
 
 _MOST_CHARACTERS: Final = 8_000
 """Of a list in a row: a cell has 64 KiB in UTF-16, an entity 1 MiB."""
-_MAPPINGS: Final = ("progress", "counts", "processing_error", "deliveries", "events", "error", "phases")
+_MAPPINGS: Final = (
+    "progress",
+    "counts",
+    "raw_counts",
+    "processing_error",
+    "deliveries",
+    "events",
+    "error",
+    "phases",
+)
 _LISTS: Final = ("orphans", "late_files")
 _PLAIN: Final = (
     "attempt", "created_at", "updated_at", "began_at", "ended_at", "cancel_requested", "marker", "job_id",
@@ -222,8 +247,33 @@ def to_entity(row: ExportRow) -> dict[str, Any]:
     entity |= {name: json.dumps(list(getattr(row, name)), ensure_ascii=False) for name in _LISTS}
     for name in _MAPPINGS:
         value = getattr(row, name)
+        if name == "events":
+            value = _fitting(value)
         entity[name] = None if value is None else json.dumps(dict(value), ensure_ascii=False)
     return {name: value for name, value in entity.items() if value is not None}
+
+
+_CELL: Final = 32_000  # of UTF-16; a cell of a table holds 32,768
+
+
+def _fitting(events: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The events; without names and rules if all of them, of several attempts say, do not fit a cell."""
+    if len(json.dumps(dict(events), ensure_ascii=False).encode("utf-16-le")) <= 2 * _CELL:
+        return events
+    return {key: {**event, "data": _without_names(event["data"])} for key, event in events.items()}
+
+
+def _without_names(data: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {name: value for name, value in data.items() if not isinstance(value, list) or name == "window"}
+    counts = plain.get("counts")
+    if not counts:
+        return plain
+    kept = {
+        name: value for name, value in counts.items() if name not in ("drift", "rules", "lenient", "rejects")
+    }
+    if raw := kept.get("raw"):
+        kept["raw"] = {name: value for name, value in raw.items() if name != "rules"}
+    return {**plain, "counts": kept}
 
 
 def from_entity(entity: Mapping[str, Any]) -> ExportRow:

@@ -79,6 +79,7 @@ class BodyReader:
         self._config = exports_config
         self._settings = settings
         self._now = now
+        self._today = now.astimezone(UTC).date()
         self.problems: list[Problem] = []
 
     def wrong(self, name: str, message: str) -> None:
@@ -176,6 +177,8 @@ class BodyReader:
             self.wrong("endDate", "must not be before startDate")
         elif (end - start).days >= _MAX_DAYS:
             self.wrong("endDate", f"must be less than {_MAX_DAYS} days after startDate")
+        if end > self._today:
+            self.wrong("endDate", f"has not come yet: today is {self._today} (UTC)")
         return start, end
 
     def _date(self, name: str) -> date | None:
@@ -222,6 +225,8 @@ class BodyReader:
             return None
         if start > end:
             self.wrong("campaignWindowEnd", "must not be before campaignWindowStart")
+        if end.date() > self._today:
+            self.wrong("campaignWindowEnd", f"has not come yet: today is {self._today} (UTC)")
         return _utc(start), _utc(end)
 
     def _instant(self, name: str) -> datetime | None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import duckdb
@@ -64,6 +65,12 @@ def test_given_raw_data_when_served_then_file_counts_and_no_secret_left(
         "exported": 1,
     }
     assert done.counts["ignoredFiles"] == 1
+    shown = done.to_result().to_json()["counts"]
+    assert shown == {
+        "read": 3, "rejected": 1, "outside": 1, "superseded": 0, "removed": 0, "exported": 1,
+        "files": 1, "ignoredFiles": 1, "rules": {"missing:name": 1},
+        "rejects": f"rejects/raw/{app}/{task.id}.ndjson",
+    }  # fmt: skip
     assert services.tasks.container_url(app, task.id) is None
     name = f"Event-{task.id}.json"
     text = storage.container(f"landing-{app}").download_blob(name).readall()
@@ -82,6 +89,41 @@ def test_given_nothing_in_the_window_when_served_then_an_empty_array(
     task = services.export_tasks.create(app, "events", body(landing))
     run(services, app, task.id)
     assert storage.container(f"landing-{app}").download_blob(f"Event-{task.id}.json").readall() == b"[]"
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({}, "there is no folder raw/{app}/"),
+        ({"tags/2025-03-23/a.ndjson": b"{}"}, "there is no folder raw/{app}/events/"),
+        ({"events/2024-03-23/a.ndjson": b"{}"}, "there is no raw file for those days"),
+        ({"events/2025-03-23/a.ndjson": b"\n"}, "the raw files (1) have no records"),
+        ({"events/2025-03-23/a.ndjson": b"{}\n[]"}, "every raw record was rejected (2)"),
+        (
+            {"events/2025-03-23/a.ndjson": b"[]\n" + EVENTS.replace(b"2025-03-23", b"2024-03-23")},
+            "no raw record of 4 is of those days or campaigns; 2 were rejected",
+        ),
+    ],
+)
+def test_a_file_without_records_says_why(services, app, put_raw, landing, files, why) -> None:
+    for name, data in files.items():
+        put_raw(name, data)
+    # A configured app need not have raw data yet.
+    config = ExportsConfig(apps={app: {}})
+    task = replace(services, config=config).export_tasks.create(app, "events", body(landing))
+    run(services, app, task.id)
+    shown = services.tasks.get(app, task.id).to_result().to_json()["counts"]
+    assert (shown["exported"], shown["empty"]) == (0, why.format(app=app))
+
+
+def test_counts_with_the_oddest_names_fit_a_row(services, app, put_raw, landing) -> None:
+    # 50 names of 64 characters that take two UTF-16 units each, or six as escapes.
+    names = ",".join(f'"{chr(0x1F600 + n) * 20_000}{n}":1' for n in range(60))
+    line = f'{{"deviceId":"d","name":"n","timestamp":"2025-03-23T10:00:00Z",{names}}}'
+    put_raw("events/2025-03-23/a.ndjson", line.encode())
+    task = services.export_tasks.create(app, "events", body(landing))
+    run(services, app, task.id)
+    assert services.tasks.get(app, task.id).state is TaskState.SUCCEEDED
 
 
 def test_given_a_raw_file_replaced_after_the_plan_then_writing_fails(services, app, put_raw, landing) -> None:

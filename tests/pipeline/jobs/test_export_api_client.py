@@ -202,6 +202,31 @@ def test_given_an_unfit_answer_then_refused_at_once_without_it(
     assert "TOPSECRET" not in raised.value.message
 
 
+COUNTS = dict.fromkeys(("read", "rejected", "outside", "superseded", "removed", "exported"), 2)
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        (COUNTS, {**COUNTS, "rules": {}}),
+        (
+            {**COUNTS, "rules": {"x" * 200: 1}, "empty": "sig=SECRET\n", "colour": 1},
+            {**COUNTS, "rules": {"x" * 79 + "…": 1}, "empty": "sig=*** "},
+        ),
+        (None, None),
+        ({}, None),
+        ("many", None),
+        ({**COUNTS, "read": -1}, None),
+        ({**COUNTS, "read": "2"}, None),
+        ({**COUNTS, "read": True}, None),
+    ],
+    ids=range(8),
+)
+def test_counts_of_a_task_are_kept_or_unknown(api, client, make_request, told, kept) -> None:
+    api.says(200, task(state="Succeeded", **({} if told is None else {"counts": told})))
+    assert client.status(make_request(), "1").counts == kept
+
+
 @pytest.mark.parametrize("status", [600, 999])
 def test_given_a_status_that_is_none_then_rejected(api, client, make_request, status: int) -> None:
     api.says(status, {})

@@ -15,6 +15,7 @@ from mobexport.blob_paths import COMPLETE, CURATED_CONTAINER, EXPORTS_CONTAINER
 from mobexport.heavy import HeavySteps
 from mobexport.pipeline import notify
 from mobexport.pipeline.finishing import Finisher
+from mobexport.pipeline.notify.delivery import Deliverer
 from mobexport.pipeline.process.conversion import convert_file
 from mobexport.pipeline.process.drift import find_drift, has_drifted
 from mobexport.pipeline.process.processor import Processor
@@ -148,26 +149,41 @@ def process(registry, storage, azurite, make_request):
     return run
 
 
-def test_given_drift_then_manifest_view_and_notification_say_so(process, storage) -> None:
+def test_given_drift_then_manifest_view_and_notification_say_so(process, storage, registry) -> None:
     with Receiver(secret := new_secret()) as receiver:
         first, manifest = process(event_file({"sku": 1, "n": 1}), 1, notify=("hook",))
         assert manifest["drift"] == {
-            "comparedWith": None, "undeclared": {}, "newExtras": [], "missingExtras": [],
+            "comparedWith": None, "undeclared": {}, "newUndeclared": [], "newExtras": [],
+            "missingExtras": [],
         }  # fmt: skip
         assert "drift" not in show_export(first, "")["counts"]
         row, manifest = process(event_file({"sku": 1, "x": 1}, more=',"colour":1'), 2, notify=("hook",))
         expected = {
-            "comparedWith": first.manifest, "undeclared": {"colour": 1}, "newExtras": ["x"],
+            "comparedWith": first.manifest, "undeclared": {"colour": 1},
+            "newUndeclared": ["colour"], "newExtras": ["x"],
             "missingExtras": ["n"],
         }  # fmt: skip
         assert manifest["drift"] == expected
         assert show_export(row, "")["counts"]["drift"] == expected
+        assert row.delivery("hook~schema-drift")["state"] == "Pending"
         target = WebhookTarget(kind="webhook", url=receiver.url, secret_setting="SECRET")
         event = row.events[str(row.attempt)]
         with pytest.MonkeyPatch.context() as patched:
             patched.setenv("SECRET", secret)
             notify.send(target, event, storage)
-        assert receiver.received[0].event["data"]["counts"]["drift"] == expected
+            Deliverer(registry, lambda name, event: notify.send({"hook": target}[name], event, storage)).send(
+                row.ref, "hook~schema-drift", tries=1, attempts=1
+            )
+        ended, drift = (one.event for one in receiver.received)
+        assert ended["data"]["counts"]["drift"] == expected
+        assert drift["type"] == "mobexport.export.schema-drift"
+        assert drift["id"] == f"{row.id}/{row.attempt}/schema-drift"
+        assert (drift["data"]["newExtras"], drift["data"]["missingExtras"]) == (["x"], ["n"])
+        row = registry.get(row.id)
+        # The end's own notification is still to be made, and its event is there.
+        assert row.delivery("hook~schema-drift")["state"] == "Delivered"
+        assert row.delivery("hook")["state"] == "Pending"
+        assert row.events.keys() == {"1", "2"}
 
 
 # --- the schema ---------------------------------------------------------------------------------------------

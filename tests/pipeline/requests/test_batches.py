@@ -7,6 +7,7 @@ import pytest
 
 from mobexport.config import ExportsConfig
 from mobexport.errors import Conflict, RequestError
+from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
 from mobexport.pipeline.requests.batch_parsing import parse_batch
 from mobexport.pipeline.requests.batches import Batches, new_batch
@@ -148,7 +149,13 @@ def test_given_a_wrong_batch_when_parsed_then_the_field_is_named(app, body, fiel
 
 
 def scheduler(app: str, storage, batches, **schedule) -> Scheduler:
-    return Scheduler(config(app, schedule=schedule, notify=["q"]), SETTINGS, storage, batches)
+    return Scheduler(
+        config(app, schedule=schedule, notify=["q"]), SETTINGS, storage, batches, Registry(storage), posted
+    )
+
+
+def posted(target: str, event: object) -> None:
+    """Takes a notification that no test looks at."""
 
 
 def test_given_a_schedule_then_late_days_per_type_and_snapshots_once(app, storage, batches) -> None:
@@ -168,7 +175,8 @@ def test_given_a_garbage_schedule_row_then_the_other_apps_are_due(
     apps = {key: {"schedule": {"types": ["Event"]}} for key in (f"{app}-bad", app)}
     row = {"PartitionKey": "schedules", "RowKey": f"{app}-bad", **garbage}
     storage.table(EXPORTS_TABLE).upsert_entity(row)
-    due = Scheduler(ExportsConfig.model_validate({"apps": apps}), SETTINGS, storage, batches).due(NOW)
+    both = ExportsConfig.model_validate({"apps": apps})
+    due = Scheduler(both, SETTINGS, storage, batches, Registry(storage), posted).due(NOW)
     assert [{item.request.app for item in batch.items} for batch in due] == [{app}]
     assert f"app {app}-bad: its schedule did not run, the others go on" in caplog.text
 

@@ -1,0 +1,140 @@
+"""Check settings, `exports.toml` and secrets together, before anything runs.
+
+The same rules stop `mobexport config check` and `make start`, and make health say what is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from mobexport.config import USUAL_FILE, ExportsConfig, config_path, read_config
+from mobexport.config_problems import nearest
+from mobexport.errors import ConfigError
+from mobexport.settings import Settings, is_loopback, read_settings, setting_names
+from mobexport.standard_webhooks import key_of
+
+LOCAL_SETTINGS: Final = "local.settings.json"
+# App Service leaves the text of a reference in place when it cannot read the secret.
+_VAULT_REFERENCE: Final = "@Microsoft.KeyVault("
+_SIGNED_CALLS: Final = "REQUEST_SIGNING_SECRET"
+_LOOKUP_SECONDS: Final = 1.0
+
+
+def check_all(environ: Mapping[str, str], root: Path, *, look_up: bool = True) -> tuple[list[str], list[str]]:
+    """Every problem, and notes that are none; `root` is the app's folder.
+
+    `environ` goes before the values of `local.settings.json`, as in the host. With `look_up` hosts of
+    webhooks that no name service finds within a second are a problem.
+    """
+    local, problems = _local_values(root)
+    values = {**local, **environ}
+    if local:
+        values.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
+    problems += _misspelt(values)
+    try:
+        settings = read_settings(values)
+    except ConfigError as error:
+        problems += error.problems
+        # The file can be judged all the same.
+        settings = Settings.model_construct(
+            exports_config=values.get("EXPORTS_CONFIG") or USUAL_FILE,
+            azure_functions_environment=values.get("AZURE_FUNCTIONS_ENVIRONMENT", ""),
+        )
+    try:
+        config = read_config(settings, str(root))
+    except ConfigError as error:
+        return [*problems, *error.problems], []
+    problems += secret_problems(config, values)
+    problems += _unknown_hosts(config) if look_up else []
+    return problems, list(_notes(config, config_path(settings, str(root))))
+
+
+def secret_problems(config: ExportsConfig, environ: Mapping[str, str]) -> list[str]:
+    """Secrets that are missing, not read from the vault, or none by their form; values are not repeated."""
+    named: dict[str, str] = {}
+    for name, target in config.targets.items():
+        if setting := getattr(target, "secret_setting", ""):
+            named[setting] = f"targets.{name}"
+    if environ.get(_SIGNED_CALLS):
+        named[_SIGNED_CALLS] = "signed calls"
+    return [
+        f"{setting}: {problem}"
+        for setting, used_by in sorted(named.items())
+        if (problem := _secret_problem(environ.get(setting, ""), used_by))
+    ]
+
+
+def _secret_problem(value: str, used_by: str) -> str | None:
+    if not value:
+        return f"set the signing secret of {used_by} (whsec_… in base64)"
+    if value.startswith(_VAULT_REFERENCE):
+        return 'the platform has not read it from the vault; see docs/operations.md, "A secret is not there"'
+    try:
+        key_of(value)
+    except ValueError:
+        return f"must be whsec_ followed by base64, with nothing before or behind it ({used_by})"
+    return None
+
+
+def _local_values(root: Path) -> tuple[dict[str, str], list[str]]:
+    path = root / LOCAL_SETTINGS
+    try:
+        values = json.loads(path.read_text("utf-8-sig"))["Values"]
+        return {str(name): str(value) for name, value in values.items()}, []
+    except FileNotFoundError:
+        return {}, []
+    except json.JSONDecodeError as error:
+        return {}, [f"{LOCAL_SETTINGS}:{error.lineno}: {error.msg} (column {error.colno})"]
+    except (KeyError, TypeError, AttributeError, UnicodeDecodeError):
+        return {}, [f'{LOCAL_SETTINGS}: must be {{"Values": {{"NAME": "value"}}}} in UTF-8']
+
+
+def _misspelt(values: Mapping[str, Any]) -> Iterator[str]:
+    """Settings of no known name whose name is nearly that of one."""
+    known = setting_names()
+    for name in sorted(values):
+        # By chance names of others are near, but not as near as this.
+        if name.upper() not in known and (near := nearest(name.upper(), known, 0.85)):
+            yield f"{name}: no such setting{near}"
+
+
+def _unknown_hosts(config: ExportsConfig) -> list[str]:
+    """Hosts of webhooks that no name service knows; asked all at once."""
+    urls = {name: str(getattr(target, "url", "")) for name, target in config.targets.items()}
+    asked = {name: urlsplit(url).hostname or "" for name, url in urls.items() if url and not is_loopback(url)}
+    found: set[str] = set()
+
+    def ask(name: str, host: str) -> None:
+        try:
+            socket.getaddrinfo(host, None)
+        except OSError:
+            return
+        found.add(name)
+
+    threads = [threading.Thread(target=ask, args=one, daemon=True) for one in asked.items()]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + _LOOKUP_SECONDS
+    for thread in threads:
+        thread.join(max(until - time.monotonic(), 0))
+    return [
+        f"targets.{name}.url: no name service here knows the host {host!r}"
+        for name, host in asked.items()
+        if name not in found
+    ]
+
+
+def _notes(config: ExportsConfig, path: Path) -> Iterator[str]:
+    if not path.exists():
+        yield f"there is no {path.name}: locally any app with raw data may be exported"
+    for name, app in config.apps.items():
+        if app.schedule and (over := app.schedule.day_is_over_at()):
+            at = f"{app.schedule.at:%H:%M} in {app.schedule.time_zone}"
+            yield f"apps.{name}.schedule: at {at} the UTC day is not over; it is at {over:%H:%M}"
