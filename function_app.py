@@ -12,11 +12,11 @@ from orchestrators import (
     run_task_lane,
     serve_export_task,
 )
-from triggers import batches, export_tasks, exported_file, exports, health, schedules
+from triggers import api_docs, batches, export_tasks, exported_file, exports, health, schedules, targets
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 
-TRIGGERS = (exports, batches, export_tasks, exported_file, schedules, health)
+TRIGGERS = (exports, batches, targets, export_tasks, exported_file, schedules, health, api_docs)
 ORCHESTRATORS = (
     run_export,
     run_batch,
