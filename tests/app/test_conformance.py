@@ -251,4 +251,4 @@ def test_openapi_description_has_every_declared_route(capsys) -> None:
     paths = json.loads(capsys.readouterr().out)["paths"]
     for name in ("", "/{taskId}", "/activities", "/devices", "/feedbackByDate", "/feedbackByCampaign"):
         assert BASE_PATH + name in paths
-    assert len(paths) == 13
+    assert len([path for path in paths if path.startswith(BASE_PATH)]) == 13
