@@ -175,7 +175,9 @@ def _list_options() -> list[dict[str, Any]]:
         "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
         "continuation": {"type": "string", "description": "From an earlier answer's `links.next`"},
     }
-    return [_parameter(name, "query", schemas[name]) for name in OPTIONS]
+    # An option without a value is none.
+    texts = {name: {"anyOf": [schema, {"enum": [""]}]} for name, schema in schemas.items() if name != "limit"}
+    return [_parameter(name, "query", texts.get(name, schemas[name])) for name in OPTIONS]
 
 
 def _types() -> list[str]:
@@ -186,21 +188,18 @@ def _app() -> dict[str, Any]:
     return {
         "type": "string",
         "pattern": f"^{APP_NAME.pattern}$",
-        "description": "One of exports.toml; may be left out where it names one app",
     }
 
 
 def _choices() -> dict[str, Any]:
-    """Fields that a request and a batch share."""
+    """Fields that a request and a batch share; null is as good as absent."""
     return {
-        "app": _app(),
-        "startDate": {**_DAY, "description": "First day, in UTC, of types with dates"},
-        "endDate": {**_DAY, "description": f"Last day, included; at most {MAX_DAYS} days"},
-        "notify": {
-            "type": "array",
-            "items": _TEXT,
-            "description": "Targets of exports.toml, instead of the app's",
-        },
+        "app": _or_null(_app(), "One of exports.toml; may be left out where it names one app"),
+        "startDate": _or_null(_DAY, "First day, in UTC, of types with dates"),
+        "endDate": _or_null(_DAY, f"Last day, included; at most {MAX_DAYS} days"),
+        "notify": _or_null(
+            {"type": "array", "items": _TEXT}, "Targets of exports.toml, instead of the app's"
+        ),
         "rerun": {**_FLAG, "default": False, "description": "Also if it has succeeded"},
     }
 
@@ -217,22 +216,22 @@ def _export_request() -> dict[str, Any]:
             "default": ExportFormat.JSON,
             "description": f"{ExportFormat.CSV} needs a containerUrl",
         },
-        "containerUrl": {
-            "type": "string",
-            "maxLength": MAX_CONTAINER_URL,
-            "writeOnly": True,
-            "description": "Deliver there: a container with a SAS that may write; a secret",
-        },
-        "campaignType": {"type": "string", "enum": kinds, "description": "Push"},
-        "campaignIds": {
-            "type": "array",
-            "items": {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
-            "minItems": 1,
-            "maxItems": MAX_CAMPAIGNS,
-            "description": "Push: these, or a window",
-        },
-        "campaignWindowStart": {**_INSTANT, "description": "Push"},
-        "campaignWindowEnd": {**_INSTANT, "description": "Push; included"},
+        "containerUrl": _or_null(
+            {"type": "string", "maxLength": MAX_CONTAINER_URL, "writeOnly": True},
+            "Deliver there: a container with a SAS that may write; a secret",
+        ),
+        "campaignType": _or_null({"type": "string", "enum": kinds}, "Push"),
+        "campaignIds": _or_null(
+            {
+                "type": "array",
+                "items": {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
+                "minItems": 1,
+                "maxItems": MAX_CAMPAIGNS,
+            },
+            "Push: these, or a window",
+        ),
+        "campaignWindowStart": _or_null(_INSTANT, "Push"),
+        "campaignWindowEnd": _or_null(_INSTANT, "Push; included"),
     }
     return {
         "type": "object",
@@ -245,12 +244,9 @@ def _export_request() -> dict[str, Any]:
 
 def _batch_request() -> dict[str, Any]:
     own = {
-        "exportTypes": {
-            "type": "array",
-            "items": {"type": "string", "enum": _types()},
-            "minItems": 1,
-            "description": "Default: all",
-        },
+        "exportTypes": _or_null(
+            {"type": "array", "items": {"type": "string", "enum": _types()}, "minItems": 1}, "Default: all"
+        ),
         **_choices(),
         "windowDays": {"type": "integer", "minimum": 1, "maximum": MAX_DAYS, "default": 1},
         "parallel": {"type": "integer", "minimum": 1, "maximum": MAX_PARALLEL},
@@ -258,8 +254,9 @@ def _batch_request() -> dict[str, Any]:
     return {"type": "object", "properties": own, "additionalProperties": False}
 
 
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [schema, {"type": "null"}]}
+def _or_null(schema: dict[str, Any], description: str = "") -> dict[str, Any]:
+    about = {"description": description} if description else {}
+    return {"anyOf": [schema, {"type": "null"}], **about}
 
 
 def _subject() -> dict[str, Any]:

@@ -229,7 +229,7 @@ def test_given_a_container_of_ones_own_then_delivered_and_no_rerun(run, running,
 
 @pytest.fixture(scope="module")
 def rejected(running) -> dict:
-    """An export of tags whose manifest was changed by hand, so that it has rejects: our own server sends none."""
+    """An export of tags whose manifest was given rejects by hand: our own server sends none."""
     env = {"MOBEXPORT_URL": running.app.url, "MOBEXPORT_SIGNING_SECRET": running.signing}
     found = _process("export", "Tag", "--app", "cli", "--wait", "--json", env=env)
     export = json.loads(found.stdout)
