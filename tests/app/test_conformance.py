@@ -227,7 +227,7 @@ EXCLUDED = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_given_the_openapi_description_then_schemathesis_agrees(export_api, tmp_path: Path) -> None:
     task = TaskRegistry(export_api.storage).add(EXPORT_API_APP, "Tag", EVERYTHING, export_api.container_url)
     described = _satisfiable(export_api.container_url, task.id)
