@@ -38,13 +38,8 @@ def _commands() -> str:
 
 
 def _sections(command: click.Command, path: str, parent: click.Context | None) -> Iterator[str]:
-    context = click.Context(
-        command,
-        info_name=path.rpartition(" ")[2],
-        parent=parent,
-        terminal_width=_WIDTH,
-        max_content_width=_WIDTH,
-    )
+    settings = {**command.context_settings, "terminal_width": _WIDTH, "max_content_width": _WIDTH}
+    context = click.Context(command, info_name=path.rpartition(" ")[2], parent=parent, **settings)
     yield f"### {path}\n\n```\n{command.get_help(context)}\n```"
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
