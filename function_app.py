@@ -12,11 +12,24 @@ from orchestrators import (
     run_task_lane,
     serve_export_task,
 )
-from triggers import batches, export_tasks, exported_file, exports, health, schedules, unknown_paths
+from triggers import (
+    api_docs,
+    batches,
+    export_tasks,
+    exported_file,
+    exports,
+    health,
+    schedules,
+    targets,
+    unknown_paths,
+)
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 
-TRIGGERS = (exports, batches, export_tasks, exported_file, schedules, health, unknown_paths)
+TRIGGERS = (
+    *(exports, batches, targets, export_tasks, exported_file),
+    *(schedules, health, api_docs, unknown_paths),
+)
 ORCHESTRATORS = (
     run_export,
     run_batch,

@@ -30,6 +30,7 @@ from mobexport.pipeline.jobs.poll_policy import PollPolicy
 from mobexport.pipeline.jobs.source import JobSource
 from mobexport.pipeline.messages import RunExport
 from mobexport.pipeline.notify.delivery import Deliverer
+from mobexport.pipeline.notify.trial import try_target
 from mobexport.pipeline.process.processor import Processor
 from mobexport.pipeline.purging import Purger
 from mobexport.pipeline.reconciling import Reconciler
@@ -146,6 +147,14 @@ class Services:
 
     def _post(self, target: str, event: Mapping[str, Any]) -> None:
         self.post(self.config.target(target), event, self.storage)
+
+    def test_target(self, name: str) -> dict[str, Any]:
+        """How one try to send a test event to a target went. Raises NotFound."""
+        return try_target(
+            self.config,
+            name,
+            lambda target, event: self.post(self.config.target(target), event, self.storage),
+        )
 
     @cached_property
     def scheduler(self) -> Scheduler:

@@ -94,20 +94,20 @@ class DataStorage:
     """Clients of the data account, made at first use and kept: they hold the connections."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
 
     @cached_property
     def _connection(self) -> str | None:
-        if self._settings.data_storage is None:
+        if self.settings.data_storage is None:
             return None
-        value = self._settings.data_storage.get_secret_value()
+        value = self.settings.data_storage.get_secret_value()
         return AZURITE if value.strip().lower().startswith("usedevelopmentstorage=true") else value
 
     @cached_property
     def _credential(self) -> Any:
         from azure.identity import DefaultAzureCredential
 
-        client_id = self._settings.data_storage_client_id
+        client_id = self.settings.data_storage_client_id
         return (
             DefaultAzureCredential(managed_identity_client_id=client_id)
             if client_id
@@ -130,7 +130,7 @@ class DataStorage:
         try:
             if self._connection:
                 return BlobServiceClient.from_connection_string(self._connection, **options)
-            return BlobServiceClient(str(self._settings.data_storage_blob_uri), self._credential, **options)
+            return BlobServiceClient(str(self.settings.data_storage_blob_uri), self._credential, **options)
         except ValueError:
             raise ConfigError("DATA_STORAGE: this is not a storage connection string") from None
 
@@ -140,7 +140,7 @@ class DataStorage:
 
         if self._connection:
             return QueueServiceClient.from_connection_string(self._connection)
-        return QueueServiceClient(str(self._settings.data_storage_queue_uri), self._credential)
+        return QueueServiceClient(str(self.settings.data_storage_queue_uri), self._credential)
 
     @cached_property
     def _tables(self) -> TableServiceClient:
@@ -149,7 +149,7 @@ class DataStorage:
         if self._connection:
             return TableServiceClient.from_connection_string(self._connection)
         return TableServiceClient(
-            endpoint=str(self._settings.data_storage_table_uri), credential=self._credential
+            endpoint=str(self.settings.data_storage_table_uri), credential=self._credential
         )
 
     def container(self, name: str, *, create: bool = True) -> ContainerClient:

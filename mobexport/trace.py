@@ -5,7 +5,7 @@ The registry says which instances there are; Durable's management API has their 
 
 from __future__ import annotations
 
-import sys
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +14,8 @@ from typing import Any
 import requests
 
 from mobexport import durable_names as names
+from mobexport.clock import stamp
+from mobexport.errors import NotFound, Transient
 from mobexport.redact import redact
 from mobexport.wire import AttemptRef
 
@@ -29,8 +31,8 @@ class Line:
     what: str
 
 
-def print_trace(export_id: str, url: str, code: str | None) -> int:
-    """Prints the timeline of the export's newest attempt; 0, or 2 when it cannot be read.
+def print_trace(export_id: str, url: str, code: str | None, *, as_json: bool = False) -> int:
+    """Prints the timeline of the export's newest attempt; 0. Raises NotFound, Transient.
 
     `url` is the app's origin, `code` a function key or the Durable system key where keys are asked for.
     """
@@ -38,12 +40,15 @@ def print_trace(export_id: str, url: str, code: str | None) -> int:
     try:
         export = client.get(f"/api/exports/{export_id}")
         if export is None:
-            print(f"there is no export {export_id!r} at {url}", file=sys.stderr)
-            return 2
+            raise NotFound(f"there is no export {export_id!r} at {url}")
         lines = sorted(line for instance in _instances(export) for line in _history(client, instance))
     except requests.RequestException as error:
-        print(f"cannot read from {url}: {type(error).__name__}; is the app running?", file=sys.stderr)
-        return 2
+        raise Transient(f"cannot read from {url}: {type(error).__name__}; is the app running?") from None
+    if as_json:
+        told = [{"at": stamp(line.at), "instance": line.instance, "what": line.what} for line in lines]
+        shown = {name: export[name] for name in ("id", "attempt", "state", "counts")}
+        print(json.dumps({**shown, "lines": told}, ensure_ascii=False, indent=2))
+        return 0
     print(f"{export['id']}  attempt {export['attempt']}  {export['state']}")
     if not lines:
         print("no history is left: it is purged after a while, the export's row stays")

@@ -113,8 +113,8 @@ def test_given_no_such_file_when_checked_then_exit_2(tmp_path, capsys) -> None:
     assert "none.json" in capsys.readouterr().err
 
 
-def test_given_no_app_when_traced_then_exit_2_and_what_to_do(capsys) -> None:
-    assert main(["trace", "some-id", "--url", "http://127.0.0.1:9"]) == 2
+def test_given_no_app_when_traced_then_exit_3_and_what_to_do(capsys) -> None:
+    assert main(["trace", "some-id", "--url", "http://127.0.0.1:9"]) == 3
     assert "is the app running?" in capsys.readouterr().err
 
 

@@ -204,6 +204,10 @@ EDITS: dict[str, dict[str, Edit]] = {
             '"limit", "continuation")',
             '"limit", "continuation", "format")',
         ),
+        "mobexport/pipeline/openapi.py": (
+            '        "continuation": {',
+            '        "format": _TEXT,\n        "continuation": {',
+        ),
         "README.md": ("`limit` (50", "`format`, `limit` (50"),
     },
     SETTING: {

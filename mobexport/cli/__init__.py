@@ -1,60 +1,25 @@
-"""The command `mobexport`: export files on a laptop, the story of one export, curated tables, settings.
+"""The command `mobexport`: exports of a running app, their files and tables, export files on a laptop.
 
-Exit codes: 0 all is well; 1 `check` and `convert --strict` found rejects, `raw check` what would be left out,
-or `tables migrate` left a table as it is; 2 a wrong call, file or setting, no such table, or storage that
-cannot be reached.
+Its libraries are the extra `cli`, which the deployed app goes without. Exit codes: `mobexport.cli.exits`.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from collections.abc import Sequence
 
-from mobexport.cli import config, files, raw, service, tables
-from mobexport.cli.command import Command, Group
-from mobexport.errors import MobexportError
-
-COMMANDS: tuple[Command | Group, ...] = (
-    *files.COMMANDS,
-    *service.COMMANDS,
-    raw.GROUP,
-    tables.GROUP,
-    config.GROUP,
-)
-
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code. Results go to stdout, errors to stderr."""
-    parser = argparse.ArgumentParser(
-        prog="mobexport", description="Look at Mobile Engagement export files, exports and curated tables."
-    )
-    _add(parser, COMMANDS)
-    arguments = parser.parse_args(argv)
+    """Runs one command and returns its exit code. Results go to stdout, all else to stderr."""
     try:
-        code = int(arguments.run(arguments))
-        sys.stdout.flush()
-        return code
-    except MobexportError as error:
-        print(f"mobexport: {error.message}", file=sys.stderr)
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # Whoever read us has seen enough (`| head`); nothing more can be written, at exit neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except OSError as error:
-        print(f"mobexport: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
-    return 2
-
-
-def _add(parser: argparse.ArgumentParser, commands: Sequence[Command | Group]) -> None:
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in commands:
-        own = subparsers.add_parser(command.name, help=command.help, description=command.help)
-        if isinstance(command, Group):
-            _add(own, command.commands)
-        else:
-            command.add_arguments(own)
-            own.set_defaults(run=command.run)
+        from mobexport.cli.program import run
+    except ModuleNotFoundError as error:
+        if error.name not in ("click", "rich"):
+            raise
+        print(
+            f"mobexport: {error.name} is missing: install the command line with its extra,"
+            " pipx install 'mobile-engagement-export[cli]'",
+            file=sys.stderr,
+        )
+        return 2
+    return run(argv)

@@ -2,49 +2,38 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-import sys
 from pathlib import Path
 
-from mobexport.cli.command import Command, Group
+import click
+
+from mobexport.cli.exits import Exit
 
 
-def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "folder",
-        metavar="FOLDER",
-        nargs="?",
-        default=Path(),
-        type=Path,
-        help="the app's folder, with exports.toml and local.settings.json (default: this one)",
-    )
+@click.group()
+def config() -> None:
+    """Look at the app's settings and exports.toml."""
 
 
-def _check(arguments: argparse.Namespace) -> int:
+@config.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=Path())
+def check(folder: Path) -> Exit:
+    """Name every problem of settings, exports.toml and secrets.
+
+    FOLDER is the app's, with exports.toml and local.settings.json (default: the present one). What the
+    environment says goes before local.settings.json.
+    """
     from mobexport.config_check import check_all
 
-    problems, notes = check_all(os.environ, arguments.folder)
+    problems, notes = check_all(os.environ, folder)
     for note in notes:
-        print(f"note: {note}")
+        click.echo(f"note: {note}")
     for problem in problems:
-        print(problem, file=sys.stderr)
+        click.echo(problem, err=True)
     if problems:
-        return 2
-    print("the configuration is well")
-    return 0
+        return Exit.WRONG_CALL
+    click.echo("the configuration is well")
+    return Exit.OK
 
 
-GROUP = Group(
-    "config",
-    "The app's settings and exports.toml.",
-    (
-        Command(
-            "check",
-            "Name every problem of settings, exports.toml and secrets; the environment goes before"
-            " local.settings.json.",
-            _arguments,
-            _check,
-        ),
-    ),
-)
+COMMANDS = (config,)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Collection, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+import click
 
 from mobexport import export_types
-from mobexport.cli.command import Command
+from mobexport.cli.exits import Exit
+from mobexport.cli.output import json_option, print_json
 from mobexport.errors import RequestError
 from mobexport.export_types import ExportType
 from mobexport.records.formats import ExportFormat
@@ -28,74 +30,136 @@ _WIDTH = 100
 _EVERY_SECONDS = 0.2
 
 
-def _file_arguments(parser: argparse.ArgumentParser) -> None:
-    names = ", ".join(declared.name for declared in export_types.all_types())
-    parser.add_argument(
-        "file", metavar="FILE", type=Input, help="an export file, JSON or CSV; -: standard input"
-    )
-    parser.add_argument(
-        "--type", metavar="TYPE", help=f"{names}; default: by the file's name or its first element"
-    )
-    parser.add_argument("--strict", action="store_true", help="reject missing ids and ids that are not GUIDs")
-    parser.add_argument(
-        "--window",
-        nargs=2,
-        metavar=("START", "END"),
-        type=_day,
-        help="reject records of other days (UTC, both included), as 2025-03-01",
-    )
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def _convert_arguments(parser: argparse.ArgumentParser) -> None:
-    _file_arguments(parser)
-    parser.add_argument("--app", default="app", metavar="NAME", help="value of the column app (default: app)")
-    parser.add_argument(
-        "--out", default=Path("parquet"), metavar="DIR", type=Path, help="where to write (default: parquet)"
-    )
+class _InputType(click.ParamType[Any]):
+    """The argument FILE."""
+
+    name = "file"
+
+    def convert(self, value: Any, _param: click.Parameter | None, _ctx: click.Context | None) -> Any:
+        return value if isinstance(value, Input) else Input(str(value))
 
 
-def _convert(arguments: argparse.Namespace) -> int:
-    declared = _recognise(arguments.file, arguments.type)
-    conversion = _run(arguments, declared, arguments.app, arguments.out)
-    _print_counts(arguments.file, declared, conversion)
-    for output in conversion.outputs:
-        print(f"{output.path}  {output.rows:,} rows, {output.bytes:,} bytes")
-    if conversion.rejects:
-        print(f"{conversion.rejects}  {conversion.rejected:,} rejects")
-    return 1 if arguments.strict and conversion.rejected else 0
+def _file_options(function: _Function) -> _Function:
+    day = click.DateTime(["%Y-%m-%d"])
+    for option in (
+        click.option(
+            "--window",
+            nargs=2,
+            type=day,
+            metavar="START END",
+            help="Reject records of other days (UTC, both included), as 2025-03-01.",
+        ),
+        click.option("--strict", is_flag=True, help="Reject missing ids and ids that are not GUIDs."),
+        click.option(
+            "--type", "named", metavar="TYPE", help="Default: by the file's name or its first element."
+        ),
+        click.argument("file", type=_InputType(), metavar="FILE"),
+    ):
+        function = option(function)
+    return function
 
 
-def _check(arguments: argparse.Namespace) -> int:
-    declared = _recognise(arguments.file, arguments.type)
-    with tempfile.TemporaryDirectory(prefix="mobexport-") as folder:
-        conversion = _run(arguments, declared, "app", Path(folder))
-        _print_counts(arguments.file, declared, conversion)
-    return 1 if conversion.rejected else 0
-
-
-COMMANDS = (
-    Command("convert", "Convert an export file to Parquet, one file a day.", _convert_arguments, _convert),
-    Command("check", "Check every record of an export file; writes nothing.", _file_arguments, _check),
+@click.command()
+@_file_options
+@click.option("--app", default="app", metavar="NAME", help="Value of the column app (default: app).")
+@click.option(
+    "--out",
+    default=Path("parquet"),
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where to write (default: parquet).",
 )
+@json_option
+def convert(
+    file: Input,
+    named: str | None,
+    strict: bool,
+    window: tuple[datetime, datetime] | None,
+    app: str,
+    out: Path,
+    as_json: bool,
+) -> int:
+    """Convert an export file to Parquet, one file a day.
+
+    FILE is JSON or CSV, also gzip; - is standard input."""
+    declared = _recognise(file, named)
+    conversion = _run(file, declared, strict, window, app, out)
+    if as_json:
+        outputs = [
+            {"path": str(one.path), "rows": one.rows, "bytes": one.bytes} for one in conversion.outputs
+        ]
+        rejects = str(conversion.rejects) if conversion.rejects else None
+        print_json({**_counts(file, declared, conversion), "outputs": outputs, "rejects": rejects})
+    else:
+        _print_counts(file, declared, conversion)
+        for output in conversion.outputs:
+            print(f"{output.path}  {output.rows:,} rows, {output.bytes:,} bytes")
+        if conversion.rejects:
+            print(f"{conversion.rejects}  {conversion.rejected:,} rejects")
+    return Exit.BAD_RESULT if strict and conversion.rejected else Exit.OK
 
 
-def _run(arguments: argparse.Namespace, declared: ExportType, app: str, out: Path) -> Conversion:
+@click.command()
+@_file_options
+@json_option
+def check(
+    file: Input, named: str | None, strict: bool, window: tuple[datetime, datetime] | None, as_json: bool
+) -> int:
+    """Check every record of an export file; write nothing.
+
+    FILE is JSON or CSV, also gzip; - is standard input."""
+    declared = _recognise(file, named)
+    with tempfile.TemporaryDirectory(prefix="mobexport-") as folder:
+        conversion = _run(file, declared, strict, window, "app", Path(folder))
+        if as_json:
+            print_json({**_counts(file, declared, conversion), "examples": _examples(conversion.rejects)})
+        else:
+            _print_counts(file, declared, conversion)
+    return Exit.BAD_RESULT if conversion.rejected else Exit.OK
+
+
+COMMANDS: Final[tuple[click.Command, ...]] = (convert, check)
+
+
+def _counts(file: Input, declared: ExportType, conversion: Conversion) -> dict[str, Any]:
+    return {
+        "file": str(file),
+        "exportType": declared.name,
+        "counts": {
+            "records": conversion.records,
+            "rows": conversion.rows,
+            "rejected": conversion.rejected,
+            "rules": dict(conversion.rules),
+            "lenient": dict(conversion.lenient),
+        },
+    }
+
+
+def _run(
+    file: Input,
+    declared: ExportType,
+    strict: bool,
+    window: tuple[datetime, datetime] | None,
+    app: str,
+    out: Path,
+) -> Conversion:
     from mobexport.pipeline.process.conversion import convert_file
 
-    window = arguments.window
     if window and not declared.historical:
         raise RequestError(f"{declared.name} is a snapshot and has no days: leave --window out")
     if window and window[0] > window[1]:
         raise RequestError("--window: START must not be after END")
-    file: Input = arguments.file
     with tempfile.TemporaryDirectory(prefix="mobexport-") as folder, Progress(file.size) as progress:
         return convert_file(
             declared,
             file.chunks(),
             app=app,
-            window=(window[0], window[1]) if window else None,
+            window=(window[0].date(), window[1].date()) if window else None,
             snapshot_day=None if declared.historical else datetime.now(UTC).date(),
-            strict=arguments.strict,
+            strict=strict,
             stem=file.stem,
             out_dir=out,
             workdir=Path(folder),
@@ -277,10 +341,3 @@ def _examples(rejects: Path | None) -> dict[str, list[str]]:
                 text = f"{original[:_WIDTH]}…" if len(original) > _WIDTH else original
                 shown.append(f"element {reject['element']}, record {reject['record']}: {text}")
     return found
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2025-03-01") from None

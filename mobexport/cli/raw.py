@@ -2,113 +2,94 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mobexport.cli.command import Command, Group
+import click
+
+from mobexport.cli.account import account_option, open_storage
+from mobexport.cli.exits import Exit
 from mobexport.errors import NotFound, RequestError
 
 if TYPE_CHECKING:
-    from mobexport.settings import Settings
-    from mobexport.storage import DataStorage
+    from mobexport.export_api.raw_check import RawReport
 
-_SECONDS: Final = 10
-
-
-def _check_arguments(parser: argparse.ArgumentParser) -> None:
-    place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument(
-        "folder",
-        metavar="FOLDER",
-        nargs="?",
-        type=Path,
-        help="a folder of this machine, as the raw container: {app}/{kind}/{YYYY-MM-DD}/…",
-    )
-    place.add_argument(
-        "--container",
-        metavar="NAME",
-        nargs="?",
-        const="",
-        help="a container of the account of DATA_STORAGE (default: RAW_CONTAINER)",
-    )
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        type=Path,
-        help="apps and mappings (default: exports.toml in the present folder, if there is one)",
-    )
-    parser.add_argument(
-        "--slack-days", type=int, metavar="N", default=None, help="instead of RAW_SLACK_DAYS (default: 1)"
-    )
-    parser.add_argument(
-        "--records",
-        type=int,
-        metavar="N",
-        default=None,
-        help="records read of each file (default: 10,000)",
-    )
+_PATH: Final = click.Path(path_type=Path)
 
 
-def _check(arguments: argparse.Namespace) -> int:
-    from mobexport.config import load_config
-    from mobexport.export_api.raw_check import RECORDS, RawSource, check_raw_data
-    from mobexport.export_api.raw_folder import RawFolder
+@click.group()
+def raw() -> None:
+    """Look at raw data before it is exported."""
 
-    config = load_config(arguments.config or Path("exports.toml"), required=arguments.config is not None)
-    container, slack = "raw", arguments.slack_days
-    source: RawSource
-    if arguments.folder is not None:
-        if not arguments.folder.is_dir():
-            raise RequestError(f"{arguments.folder} is no folder")
-        source = RawFolder(arguments.folder, container)
-    else:
-        from mobexport.settings import read_settings
 
-        settings = read_settings()
-        container = arguments.container or settings.raw_container
-        source = _storage(settings, container)
-        slack = settings.raw_slack_days if slack is None else slack
-    report = check_raw_data(
-        source,
-        container,
-        config,
-        slack_days=1 if slack is None else slack,
-        records=RECORDS if arguments.records is None else arguments.records,
+@raw.command()
+@click.argument("folder", type=_PATH, required=False)
+@click.option(
+    "--container",
+    metavar="NAME",
+    is_flag=False,
+    flag_value="",
+    default=None,
+    help="A container of the account of DATA_STORAGE instead of a folder (without NAME: RAW_CONTAINER).",
+)
+@click.option(
+    "--config",
+    "file",
+    type=_PATH,
+    metavar="FILE",
+    help="Apps and mappings (default: exports.toml in the present folder, if there is one).",
+)
+@click.option(
+    "--slack-days", type=click.IntRange(0), metavar="N", help="Instead of RAW_SLACK_DAYS (default: 1)."
+)
+@click.option(
+    "--records", type=click.IntRange(1), metavar="N", help="Records read of each file (default: 10,000)."
+)
+@account_option
+def check(
+    folder: Path | None, container: str | None, file: Path | None, slack_days: int | None, records: int | None
+) -> Exit:
+    """Tell what is there, what is not read and why, and what would be rejected.
+
+    FOLDER is one of this machine, laid out as the raw container: {app}/{kind}/{YYYY-MM-DD}/… Changes nothing.
+    """
+    if (folder is None) == (container is None):
+        raise click.UsageError("name either a FOLDER or --container")
+    report = (
+        _of_folder(folder, file, slack_days, records)
+        if folder is not None
+        else _of_container(container or "", file, slack_days, records)
     )
     for line in report.lines():
-        print(line)
-    return 1 if report.has_problems else 0
+        click.echo(line)
+    return Exit.BAD_RESULT if report.has_problems else Exit.OK
 
 
-def _storage(settings: Settings, container: str) -> DataStorage:
-    """The account, which has that container. Raises NotFound, and what is known of storage's errors."""
-    from mobexport.storage import DataStorage, known_error
+def _of_folder(folder: Path, file: Path | None, slack_days: int | None, records: int | None) -> RawReport:
+    from mobexport.config import load_config
+    from mobexport.export_api.raw_check import RECORDS, check_raw_data
+    from mobexport.export_api.raw_folder import RawFolder
+    from mobexport.settings import Settings
 
-    storage = DataStorage(settings)
-    try:
-        # Asked first, and once: the client would try again for minutes before it says what is wrong.
-        asked = storage.container(container, create=False)
-        is_there = asked.exists(retry_total=0, connection_timeout=_SECONDS)
-    except Exception as error:
-        known = known_error(error)
-        if known is None:
-            raise
-        raise known from None
-    if not is_there:
-        raise NotFound(f"the account of DATA_STORAGE has no container {container!r}")
-    return storage
+    if not folder.is_dir():
+        raise RequestError(f"{folder} is no folder")
+    config = load_config(file or Path("exports.toml"), required=file is not None)
+    slack = Settings.model_fields["raw_slack_days"].default if slack_days is None else slack_days
+    source = RawFolder(folder, "raw")
+    return check_raw_data(source, "raw", config, slack_days=slack, records=records or RECORDS)
 
 
-GROUP = Group(
-    "raw",
-    "Look at raw data before it is exported.",
-    (
-        Command(
-            "check",
-            "Tell what is there, what is not read and why, and what would be rejected; changes nothing.",
-            _check_arguments,
-            _check,
-        ),
-    ),
-)
+def _of_container(name: str, file: Path | None, slack_days: int | None, records: int | None) -> RawReport:
+    from mobexport.config import load_config
+    from mobexport.export_api.raw_check import RECORDS, check_raw_data
+
+    config = load_config(file or Path("exports.toml"), required=file is not None)
+    with open_storage() as storage:
+        container = name or storage.settings.raw_container
+        if not storage.container(container, create=False).exists():
+            raise NotFound(f"the account of DATA_STORAGE has no container {container!r}")
+        slack = storage.settings.raw_slack_days if slack_days is None else slack_days
+        return check_raw_data(storage, container, config, slack_days=slack, records=records or RECORDS)
+
+
+COMMANDS = (raw,)

@@ -1,38 +1,43 @@
-"""Commands about a running app and its API: `openapi`, `trace`."""
+"""Commands about a running app and its APIs: `openapi`, `trace`."""
 
 from __future__ import annotations
 
-import argparse
-import json
+from typing import Final
 
-from mobexport.cli.command import Command
+import click
 
-
-def _trace_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", help="id of the export")
-    parser.add_argument(
-        "--url",
-        default="http://127.0.0.1:7071",
-        metavar="URL",
-        help="base URL of the app (default: http://127.0.0.1:7071)",
-    )
-    parser.add_argument("--code", metavar="KEY", help="function key, where the app asks for one")
+from mobexport.cli.connection import app_options, connect
+from mobexport.cli.output import json_option, print_json
 
 
-def _trace(arguments: argparse.Namespace) -> int:
+@click.command()
+@click.option(
+    "--from-app", is_flag=True, help="The description that the app serves, which may be another version."
+)
+@app_options
+def openapi(from_app: bool) -> None:
+    """Print the OpenAPI description of both APIs (JSON)."""
+    if from_app:
+        from mobexport.cli.app_api import AppApi
+
+        print_json(AppApi(connect()).description())
+        return
+    from mobexport.openapi import describe
+
+    print_json(describe())
+
+
+@click.command()
+@click.argument("export_id", metavar="ID")
+@click.option("--code", metavar="KEY", help="Function key, or the Durable system key; as --key.")
+@json_option
+@app_options
+def trace(export_id: str, code: str | None, as_json: bool) -> int:
+    """Print the timeline of one export across both halves."""
     from mobexport.trace import print_trace
 
-    return print_trace(arguments.id, arguments.url, arguments.code)
+    app = connect()
+    return print_trace(export_id, app.url, code or app.key or None, as_json=as_json)
 
 
-def _openapi(_arguments: argparse.Namespace) -> int:
-    from mobexport.export_api.openapi import describe
-
-    print(json.dumps(describe(), indent=2))
-    return 0
-
-
-COMMANDS = (
-    Command("openapi", "Print the Export API's OpenAPI description.", lambda _parser: None, _openapi),
-    Command("trace", "Print the timeline of one export of a running app.", _trace_arguments, _trace),
-)
+COMMANDS: Final[tuple[click.Command, ...]] = (openapi, trace)

@@ -227,7 +227,7 @@ EXCLUDED = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_given_the_openapi_description_then_schemathesis_agrees(export_api, tmp_path: Path) -> None:
     task = TaskRegistry(export_api.storage).add(EXPORT_API_APP, "Tag", EVERYTHING, export_api.container_url)
     described = _satisfiable(export_api.container_url, task.id)
@@ -248,7 +248,8 @@ def test_given_the_openapi_description_then_schemathesis_agrees(export_api, tmp_
 
 def test_openapi_description_has_every_declared_route(capsys) -> None:
     assert cli.main(["openapi"]) == 0
-    paths = json.loads(capsys.readouterr().out)["paths"]
+    described = json.loads(capsys.readouterr().out)["paths"]
+    paths = [path for path in described if path.startswith(BASE_PATH)]
     for name in ("", "/{taskId}", "/activities", "/devices", "/feedbackByDate", "/feedbackByCampaign"):
         assert BASE_PATH + name in paths
     assert len(paths) == 13

@@ -17,7 +17,7 @@ from mobexport.pipeline.registry.states import State
 from mobexport.pipeline.requests.export_list import parse_list_query
 from mobexport.services import Services
 from mobexport.settings import read_settings
-from triggers import batches, export_tasks, exports
+from triggers import batches, export_tasks, exports, targets
 
 LOCAL = {
     "DATA_STORAGE": "UseDevelopmentStorage=true",
@@ -26,9 +26,10 @@ LOCAL = {
 }
 FUNCTIONS = {
     built.get_function_name(): getattr(module, built.get_function_name())
-    for module in (exports, batches, export_tasks)
+    for module in (exports, batches, targets, export_tasks)
     for built in (builder.build() for builder in module.blueprint.sdk._function_builders)
 }
+CONFIG = ExportsConfig.model_validate({"targets": {"t": {"kind": "storage-queue", "queue": "tests"}}})
 BODIES = {
     "request_export": {"exportType": "Tag", "app": "a"},
     "request_batch": {"exportTypes": ["Tag"], "app": "a"},
@@ -44,8 +45,8 @@ class Broken:
 
 def answer(name: str, **settings: str) -> func.HttpResponse:
     """What a function answers in an app whose storage client has a bug."""
-    services = Services(read_settings({**LOCAL, **settings}), ExportsConfig(), Broken())
-    params = {"exportId": "e", "batchId": "b", "app": "a", "taskId": "t", "taskType": "events"}
+    services = Services(read_settings({**LOCAL, **settings}), CONFIG, Broken())
+    params = {"target": "t", "exportId": "e", "batchId": "b", "app": "a", "taskId": "t", "taskType": "events"}
     request = func.HttpRequest(
         "POST",
         "http://localhost/api/exports/batches/exportTasks",

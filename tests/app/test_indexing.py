@@ -45,9 +45,34 @@ def test_given_the_app_when_indexed_then_arguments_and_bindings_agree() -> None:
         assert bound <= set(function["parameters"]), function["name"]
 
 
-def test_given_the_app_then_only_health_and_export_api_are_anonymous() -> None:
+def test_given_the_app_then_only_health_docs_and_export_api_are_open() -> None:
     anonymous = {f["name"] for f in _functions() for b in f["bindings"] if b.get("authLevel") == "ANONYMOUS"}
-    assert anonymous == {"health", "list_export_tasks", "get_export_task", "create_export_task"}
+    tasks = {"list_export_tasks", "get_export_task", "create_export_task"}
+    assert anonymous == {"health", "get_openapi", "get_api_docs", *tasks}
+
+
+def test_openapi_document_and_the_routes_of_the_app_are_the_same() -> None:
+    from mobexport import export_types
+    from mobexport.openapi import describe
+
+    routes = {
+        (b["methods"][0].lower(), f"/{b['route']}")
+        for f in _functions()
+        for b in f["bindings"]
+        if b["type"] == "httpTrigger"
+    }
+    (create,) = (route for route in routes if route[1].endswith("/{taskType}"))
+    base = create[1].rpartition("/")[0]
+    types = {
+        ("post", f"{base}/{one.name}") for declared in export_types.all_types() for one in declared.routes
+    }
+    described = {
+        (method, path)
+        for path, item in describe()["paths"].items()
+        for method in item
+        if method != "parameters"
+    }
+    assert described == (routes - {create}) | types
 
 
 def test_given_the_app_when_indexed_then_each_route_has_one_method() -> None:

@@ -12,10 +12,11 @@ from mobexport.errors import Problem, RequestError
 from mobexport.export_types import ExportType
 from mobexport.pipeline.registry.export_request import Campaign, ExportRequest
 from mobexport.pipeline.requests.batches import MAX_EXPORTS, Batch, new_batch
-from mobexport.pipeline.requests.request_parsing import BodyReader, by_campaign, campaign_types
+from mobexport.pipeline.requests.request_parsing import MAX_DAYS, BodyReader, by_campaign, campaign_types
 from mobexport.settings import Settings
 
-_FIELDS: Final = frozenset(
+MAX_PARALLEL: Final = 32
+FIELDS: Final = frozenset(
     {"exportTypes", "app", "startDate", "endDate", "windowDays", "notify", "rerun", "parallel"}
 )
 
@@ -37,10 +38,10 @@ def parse_batch(body: Any, exports_config: config.ExportsConfig, settings: Setti
     types = _types(reader, body.get("exportTypes"))
     dated = any(one.historical or by_campaign(one) for one in types)
     window = reader.dates() if dated else None
-    days = _number(reader, body, "windowDays", 1, 366)
+    days = _number(reader, body, "windowDays", 1, MAX_DAYS)
     own = exports_config.apps.get(app, config.App())
-    parallel = _number(reader, body, "parallel", own.parallel, 32)
-    reader.unknown_fields(_FIELDS)
+    parallel = _number(reader, body, "parallel", own.parallel, MAX_PARALLEL)
+    reader.unknown_fields(FIELDS)
     reader.raise_problems()
     requests = [
         replace(request, notify=notify, strict=strict)

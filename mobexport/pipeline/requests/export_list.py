@@ -18,7 +18,7 @@ from mobexport.pipeline.registry.states import State
 from mobexport.untrusted import Unfit, parse_json
 
 MAX_LIMIT: Final = 200
-_DEFAULT_LIMIT: Final = 50
+DEFAULT_LIMIT: Final = 50
 # The keys of a row, of 1 KiB each, in JSON and base64.
 _MAX_TOKEN: Final = 4096
 FORGED: Final = Problem("continuation", "must be what an earlier answer's links.next says")
@@ -34,7 +34,7 @@ class ListQuery:
     states: tuple[State, ...] = ()
     created_from: str | None = None
     created_to: str | None = None
-    limit: int = _DEFAULT_LIMIT
+    limit: int = DEFAULT_LIMIT
     continuation: Mapping[str, str] | None = None
 
     def filter(self, partition: str) -> str:
@@ -87,7 +87,7 @@ def parse_list_query(query: Mapping[str, str]) -> ListQuery:
             problems.append(Problem("exportType", error.message))
     states = _states(given.get("state", ""), problems)
     times = [_time(names[name], given.get(name), problems) for name in ("createdfrom", "createdto")]
-    limit = given.get("limit", str(_DEFAULT_LIMIT))
+    limit = given.get("limit", str(DEFAULT_LIMIT))
     if not (re.fullmatch(r"[0-9]{1,3}", limit) and 1 <= int(limit) <= MAX_LIMIT):
         problems.append(Problem("limit", f"must be a whole number from 1 to {MAX_LIMIT}"))
         limit = "1"

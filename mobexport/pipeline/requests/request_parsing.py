@@ -16,14 +16,14 @@ from mobexport.pipeline.registry.export_request import Campaign, ExportRequest
 from mobexport.records.formats import ExportFormat
 from mobexport.settings import Settings
 
-_FIELDS: Final = frozenset(
+FIELDS: Final = frozenset(
     {
         "exportType", "app", "startDate", "endDate", "format", "notify", "rerun", "containerUrl",
         "campaignType", "campaignIds", "campaignWindowStart", "campaignWindowEnd",
     }
 )  # fmt: skip
 _CAMPAIGN_FIELDS: Final = ("campaignType", "campaignIds", "campaignWindowStart", "campaignWindowEnd")
-_MAX_DAYS: Final = 366
+MAX_DAYS: Final = 366
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def parse_request(
     rerun = reader.flag("rerun")
     url, destination = reader.container_url(own_endpoint)
     export_format = reader.format(allow_csv=url is not None)
-    reader.unknown_fields(_FIELDS)
+    reader.unknown_fields(FIELDS)
     reader.raise_problems()
     assert export_type is not None
     day = None if export_type.historical else now.astimezone(UTC).date()
@@ -175,8 +175,8 @@ class BodyReader:
             return None
         if start > end:
             self.wrong("endDate", "must not be before startDate")
-        elif (end - start).days >= _MAX_DAYS:
-            self.wrong("endDate", f"must be less than {_MAX_DAYS} days after startDate")
+        elif (end - start).days >= MAX_DAYS:
+            self.wrong("endDate", f"must be less than {MAX_DAYS} days after startDate")
         if end > self._today:
             self.wrong("endDate", f"has not come yet: today is {self._today} (UTC)")
         return start, end

@@ -1,0 +1,44 @@
+"""The description of both APIs as one OpenAPI 3.1 document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mobexport.export_api import openapi as export_api
+from mobexport.pipeline import openapi as pipeline
+
+
+def describe() -> dict[str, Any]:
+    """The whole document, as JSON values: the pipeline's API, then the Export API.
+
+    A half that `ROLE` switches off is in it too, and answers 503.
+    """
+    parts = (pipeline.describe(), export_api.describe())
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "mobile-engagement-export",
+            "version": "1",
+            "description": "\n\n".join(
+                f"{part['info']['title']}: {part['info']['description']}" for part in parts
+            ),
+        },
+        "servers": [{"url": "/api"}],
+        "tags": [
+            {"name": part["info"]["title"], "description": part["info"]["description"]} for part in parts
+        ],
+        "paths": {path: item for part in parts for path, item in _paths(part).items()},
+        "components": {
+            kind: {name: one for part in parts for name, one in part["components"][kind].items()}
+            for kind in ("schemas", "securitySchemes")
+        },
+    }
+
+
+def _paths(part: dict[str, Any]) -> dict[str, Any]:
+    """Its paths, each operation with what the document says of all of them."""
+    own = {"tags": [part["info"]["title"]], "security": part["security"]}
+    return {
+        path: {name: {**own, **one} if isinstance(one, dict) else one for name, one in item.items()}
+        for path, item in part["paths"].items()
+    }

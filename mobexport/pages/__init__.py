@@ -1,0 +1,1 @@
+"""Pages that the app serves, made on the server."""
