@@ -18,10 +18,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.attack.rounds import Report, attack
+from benchmarks.attack.rounds import GOAL_MIB, Report, attack
 from benchmarks.attack.scenario import Result
-
-GOAL_MIB = 400
 
 
 def table(results: Sequence[Result]) -> str:

@@ -17,8 +17,8 @@ URLS = "Container URL"
 REQUESTS = "Odd request"
 RACES = "Race"
 HOST = "team.blob.core.windows.net"
-SAS = "sv=2024-11-04&sr=c&sp=cw&se=2999-01-01&sig=U0VDUkVU"
-SIGNATURE = "U0VDUkVU"
+SIGNATURE = "U0VDUkVULVNFQ1JFVA"
+SAS = f"sv=2024-11-04&sr=c&sp=cw&se=2999-01-01&sig={SIGNATURE}"
 DAY = str(FIRST)
 TASK = {"exportFormat": "JsonBlob", "startDate": DAY, "endDate": DAY}
 EXPORT = {"exportType": "Event", "app": HEALTHY, "startDate": DAY, "endDate": DAY}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from raw_server import Pieces, RawServer, dripping
 from scripted_export_api import CUT, DOWN, GARBAGE, HTML, LOST, Fault, Job, ScriptedExportApi
@@ -143,6 +144,7 @@ class ExportApis:
     def __init__(self, table: Mapping[str, Api]) -> None:
         self._table = table
         self._stack = ExitStack()
+        self._scripted: list[ScriptedExportApi] = []
         self.config = ""
 
     def __enter__(self) -> ExportApis:
@@ -160,6 +162,7 @@ class ExportApis:
         if api.raw:
             return self._stack.enter_context(RawServer(api.raw)).url
         scripted = self._stack.enter_context(ScriptedExportApi())
+        self._scripted.append(scripted)
         scripted.files = {"Event-1.json": events(2)}
         for name, value in api.does.items():
             if name == "plant":
@@ -177,6 +180,15 @@ class ExportApis:
                 continue
             setattr(scripted, name, list(value) if isinstance(value, list) else value)
         return scripted.url
+
+    def signatures(self) -> dict[str, str]:
+        """The signatures of all containers that the app handed out, by their jobs."""
+        return {
+            f"{api.url} {job.id}": parse_qs(urlsplit(job.container_url).query)["sig"][0]
+            for api in self._scripted
+            for job in api.jobs
+            if job.id != "planted"
+        }
 
     def scenarios(self, stage: Stage) -> Iterator[Scenario]:
         """One for each API."""

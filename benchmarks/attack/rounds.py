@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import canary
 from entra_tenant import EntraTenant
 
 from benchmarks.attack import callers, export_apis, key_servers, storages, targets
-from benchmarks.attack.scenario import Result, Scenario, play, play_beside
+from benchmarks.attack.scenario import NotHeld, Result, Scenario, play, play_beside
 from benchmarks.attack.stage import HEALTHY, Stage, put_raw, running, storage_of
 from benchmarks.exports import Watch
 from localdev.azurite import Azurite
@@ -20,6 +21,10 @@ from localdev.webhook_receiver import new_secret
 from mobexport.export_api.auth.signing_keys import PAUSE_SECONDS
 
 HEALTHY_APP = f"[apps.{HEALTHY}]\n"
+MEMORY = "Memory"
+GOAL_MIB = 400
+"""Of host and worker together, in any round."""
+HOOK = {"HOOK_SECRET": new_secret()}
 
 
 @dataclass
@@ -50,6 +55,9 @@ class Attack:
         ):
             yield stage
         self.report.peak = max(self.report.peak, watched["peak"])
+        held = watched["peak"] <= GOAL_MIB
+        problem = "" if held else f"{watched['peak']:.0f} MiB at the peak, not {GOAL_MIB} at most"
+        self.report.results.append(Result(MEMORY, f"in the round {name}", watched["seconds"], problem))
         self.report.figures[f"peak in the round {name}"] = f"{watched['peak']:.0f} MiB"
 
     def play(self, scenarios: Sequence[Scenario], stage: Stage) -> None:
@@ -61,24 +69,48 @@ class Attack:
         self.report.results += map(play, scenarios)
 
 
+def quiet(peer: str, folder: Path, secrets: Mapping[str, str]) -> Scenario:
+    """The app's log and the host's state repeat no secret, in any spelling."""
+
+    def judge() -> None:
+        if found := canary.find(secrets, dict(canary.on_disk(folder))):
+            raise NotHeld(f"{len(found)} times, the first: {found[0]}")
+
+    return Scenario(peer, "no secret in log and state", judge)
+
+
 def export_api_round(attack: Attack) -> None:
     """Malicious Export APIs, all at once."""
     apis = export_apis.ExportApis(export_apis.apis(attack.chance, short=attack.short))
     with apis, attack.on("export-apis", apis.config) as stage:
         attack.play(list(apis.scenarios(stage)), stage)
         attack.also(export_apis.listed(stage), storages.leftovers(stage, export_apis.PEER))
+    attack.also(quiet(export_apis.PEER, attack.folder / "export-apis", apis.signatures()))
 
 
-def target_round(attack: Attack) -> None:
-    """Hostile webhooks, then hostile containers."""
+def hung_round(attack: Attack) -> None:
+    """Three containers that hang, and healthy exports beside them."""
+    with targets.Targets(short=True) as hostile, attack.on("hung", hostile.config, **HOOK) as stage:
+        attack.also(targets.hung_scenario(stage, hostile, stage.alone(), attack.report.figures))
+
+
+def webhook_round(attack: Attack) -> None:
+    """Hostile webhooks, all at once."""
     with (
         targets.Targets(short=attack.short) as hostile,
-        attack.on("targets", hostile.config, HOOK_SECRET=new_secret()) as stage,
+        attack.on("webhooks", hostile.config, **HOOK) as stage,
     ):
-        alone = stage.alone()
-        attack.also(targets.hung_scenario(stage, hostile, alone, attack.report.figures))
         attack.play(list(hostile.webhooks(stage)), stage)
+
+
+def container_round(attack: Attack) -> None:
+    """Hostile containers, all at once."""
+    with (
+        targets.Targets(short=attack.short) as hostile,
+        attack.on("containers", hostile.config, **HOOK) as stage,
+    ):
         attack.play(list(hostile.containers(stage)), stage)
+    attack.also(quiet(targets.CONTAINER, attack.folder / "containers", {"SAS": targets.SIGNATURE}))
 
 
 def caller_round(attack: Attack) -> None:
@@ -89,6 +121,7 @@ def caller_round(attack: Attack) -> None:
         attack.play(list(callers.request_scenarios(stage, attack.chance, short=attack.short)), stage)
         attack.also(callers.flood(stage), callers.slow_senders(stage))
         attack.also(*callers.race_scenarios(stage, short=attack.short))
+    attack.also(quiet(callers.URLS, attack.folder / "callers", {"SAS": callers.SIGNATURE}))
 
 
 def key_server_round(attack: Attack) -> None:
@@ -118,7 +151,9 @@ def storage_round(attack: Attack) -> None:
 
 ROUNDS: dict[str, Callable[[Attack], None]] = {
     "export-apis": export_api_round,
-    "targets": target_round,
+    "hung": hung_round,
+    "webhooks": webhook_round,
+    "containers": container_round,
     "callers": caller_round,
     "key-servers": key_server_round,
     "storage": storage_round,
@@ -128,9 +163,10 @@ ROUNDS: dict[str, Callable[[Attack], None]] = {
 def attack(folder: Path, chance: random.Random, *, short: bool, only: str = "") -> Report:
     """All rounds, or those whose name contains `only`."""
     report = Report()
-    with Azurite(folder / "azurite.log") as azurite:
-        put_raw(storage_of(azurite.connection_string))
-        for name, play_round in ROUNDS.items():
-            if only in name:
+    for name, play_round in ROUNDS.items():
+        if only in name:
+            # What one round leaves behind, such as tasks that try for hours, is not to disturb the next.
+            with Azurite(folder / name / "azurite.log") as azurite:
+                put_raw(storage_of(azurite.connection_string), days=30 if short else 150)
                 play_round(Attack(azurite, folder, chance, short, report))
     return report

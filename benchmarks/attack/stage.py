@@ -24,7 +24,6 @@ from mobexport.storage import DataStorage
 
 HEALTHY = "healthy"
 FIRST = date(2025, 1, 1)
-DAYS = 150
 EVENT = b'{"deviceId":"d1","name":"open","timestamp":"%sT10:00:00Z"}\n'
 TASKS = (
     "/api/subscriptions/s/resourceGroups/r/providers/Microsoft.MobileEngagement/appcollections/a"
@@ -163,7 +162,7 @@ class Stage:
         return Scenario(peer, "a healthy export beside it", judge)
 
 
-def put_raw(storage: DataStorage, app: str = HEALTHY, days: int = DAYS) -> None:
+def put_raw(storage: DataStorage, app: str = HEALTHY, *, days: int) -> None:
     """An event a day."""
     raw = storage.container("raw")
     for number in range(days):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.attack.__main__ import GOAL_MIB, table
-from benchmarks.attack.rounds import Report, attack
+from benchmarks.attack.__main__ import table
+from benchmarks.attack.rounds import GOAL_MIB, Report, attack
 from benchmarks.attack.scenario import Scenario, play
 from benchmarks.attack.stage import Ends, Stage
 from localdev.azurite import missing

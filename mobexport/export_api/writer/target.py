@@ -1,7 +1,7 @@
 """The container that an export file is written to: somebody else's, behind a SAS that may only write.
 
 Redirects are never followed: the host was checked, and where it points to was not. Each call has a time limit
-as a whole, and its answer a limit in bytes: a container that hangs, drips or floods fails the step, which comes
+as a whole, its answer a limit in bytes: a container that hangs, drips or floods fails the step, which comes
 back later.
 """
 
