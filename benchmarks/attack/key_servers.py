@@ -9,6 +9,7 @@ import hmac
 import json
 import random
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -58,7 +59,8 @@ def another_key(tenant: EntraTenant) -> str:
 def short_key(tenant: EntraTenant) -> str:
     """A token by a key of 1,024 bits that is published: it signs nothing."""
     tenant.keys["short"] = rsa.generate_private_key(public_exponent=65537, key_size=1024)
-    return jwt.encode(tenant.claims(), tenant.keys["short"], algorithm="RS256", headers={"kid": "short"})
+    with warnings.catch_warnings(action="ignore"):  # that it is short is the point
+        return jwt.encode(tenant.claims(), tenant.keys["short"], algorithm="RS256", headers={"kid": "short"})
 
 
 Make = Callable[[EntraTenant], str]
