@@ -23,7 +23,7 @@ WORKER_KILLS = 1
 WORKERS ?= 2
 BICEP ?= $(firstword $(shell command -v bicep) $(wildcard $(HOME)/.azure/bin/bicep ../shared/tools/bicep))
 
-.PHONY: help setup demo start raw-pages check test test-all trace soak bench-cold-start bench-devhost chaos bench-exports bench-paging bench-polling bench-tables infra rehearse package lock smoke bench-package bench-export bench-convert bench-mapped bench-cliffs bench-calls bench-scale fuzz format clean
+.PHONY: help setup demo start raw-pages check test test-all trace soak bench-cold-start bench-devhost chaos bench-exports bench-paging bench-polling bench-tables infra rehearse package lock smoke attack bench-package bench-export bench-convert bench-mapped bench-cliffs bench-calls bench-scale fuzz format clean
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value]"
@@ -92,6 +92,10 @@ soak: setup ## 6 types by 20 days and the snapshots, with random kills and injec
 	@$(BIN)/python -m benchmarks.soak --days $(or $(DAYS),20) --kills $(KILLS) \
 		$(if $(filter 0,$(WORKER_KILLS)),--no-worker-kills) \
 		$(if $(SEED),--seed $(SEED))
+
+attack: setup ## hostile Export APIs, targets, key server, storage, callers against the running app; SEED= SHORT=1 PEER=
+	@PYTHONPATH=tests/support $(BIN)/python -m benchmarks.attack $(if $(SEED),--seed $(SEED)) \
+		$(if $(SHORT),--short) $(if $(PEER),--peer $(PEER))
 
 bench-tables: setup ## a commit to a Delta table of 3 years, its checkpoint, vacuum, compaction; FILES=10000
 	@$(BIN)/python -m benchmarks.tables --files $(or $(FILES),10000)

@@ -147,13 +147,30 @@ def _read(response: requests.Response, most: int) -> bytes:
 
 
 class Connections(HTTPAdapter):
-    """Connections of a session that end when a call has taken too long."""
+    """Connections of a session that end when a call has taken too long.
 
-    def __init__(self) -> None:
+    With `most`, bodies are read here, up to so many bytes, for a client that would read them without limit:
+    beyond it the call fails as if the connection were broken.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
         super().__init__()
+        self._most = most
         self.broken = False
         self._lock = threading.Lock()
         self._opened: list[socket.socket] = []
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        response = super().send(request, *args, **kwargs)
+        if self._most is not None:
+            try:
+                body = _read(response, self._most)
+            except CallFailed as failed:
+                response.close()
+                raise requests.ConnectionError(failed.reason) from None
+            # `requests` has no other way to say that a body was read.
+            response._content, response._content_consumed = body, True  # type: ignore[attr-defined]  # noqa: SLF001
+        return response
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)

@@ -126,6 +126,7 @@ class DataStorage:
             "connection_timeout": 10,
             "max_single_get_size": CHUNK,
             "max_chunk_get_size": CHUNK,
+            "raw_response_hook": self._look,
         }
         try:
             if self._connection:
@@ -139,17 +140,21 @@ class DataStorage:
         from azure.storage.queue import QueueServiceClient
 
         if self._connection:
-            return QueueServiceClient.from_connection_string(self._connection)
-        return QueueServiceClient(str(self.settings.data_storage_queue_uri), self._credential)
+            return QueueServiceClient.from_connection_string(self._connection, raw_response_hook=self._look)
+        return QueueServiceClient(
+            str(self.settings.data_storage_queue_uri), self._credential, raw_response_hook=self._look
+        )
 
     @cached_property
     def _tables(self) -> TableServiceClient:
         from azure.data.tables import TableServiceClient
 
         if self._connection:
-            return TableServiceClient.from_connection_string(self._connection)
+            return TableServiceClient.from_connection_string(self._connection, raw_response_hook=self._look)
         return TableServiceClient(
-            endpoint=str(self.settings.data_storage_table_uri), credential=self._credential
+            endpoint=str(self.settings.data_storage_table_uri),
+            credential=self._credential,
+            raw_response_hook=self._look,
         )
 
     def container(self, name: str, *, create: bool = True) -> ContainerClient:
@@ -182,6 +187,12 @@ class DataStorage:
         if self._made.get(key, -_REMEMBERED) <= time.monotonic() - _REMEMBERED:
             make()
             self._made[key] = time.monotonic()
+
+    def _look(self, answer: Any) -> None:
+        """Forgets what was made once storage says that something is gone: the next try makes it again."""
+        response = answer.http_response
+        if response.status_code in (404, 409) and response.headers.get("x-ms-error-code") in _DELETED:
+            self._made.clear()
 
     @cached_property
     def _made(self) -> dict[str, float]:

@@ -5,7 +5,6 @@ import uuid
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
 
-from mobexport import storage as storage_module
 from mobexport.errors import Transient
 from mobexport.settings import read_settings
 from mobexport.storage import DataStorage, known_error
@@ -34,7 +33,7 @@ USES = {
 
 
 @pytest.mark.parametrize("kind", USES)
-def test_given_something_deleted_under_the_app_then_made_again(storage, monkeypatch, kind: str) -> None:
+def test_given_something_deleted_under_the_app_then_made_again(storage, kind: str) -> None:
     use, delete = USES[kind]
     name = f"t{uuid.uuid4().hex}"
     use(storage, name)
@@ -44,7 +43,6 @@ def test_given_something_deleted_under_the_app_then_made_again(storage, monkeypa
     known = known_error(raised.value)
     assert isinstance(known, Transient)
     assert "was deleted; it is made again" in known.message
-    monkeypatch.setattr(storage_module, "_REMEMBERED", 0)
     use(storage, name)
 
 

@@ -1,7 +1,8 @@
 """The container that an export file is written to: somebody else's, behind a SAS that may only write.
 
 Redirects are never followed: the host was checked, and where it points to was not. Each call has a time limit
-as a whole: a container that hangs or drips fails the step, which comes back later.
+as a whole, its answer a limit in bytes: a container that hangs, drips or floods fails the step, which comes
+back later.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _CONNECT_SECONDS, _READ_SECONDS = 5.0, 10.0
 _CALL_SECONDS = 60.0
 """For one block of 4 MiB, or a file's list of blocks."""
 _LEAST_BYTES_A_SECOND = 2**20
+_MOST_ANSWER = 1024 * 1024
+"""Bytes; storage answers a write with an error's few lines at most."""
 
 Limit = Callable[[float], AbstractContextManager[None]]
 """Of one call, in seconds."""
@@ -37,7 +40,7 @@ def open_target(url: ContainerUrl) -> Iterator[tuple[ContainerClient, Limit]]:
     """A client of the container that goes nowhere else, and the time limit for a call of it."""
     # The right to create does not cover blocks: such a file goes in one piece, which is in memory then.
     whole = CHUNK if url.can_overwrite else _WHOLE
-    connections = Connections()
+    connections = Connections(_MOST_ANSWER)
     try:
         with requests.Session() as session:
             for scheme in ("http://", "https://"):

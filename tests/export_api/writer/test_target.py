@@ -1,5 +1,6 @@
 """Writing into somebody's container: where it goes, and what a refusal says."""
 
+import gzip
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from azure.core.exceptions import AzureError
+from raw_server import RawServer, dripping
 
 from mobexport.container_url import ContainerUrl
 from mobexport.errors import Rejected
@@ -17,6 +19,8 @@ from mobexport.export_api.writer.target import write_file
 from mobexport.storage import CHUNK, known_error
 
 SAS = "sv=2024-11-04&sr=c&sp=cw&se=2999-01-01&sig=c2VjcmV0"
+
+BOMB = b"HTTP/1.1 201 Created\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b" " * 50_000_000)
 
 
 class Server(ThreadingHTTPServer):
@@ -120,6 +124,23 @@ def test_given_a_container_that_hangs_then_the_call_ends(tmp_path: Path, monkeyp
         finally:
             ended.set()
             thread.join(20)
+    known = known_error(error.value)
+    assert known is not None
+    assert known.retryable
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 201 Created\r\n\r\n", b"HTTP/1.1 403 Forbidden\r\n\r\n", BOMB])
+def test_given_a_container_whose_answer_never_ends_then_not_read_whole(tmp_path: Path, head: bytes) -> None:
+    source = tmp_path / "file"
+    source.write_bytes(b"[]")
+    with RawServer(dripping(head, b"x" * 65536, 0)) as server:
+        url = f"{server.url}landing-1?{SAS}"
+        container = ContainerUrl(url, "127.0.0.1", "landing-1", can_overwrite=True)
+        with pytest.raises(AzureError) as error:
+            write_file(source, container, "Event-1.json", "application/json")
+        # What was sent and not read is in the sockets' buffers.
+        assert server.broken.wait(10)
+        assert server.sent < 20 * 1024 * 1024
     known = known_error(error.value)
     assert known is not None
     assert known.retryable
