@@ -404,10 +404,12 @@ def _create(create: Any) -> None:
 
 def _deleted(error: Exception) -> bool:
     """Whether something of ours that is made when it is missing was deleted by somebody else."""
-    code = getattr(error, "error_code", "")
-    url = str(getattr(getattr(getattr(error, "response", None), "request", None), "url", ""))
+    response = getattr(error, "response", None)
+    # Of a table the SDK does not always read the code into the error.
+    code = getattr(response, "headers", {}).get("x-ms-error-code")
+    url = str(getattr(getattr(response, "request", None), "url", ""))
     ours = not any(f"/{prefix}" in url for prefix in (LANDING_PREFIX, WORK_PREFIX))
-    return ours and getattr(code, "value", code) in _DELETED
+    return ours and code in _DELETED
 
 
 def known_error(error: Exception) -> MobexportError | None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from azure.core.exceptions import ResourceNotFoundError
 
@@ -28,6 +28,9 @@ from mobexport.ids import created_at, is_task_id, new_task_id
 from mobexport.storage import SECRETS_TABLE, TASKS_TABLE, DataStorage, replace_row
 from mobexport.telemetry.logs import get_logger
 from mobexport.wire import TaskRef
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableClient
 
 _log = get_logger(__name__)
 
@@ -90,9 +93,20 @@ class TaskRegistry:
     """Rows `(app, task id)` of `exporttasks` and `secrets`."""
 
     def __init__(self, storage: DataStorage) -> None:
-        self._tasks = storage.table(TASKS_TABLE)
-        self._secrets = storage.table(SECRETS_TABLE)
-        self._index = TaskIndex(self._tasks)
+        self._storage = storage
+
+    @property
+    def _tasks(self) -> TableClient:
+        # Each time: somebody may have deleted it.
+        return self._storage.table(TASKS_TABLE)
+
+    @property
+    def _secrets(self) -> TableClient:
+        return self._storage.table(SECRETS_TABLE)
+
+    @property
+    def _index(self) -> TaskIndex:
+        return TaskIndex(self._tasks)
 
     def add(
         self,

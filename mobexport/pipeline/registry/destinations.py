@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from mobexport.errors import DestinationGone
 from mobexport.storage import SECRETS_TABLE, DataStorage
 from mobexport.wire import AttemptRef
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableClient
 
 # No name of an app: the other rows of the table are by app.
 _PARTITION: Final = "~destinations"
@@ -18,7 +21,11 @@ class Destinations:
     """Rows of the table `secrets`, one for each attempt; secrets are never listed."""
 
     def __init__(self, storage: DataStorage) -> None:
-        self._table = storage.table(SECRETS_TABLE)
+        self._storage = storage
+
+    @property
+    def _table(self) -> TableClient:
+        return self._storage.table(SECRETS_TABLE)
 
     def keep(self, ref: AttemptRef, url: str) -> None:
         """Keeps the URL for the attempt, unless there is one."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
@@ -24,6 +24,9 @@ from mobexport.storage import EXPORTS_TABLE, DataStorage, replace_row
 from mobexport.telemetry.logs import get_logger
 from mobexport.telemetry.tracing import current
 from mobexport.wire import AttemptRef
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableClient
 
 _log = get_logger(__name__)
 _Change = Callable[[ExportRow], ExportRow | None]
@@ -44,7 +47,11 @@ class Registry:
 
     def __init__(self, storage: DataStorage) -> None:
         self._storage = storage
-        self._table = storage.table(EXPORTS_TABLE)
+
+    @property
+    def _table(self) -> TableClient:
+        # Each time: somebody may have deleted it.
+        return self._storage.table(EXPORTS_TABLE)
 
     def find(self, export_id: str) -> ExportRow | None:
         """The export of that id, or None."""

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
@@ -23,6 +23,9 @@ from mobexport.pipeline.registry.export_row import ExportRow
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
 from mobexport.storage import EXPORTS_TABLE, DataStorage, replace_row
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableClient
 
 PARTITION: Final = "batches"
 PASSING: Final = frozenset({"Transient", "Throttled", "TimedOut", "StepFailed", "Crashed"})
@@ -82,8 +85,12 @@ class Batches:
     """Rows of batches, and the one step that carries them on."""
 
     def __init__(self, storage: DataStorage, registry: Registry) -> None:
-        self._table = storage.table(EXPORTS_TABLE)
+        self._storage = storage
         self._registry = registry
+
+    @property
+    def _table(self) -> TableClient:
+        return self._storage.table(EXPORTS_TABLE)
 
     def add(self, batch: Batch) -> tuple[Batch, bool]:
         """Keeps a batch, and returns whether it begins. A running or succeeded one stays; its failed exports

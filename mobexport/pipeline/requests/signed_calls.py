@@ -26,7 +26,11 @@ class SignedCalls:
     """Rows of the table `signedcalls`."""
 
     def __init__(self, storage: DataStorage) -> None:
-        self._table: Any = storage.table(SIGNED_CALLS_TABLE)
+        self._storage = storage
+
+    @property
+    def _table(self) -> Any:
+        return self._storage.table(SIGNED_CALLS_TABLE)
 
     def admit(self, message_id: str) -> None:
         """Raises Conflict for a message that was admitted before."""

@@ -11,6 +11,7 @@ from azure.core.exceptions import HttpResponseError
 from durable_app.http import respond
 from mobexport.blob_paths import CURATED_CONTAINER
 from mobexport.errors import Conflict, NotFound, RequestError, UnreadableRow
+from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
 from mobexport.pipeline.requests.export_list import ListQuery, parse_list_query
 from mobexport.pipeline.requests.views import show_export
@@ -159,7 +160,7 @@ def test_given_a_poisoned_row_then_it_and_the_list_are_shown(registry, storage, 
     assert (body["jobId"], body["error"]) == ("a?b\0", {"message": "?"})
 
 
-def test_given_a_continuation_that_storage_refuses_then_400(registry) -> None:
+def test_given_a_continuation_that_storage_refuses_then_400(registry, monkeypatch) -> None:
     class Pages:
         continuation_token = None
 
@@ -168,9 +169,8 @@ def test_given_a_continuation_that_storage_refuses_then_400(registry) -> None:
             refused.status_code = 400
             raise refused
 
-    registry._table = SimpleNamespace(
-        query_entities=lambda *_, **__: SimpleNamespace(by_page=lambda _: Pages())
-    )
+    table = SimpleNamespace(query_entities=lambda *_, **__: SimpleNamespace(by_page=lambda _: Pages()))
+    monkeypatch.setattr(Registry, "_table", table)
     with pytest.raises(
         RequestError, match=r"continuation: must be what an earlier answer's links\.next says"
     ):
