@@ -248,7 +248,7 @@ def test_given_telemetry_when_it_imports_then_nothing_of_the_domain() -> None:
 
 def test_given_function_app_when_read_then_it_only_registers() -> None:
     lines = (ROOT / "function_app.py").read_text("utf-8").splitlines()
-    assert len(lines) <= 40
+    assert len(lines) <= 50
 
 
 def test_names_of_tests_can_be_read_in_a_failure_list() -> None:

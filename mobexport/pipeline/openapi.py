@@ -82,6 +82,9 @@ def describe() -> dict[str, Any]:
                 "parameters": id_of_batch,
                 "get": _operation("get_batch", "One batch", "200 404", "batch"),
             },
+            "/schedules": {
+                "get": _operation("list_schedules", "Schedules: last day, next run", "200", "scheduleList"),
+            },
             "/targets/{target}/test": {
                 "parameters": [_parameter("target", "path", {"type": "string", "minLength": 1})],
                 "post": _operation(
@@ -322,6 +325,23 @@ def _batch() -> dict[str, Any]:
     return {"type": "object", "properties": own, "required": list(own)}
 
 
+def _schedule() -> dict[str, Any]:
+    texts: dict[str, Any] = {"type": "array", "items": _TEXT}
+    kept = {
+        "app": _TEXT,
+        "at": _TEXT,
+        "timeZone": _TEXT,
+        "types": texts,
+        "lateDays": {"type": "integer"},
+        "digest": _FLAG,
+        "lastDay": _or_null(_TEXT, "Newest day that was asked for"),
+        "dueDays": texts,
+        "nextRunAt": _or_null(_TEXT, "It begins with the next tick, within five minutes"),
+    }
+    more = {"lastRunAt": _or_null(_TEXT), "watched": texts, "error": _TEXT}
+    return {"type": "object", "properties": {**kept, **more}, "required": list(kept)}
+
+
 def _schemas() -> dict[str, Any]:
     problem = {"field": _TEXT, "message": _TEXT}
     code = {"code": _TEXT, "message": _TEXT}
@@ -339,6 +359,11 @@ def _schemas() -> dict[str, Any]:
             "required": ["exports", "links"],
         },
         "batch": _batch(),
+        "scheduleList": {
+            "type": "object",
+            "properties": {"schedules": {"type": "array", "items": _schedule()}},
+            "required": ["schedules"],
+        },
         "targetTest": {
             "type": "object",
             "properties": {

@@ -13,6 +13,7 @@ from durable_app.http import read_json
 from mobexport.config import ExportsConfig
 from mobexport.contract import parse_list_options
 from mobexport.errors import RequestError
+from mobexport.ids import new_task_id
 from mobexport.pipeline.registry.states import State
 from mobexport.pipeline.requests.export_list import parse_list_query
 from mobexport.services import Services
@@ -29,10 +30,21 @@ FUNCTIONS = {
     for module in (exports, batches, targets, export_tasks)
     for built in (builder.build() for builder in module.blueprint.sdk._function_builders)
 }
-CONFIG = ExportsConfig.model_validate({"targets": {"t": {"kind": "storage-queue", "queue": "tests"}}})
+CONFIG = ExportsConfig.model_validate(
+    {
+        "targets": {"t": {"kind": "storage-queue", "queue": "tests"}},
+        "apps": {"a": {"schedule": {"types": ["Event"]}}},
+    }
+)
 BODIES = {
     "request_export": {"exportType": "Tag", "app": "a"},
     "request_batch": {"exportTypes": ["Tag"], "app": "a"},
+    "create_export_task": {
+        "containerUrl": "http://127.0.0.1/a/c?sv=1&sr=c&sp=cw&se=2999-01-01&sig=c2VjcmV0",
+        "exportFormat": "JsonBlob",
+        "startDate": "2025-03-23",
+        "endDate": "2025-03-23",
+    },
 }
 
 
@@ -46,7 +58,14 @@ class Broken:
 def answer(name: str, **settings: str) -> func.HttpResponse:
     """What a function answers in an app whose storage client has a bug."""
     services = Services(read_settings({**LOCAL, **settings}), CONFIG, Broken())
-    params = {"target": "t", "exportId": "e", "batchId": "b", "app": "a", "taskId": "t", "taskType": "events"}
+    params = {
+        "target": "t",
+        "exportId": "e",
+        "batchId": "b",
+        "app": "a",
+        "taskId": new_task_id(),
+        "taskType": "events",
+    }
     request = func.HttpRequest(
         "POST",
         "http://localhost/api/exports/batches/exportTasks",

@@ -61,6 +61,7 @@ def test_openapi_document_and_the_routes_of_the_app_are_the_same() -> None:
         for b in f["bindings"]
         if b["type"] == "httpTrigger"
     }
+    routes = {route for route in routes if route[1] != "/{*path}"}  # what no function has
     (create,) = (route for route in routes if route[1].endswith("/{taskType}"))
     base = create[1].rpartition("/")[0]
     types = {
