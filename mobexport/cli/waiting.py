@@ -75,7 +75,7 @@ def describe(found: Mapping[str, Any]) -> str:
     if "exports" in found:
         counts = ", ".join(f"{number} {state}" for state, number in found["counts"].items())
         return f"{found['id']}  {found['state']}  {counts}"
-    known = found["counts"] or {}
+    known = {name: value for name, value in (found["counts"] or {}).items() if value is not None}
     numbers = [f"{known[name]:,} {name}" for name in ("records", "rows", "rejected") if name in known]
     return "  ".join([found["id"], f"attempt {found['attempt']}", found["state"], *numbers])
 

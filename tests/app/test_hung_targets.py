@@ -58,7 +58,7 @@ def test_given_three_hung_containers_then_another_apps_export_ends(azurite, tmp_
     raw = DataStorage(read_settings(local)).container("raw")
     for name in ("hung", "healthy"):
         raw.upload_blob(f"{name}/events/2025-03-23/a.ndjson", EVENT, overwrite=True)
-    settings = {"EXPORT_API_AUTH": "none", "EXPORTS_CONFIG": "none", "POLL_FIRST_SECONDS": "0.3"}
+    settings = {"EXPORT_API_AUTH": "none", "EXPORTS_CONFIG": "/dev/null", "POLL_FIRST_SECONDS": "0.3"}
     with silent() as account, App(azurite, tmp_path, free_ports(1)[0], host="devhost", **settings) as app:
         body = {**ONE_DAY, "exportFormat": "JsonBlob", "containerUrl": f"{account.url}?{SAS}"}
         for _ in range(3):
