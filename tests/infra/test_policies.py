@@ -92,7 +92,7 @@ def test_alerts_each_reach_the_action_group(deployed: dict[str, Any]) -> None:
     assert [item["emailAddress"] for item in group["properties"]["emailReceivers"]] == ["ops@example.com"]
     logs = of_type(deployed, "Microsoft.Insights/scheduledQueryRules")
     metrics = of_type(deployed, "Microsoft.Insights/metricAlerts")
-    assert len(logs) == 6
+    assert len(logs) == 7
     for item in logs:
         assert item["properties"]["actions"]["actionGroups"] == [group["id"]]
         assert item["properties"]["skipQueryValidation"] is True
