@@ -17,7 +17,7 @@ import azure.functions as func
 from durable_app.healing import look_once
 from durable_app.http import Api, as_known, request_span
 from durable_app.sdk import Client, Context, Steps
-from mobexport.redact import redact
+from mobexport.redact import brief, redact
 from mobexport.telemetry import tracing
 from mobexport.telemetry.entry import function_span
 from mobexport.telemetry.logs import get_logger, quiet_sdks
@@ -298,7 +298,7 @@ def failed_step(name: str, error: Exception) -> Outcome:
         return Outcome(failure=Failure.of(known))
     tracing.fail(type(error).__name__)
     _log.error("%s failed\n%s", name, redact("".join(traceback.format_exception(error))))
-    raise RuntimeError(redact(f"{type(error).__name__}: {error}")[:MAX_TEXT]) from None
+    raise RuntimeError(brief(error, MAX_TEXT)) from None
 
 
 def _services() -> Services:

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
-from demo.raw_data import CONTAINER, Apps, DataError, Export, in_container, raw_container, upload
+from demo.raw_data import Apps, DataError, Export, in_container, raw_container, upload
 from localdev.app import App, environment
 from localdev.azurite import Azurite, Ports
 from localdev.folder_lock import locked
@@ -23,9 +23,7 @@ from localdev.processes import ROOT, StartError, is_listening
 from mobexport.config import load_config
 from mobexport.config_check import check_all
 from mobexport.errors import MobexportError
-from mobexport.export_api.raw_check import check_raw_data
-from mobexport.export_api.raw_folder import RawFolder
-from mobexport.settings import Settings
+from mobexport.export_api.raw_check import check_raw_folder
 
 STATE = ROOT / ".devhost"
 # So that the README's first request finds something.
@@ -78,8 +76,7 @@ def _checked(data: Path) -> Iterator[str]:
     if not data.is_dir():
         raise DataError(f"DATA={data} is not a folder")
     config = load_config(ROOT / "exports.toml", required=False)
-    source, slack = RawFolder(data, CONTAINER), Settings.model_fields["raw_slack_days"].default
-    yield from check_raw_data(source, CONTAINER, config, slack_days=slack).lines()
+    yield from check_raw_folder(data, config).lines()
 
 
 def _check_config() -> None:

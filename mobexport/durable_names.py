@@ -6,6 +6,7 @@ test checks that each one is indexed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from mobexport.wire import AttemptRef
@@ -74,27 +75,17 @@ ACTIVITIES: Final = frozenset(
     }
 )
 
-_SMALL: Final = frozenset({BEGIN_PROCESSING, PLAN_EXPORT_TASK})
-_HEAVY: Final = frozenset(
-    {
-        FIND_PARTS,
-        CONVERT_FILE,
-        CONVERT_PART,
-        PARTITION_SLICE,
-        WRITE_BUCKET,
-    }
-)
+_LONGEST: Final[Mapping[str, float]] = {
+    # The whole `functionTimeout` of host.json (30 minutes), and the wait for each other.
+    **dict.fromkeys((FIND_PARTS, CONVERT_FILE, CONVERT_PART, PARTITION_SLICE, WRITE_BUCKET), 2400.0),
+    # They plan, and do all of a small export.
+    **dict.fromkeys((BEGIN_PROCESSING, PLAN_EXPORT_TASK), 900.0),
+}
 
 
 def longest(activity: str) -> float:
-    """Seconds after which an activity has ended, its time in the queue included.
-
-    Heavy steps may take the whole `functionTimeout` of host.json (30 minutes), and wait for each other; those
-    that plan, and do all of a small export, are done in minutes.
-    """
-    if activity in _SMALL:
-        return 900.0
-    return 2400.0 if activity in _HEAVY else 300.0
+    """Seconds after which an activity has ended, its time in the queue included."""
+    return _LONGEST.get(activity, 300.0)
 
 
 # External events

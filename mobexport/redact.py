@@ -31,3 +31,8 @@ def redact(text: str) -> str:
     for pattern in _PATTERNS:
         text = pattern.sub(rf"\1{MASK}", text)
     return text
+
+
+def brief(error: Exception, most: int) -> str:
+    """`Type: text` of any error, without secrets, in so many characters."""
+    return redact(f"{type(error).__name__}: {error}")[:most]

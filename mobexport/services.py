@@ -150,11 +150,7 @@ class Services:
 
     def test_target(self, name: str) -> dict[str, Any]:
         """How one try to send a test event to a target went. Raises NotFound."""
-        return try_target(
-            self.config,
-            name,
-            lambda target, event: self.post(self.config.target(target), event, self.storage),
-        )
+        return try_target(self.config, name, self._post)
 
     @cached_property
     def scheduler(self) -> Scheduler:
@@ -180,9 +176,8 @@ class Services:
         from mobexport.tables.upkeep import TableUpkeep
 
         history = timedelta(days=self.settings.table_history_days)
-        return Purger(
-            self.registry, self.storage, self.settings, TableUpkeep(self.tables, self.steps, history)
-        )
+        upkeep = TableUpkeep(self.tables, self.steps, history)
+        return Purger(self.registry, self.storage, self.settings, self.signed_calls, upkeep)
 
     def request_export(self, body: Any) -> tuple[ExportRow, bool]:
         """The export of a request body, and whether this call began an attempt. Raises RequestError."""

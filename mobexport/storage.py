@@ -7,7 +7,6 @@ inside their functions.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -57,8 +56,6 @@ AZURITE: Final = (
 )
 """Meaning of `UseDevelopmentStorage=true`; the key is the emulator's published one."""
 
-_REMEMBERED: Final = 300.0
-"""Seconds for which what was made is taken to be there."""
 _DELETED: Final = frozenset(
     f"{kind}{what}" for kind in ("Container", "Queue", "Table") for what in ("NotFound", "BeingDeleted")
 )
@@ -183,10 +180,10 @@ class DataStorage:
         return client
 
     def _make(self, key: str, make: Callable[[], Any]) -> None:
-        """Asks storage to make it, unless it was there a moment ago: somebody may delete it meanwhile."""
-        if self._made.get(key, -_REMEMBERED) <= time.monotonic() - _REMEMBERED:
+        """Asks storage to make it, once: until storage says that something is gone."""
+        if key not in self._made:
             make()
-            self._made[key] = time.monotonic()
+            self._made.add(key)
 
     def _look(self, answer: Any) -> None:
         """Forgets what was made once storage says that something is gone: the next try makes it again."""
@@ -195,8 +192,8 @@ class DataStorage:
             self._made.clear()
 
     @cached_property
-    def _made(self) -> dict[str, float]:
-        return {}
+    def _made(self) -> set[str]:
+        return set()
 
     def container_write_url(self, name: str, lifetime: timedelta) -> str:
         """URL of a container with a SAS that can create and write blobs, nothing else.
@@ -224,7 +221,7 @@ class DataStorage:
 
     def delete_container(self, name: str) -> None:
         """Deletes a container with all that is in it; nothing if it is gone already."""
-        self._made.pop(name, None)
+        self._made.discard(name)
         try:
             self.blobs.get_container_client(name).delete_container()
         except ResourceNotFoundError:

@@ -9,9 +9,10 @@ import click
 
 from mobexport.cli.account import account_option, open_storage
 from mobexport.cli.exits import Exit
-from mobexport.errors import NotFound, RequestError
+from mobexport.errors import NotFound
 
 if TYPE_CHECKING:
+    from mobexport.config import ExportsConfig
     from mobexport.export_api.raw_check import RawReport
 
 _PATH: Final = click.Path(path_type=Path)
@@ -55,41 +56,29 @@ def check(
     """
     if (folder is None) == (container is None):
         raise click.UsageError("name either a FOLDER or --container")
+    from mobexport.config import load_config
+    from mobexport.export_api.raw_check import RECORDS, check_raw_folder
+
+    config = load_config(file or Path("exports.toml"), required=file is not None)
     report = (
-        _of_folder(folder, file, slack_days, records)
+        check_raw_folder(folder, config, slack_days, records or RECORDS)
         if folder is not None
-        else _of_container(container or "", file, slack_days, records)
+        else _of_container(container or "", config, slack_days, records or RECORDS)
     )
     for line in report.lines():
         click.echo(line)
     return Exit.BAD_RESULT if report.has_problems else Exit.OK
 
 
-def _of_folder(folder: Path, file: Path | None, slack_days: int | None, records: int | None) -> RawReport:
-    from mobexport.config import load_config
-    from mobexport.export_api.raw_check import RECORDS, check_raw_data
-    from mobexport.export_api.raw_folder import RawFolder
-    from mobexport.settings import Settings
+def _of_container(name: str, config: ExportsConfig, slack_days: int | None, records: int) -> RawReport:
+    from mobexport.export_api.raw_check import check_raw_data
 
-    if not folder.is_dir():
-        raise RequestError(f"{folder} is no folder")
-    config = load_config(file or Path("exports.toml"), required=file is not None)
-    slack = Settings.model_fields["raw_slack_days"].default if slack_days is None else slack_days
-    source = RawFolder(folder, "raw")
-    return check_raw_data(source, "raw", config, slack_days=slack, records=records or RECORDS)
-
-
-def _of_container(name: str, file: Path | None, slack_days: int | None, records: int | None) -> RawReport:
-    from mobexport.config import load_config
-    from mobexport.export_api.raw_check import RECORDS, check_raw_data
-
-    config = load_config(file or Path("exports.toml"), required=file is not None)
     with open_storage() as storage:
         container = name or storage.settings.raw_container
         if not storage.container(container, create=False).exists():
             raise NotFound(f"the account of DATA_STORAGE has no container {container!r}")
         slack = storage.settings.raw_slack_days if slack_days is None else slack_days
-        return check_raw_data(storage, container, config, slack_days=slack, records=records or RECORDS)
+        return check_raw_data(storage, container, config, slack_days=slack, records=records)
 
 
 COMMANDS = (raw,)

@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mobexport.config import APP_NAME, ExportsConfig
-from mobexport.errors import MobexportError
+from mobexport.errors import MobexportError, RequestError
+from mobexport.export_api.raw_folder import RawFolder
 from mobexport.export_api.raw_suggestions import Suggestion, sample_of, suggest
 from mobexport.export_api.writer.export_file import local_copy
 from mobexport.export_api.writer.raw_layout import (
@@ -41,6 +42,7 @@ from mobexport.records.parquet_rows import row_blocks
 from mobexport.records.raw_files import record_blocks
 from mobexport.records.raw_formats import RawFormat, stored_as
 from mobexport.records.raw_records import RawReader
+from mobexport.settings import Settings
 from mobexport.storage import RawBlob
 
 RECORDS: Final = 10_000
@@ -210,6 +212,19 @@ def check_raw_data(
             checker = _Checker(source, container, name, raw, slack_days, records, Path(temporary))
             apps.append(checker.report())
     return RawReport(apps, notes)
+
+
+def check_raw_folder(
+    folder: Path, config: ExportsConfig, slack_days: int | None = None, records: int = RECORDS
+) -> RawReport:
+    """A folder of this machine, laid out as the raw container; `slack_days` None: RAW_SLACK_DAYS' default.
+
+    Raises RequestError if there is none.
+    """
+    if not folder.is_dir():
+        raise RequestError(f"{folder} is no folder")
+    slack = Settings.model_fields["raw_slack_days"].default if slack_days is None else slack_days
+    return check_raw_data(RawFolder(folder, "raw"), "raw", config, slack_days=slack, records=records)
 
 
 def _is_used(folder: str, config: ExportsConfig) -> bool:

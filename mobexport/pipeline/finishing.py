@@ -16,7 +16,7 @@ from mobexport.pipeline.jobs.source import JobSource
 from mobexport.pipeline.notify import make_event, make_finding_event
 from mobexport.pipeline.process.processor import Processor
 from mobexport.pipeline.registry.destinations import Destinations
-from mobexport.pipeline.registry.export_row import ExportRow, event_key, shortened
+from mobexport.pipeline.registry.export_row import ExportRow, shortened
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State, end_state
 from mobexport.redact import redact
@@ -82,7 +82,8 @@ class Finisher:
         """Also those of jobs whose creation gave no usable answer, and that nobody knows."""
         if row.marker is not None:
             for name, _ in self.storage.list_containers(landing_prefix(row.marker)):
-                self.storage.delete_container(name)
+                if name != row.landing:
+                    self.storage.delete_container(name)
         if row.landing is not None:
             self.drop_landing(row)
 
@@ -159,17 +160,10 @@ def _end(row: ExportRow, failure: Failure | None, reject_alert: float) -> Export
     if event is None or not row.request.notify or row.state.terminal:
         return ended
     pending = {"event": event, "state": "Pending", "tries": 0, "at": stamp()}
-    ended = replace(ended, events={**row.events, str(row.attempt): make_event(ended, event)})
-    found = _findings(ended, reject_alert)
-    for one in found:
-        key = event_key(row.attempt, f"~{one.kind}")
-        ended = replace(ended, events={**ended.events, key: make_finding_event(ended, one)})
-    deliveries = {**ended.deliveries}
-    for target in row.request.notify:
-        deliveries[f"{row.attempt}/{target}"] = pending
-        for one in found:
-            deliveries[f"{row.attempt}/{target}~{one.kind}"] = {**pending, "event": one.kind}
-    return replace(ended, deliveries=deliveries)
+    told = ended.with_event(make_event(ended, event), pending)
+    for one in _findings(ended, reject_alert):
+        told = told.with_event(make_finding_event(ended, one), {**pending, "event": one.kind}, one.kind)
+    return told
 
 
 def _shown(failure: Failure) -> dict[str, Any]:

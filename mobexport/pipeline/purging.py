@@ -36,6 +36,7 @@ class Purger:
     registry: Registry
     storage: DataStorage
     settings: Settings
+    calls: SignedCalls
     upkeep: KeepsTables
 
     def purge(self, now: datetime) -> dict[str, int]:
@@ -43,7 +44,7 @@ class Purger:
         return {
             "containers": sum(1 for _ in self._containers(now)),
             "rows": sum(1 for _ in self._rows(now)),
-            "calls": SignedCalls(self.storage).purge(now),
+            "calls": self.calls.purge(now),
             **self.upkeep.run(self._unfinished(now)),
         }
 

@@ -14,7 +14,7 @@ from mobexport.pipeline.jobs.export_jobs import job_marker, landing_of
 from mobexport.pipeline.jobs.source import JobSource
 from mobexport.pipeline.registry.export_row import ExportRow, shortened
 from mobexport.pipeline.registry.registry import Registry
-from mobexport.redact import redact
+from mobexport.redact import brief
 from mobexport.storage import DataStorage
 from mobexport.telemetry.logs import get_logger, log_context
 
@@ -48,7 +48,7 @@ class Reconciler:
         try:
             self._clear(row, now)
         except Exception as error:  # noqa: BLE001 - the others go on all the same
-            why = redact(f"{type(error).__name__}: {error}")[:300]
+            why = brief(error, 300)
             _log.error("export %s: its landing container cannot be cleared: %s", row.id, why)
 
     def _clear(self, row: ExportRow, now: datetime) -> None:

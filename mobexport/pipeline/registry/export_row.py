@@ -164,6 +164,17 @@ class ExportRow:
             etag=self.etag,
         )
 
+    def with_event(
+        self, event: Mapping[str, Any], delivery: Mapping[str, Any], finding: str = ""
+    ) -> ExportRow:
+        """The row with an event of its attempt (the end, or a finding), and a delivery for each target."""
+        names = [f"{target}~{finding}" if finding else target for target in self.request.notify]
+        return replace(
+            self,
+            events={**self.events, **{event_key(self.attempt, name): event for name in names}},
+            deliveries={**self.deliveries, **{_delivery_key(self.attempt, name): delivery for name in names}},
+        )
+
     def with_delivery(self, attempt: int, target: str, delivery: Mapping[str, Any]) -> ExportRow:
         """The row with the new state of a delivery; an event without pending deliveries is dropped."""
         deliveries = {**self.deliveries, _delivery_key(attempt, target): dict(delivery)}

@@ -25,7 +25,7 @@ from mobexport.pipeline.requests.settled_batches import (
     has_no_data,
     make_schedule_event,
 )
-from mobexport.redact import redact
+from mobexport.redact import brief, redact
 from mobexport.schedule import Schedule
 from mobexport.settings import Settings
 from mobexport.storage import EXPORTS_TABLE, DataStorage, known_error
@@ -68,7 +68,7 @@ class Scheduler:
             try:
                 yield from self._due(name, app, app.schedule, now)
             except (KeyError, ValueError, TypeError, MobexportError) as error:
-                why = redact(f"{type(error).__name__}: {error}")[:300]
+                why = brief(error, 300)
                 _log.error("app %s: its schedule did not run, the others go on: %s", name, why)
 
     def _due(self, name: str, app: App, schedule: Schedule, now: datetime) -> Iterator[Batch]:
