@@ -18,7 +18,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmarks.polling import calls_by_service
+from benchmarks.storage_calls import calls_by_service
 from localdev.app import App
 from localdev.azurite import Azurite
 from localdev.processes import free_ports

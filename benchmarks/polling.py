@@ -7,7 +7,6 @@ Run by `make bench-polling`; HOURS=1 for a quick look.
 
 import argparse
 import json
-import re
 import tempfile
 import time
 from collections import Counter
@@ -18,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import azure.durable_functions as df
+from running_app import TASKS
 from scripted_export_api import ScriptedExportApi
 
+from benchmarks.storage_calls import calls_by_service
 from devhost.replay import ReplayHarness
 from localdev.app import App
 from localdev.azurite import Azurite
@@ -35,10 +36,7 @@ from orchestrators.run_export import run_export
 DAY = timedelta(days=1).total_seconds()
 POLICY = PollPolicy(first=5, most=300, queue_deadline=DAY, run_deadline=DAY, total_deadline=DAY)
 DAYS = (21, 22)
-TASKS = (
-    "/api/subscriptions/s/resourceGroups/r/providers/Microsoft.MobileEngagement/appcollections/a"
-    "/apps/shop/devices/exportTasks"
-)
+PATH = TASKS.format(app="shop")
 EVENT = b'{"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00Z"}\n'
 
 
@@ -168,7 +166,7 @@ def _each_poll(azurite: Azurite, app: App, scripted: ScriptedExportApi) -> float
         found.append((_polls(app) - polls, calls))
     (_, (fewer, less), (more, most)) = found
     _, export = app.get("/api/exports?app=shop")
-    path = f"{TASKS}/{export['exports'][0]['jobId']}?api-version=2014-12-01"
+    path = f"{PATH}/{export['exports'][0]['jobId']}?api-version=2014-12-01"
     before = len(_lines(azurite))
     for _ in range(10):
         status, answer = app.get(path)
@@ -211,19 +209,6 @@ def _lines(azurite: Azurite) -> list[str]:
 
 def _polls(app: App) -> int:
     return app.log.read_text().count("Executed 'Functions.check_export_job' (Succeeded")
-
-
-def calls_by_service(lines: list[str]) -> Counter[str]:
-    """Calls in an access log of Azurite, as `table GET`."""
-    line = re.compile(r'"(GET|PUT|POST|DELETE|HEAD|MERGE|PATCH) (\S+) HTTP')
-    found = (match.groups() for text in lines if (match := line.search(text)))
-    return Counter(f"{_service(url)} {method}" for method, url in found)
-
-
-def _service(url: str) -> str:
-    if "Tables" in url or re.search(r"/(exports|exporttasks|secrets|steps)\(", url) or "$filter" in url:
-        return "table"
-    return "blob"
 
 
 def _run(azurite: Azurite, app: App, name: str, day: int) -> Counter[str]:

@@ -10,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
+from running_app import TASKS
+
 from benchmarks.attack.scenario import NotHeld, Scenario
-from benchmarks.attack.stage import FIRST, HEALTHY, TASKS, VERSION, WELL, Ends, Stage
+from benchmarks.attack.stage import FIRST, HEALTHY, VERSION, WELL, Ends, Stage
 
 URLS = "Container URL"
 REQUESTS = "Odd request"
@@ -22,7 +24,6 @@ SAS = f"sv=2024-11-04&sr=c&sp=cw&se=2999-01-01&sig={SIGNATURE}"
 DAY = str(FIRST)
 TASK = {"exportFormat": "JsonBlob", "startDate": DAY, "endDate": DAY}
 EXPORT = {"exportType": "Event", "app": HEALTHY, "startDate": DAY, "endDate": DAY}
-ADMITTED = f"https://{HOST}/landing-1?{SAS}"
 BAD_URLS = (
     "",
     "landing-1",

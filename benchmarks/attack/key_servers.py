@@ -17,10 +17,11 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from entra_tenant import CLIENT, EntraTenant
+from running_app import TASKS
 
 from benchmarks.attack.callers import refused
 from benchmarks.attack.scenario import NotHeld, Scenario
-from benchmarks.attack.stage import HEALTHY, TASKS, VERSION, Stage
+from benchmarks.attack.stage import HEALTHY, VERSION, Stage
 from mobexport.export_api.auth.signing_keys import FAILED_PAUSE_SECONDS
 
 TOKENS = "Wrong token"

@@ -25,10 +25,6 @@ from mobexport.storage import DataStorage
 HEALTHY = "healthy"
 FIRST = date(2025, 1, 1)
 EVENT = b'{"deviceId":"d1","name":"open","timestamp":"%sT10:00:00Z"}\n'
-TASKS = (
-    "/api/subscriptions/s/resourceGroups/r/providers/Microsoft.MobileEngagement/appcollections/a"
-    "/apps/{app}/devices/exportTasks"
-)
 VERSION = "?api-version=2014-12-01"
 HEALTHY_SECONDS = 120.0
 """A healthy export's time beside any attack."""

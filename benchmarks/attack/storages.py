@@ -21,7 +21,6 @@ SECONDS = 8.0
 CLOSING = b"Connection: close\r\nContent-Length: "
 UNAVAILABLE = b"HTTP/1.1 503 Server Busy\r\nx-ms-error-code: ServerBusy\r\n" + CLOSING + b"0\r\n\r\n"
 LIE = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\n" + CLOSING + b"9\r\n\r\n<deep><x>"
-METHODS = (b"GET", b"PUT", b"POST", b"DELETE", b"HEAD", b"PATCH", b"MERGE")
 MODES = {"busy": "is busy", "down": "is down", "slow": "is slow", "hang": "hangs", "lie": "lies"}
 
 

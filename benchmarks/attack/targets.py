@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 from raw_server import Pieces, RawServer, dripping, saying
+from running_app import TASKS
 from scripted_export_api import ScriptedExportApi
 
 from benchmarks.attack.export_apis import GOOD, SECONDS, events, silence
 from benchmarks.attack.scenario import NotHeld, Scenario
-from benchmarks.attack.stage import FIRST, TASKS, VERSION, Stage
+from benchmarks.attack.stage import FIRST, VERSION, Stage
 
 WEBHOOK = "Webhook"
 CONTAINER = "Container"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running_app import SHIFTED, instance
 from scripted_export_api import ScriptedExportApi
 from waiting import until
 
@@ -18,14 +19,7 @@ from mobexport.storage import DataStorage
 EVENT = b'{"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00Z"}\n'
 ONE_DAY = {"exportType": "Event", "startDate": "2025-03-23", "endDate": "2025-03-23"}
 INSTANCES = "/runtime/webhooks/durabletask/instances"
-# Run at the start of the app's process: its clock is some minutes ahead, the host's is not.
-SHIFTED = """
-import datetime, os
-from mobexport import clock
-real = clock.now
-clock.now = lambda: real() + datetime.timedelta(minutes=float(os.environ.get("SHIFT_MINUTES", "0")))
-"""
-# The same: one app's files end it, as a crash in native code does.
+# Run at the start of the app's process: one app's files end it, as a crash in native code does.
 DEADLY = """
 import os
 from mobexport.pipeline.process import conversion
@@ -50,11 +44,6 @@ def running(azurite, folder: Path, **extra: str):
 def ended(app: App, export_id: str) -> Any:
     found = app.get(f"/api/exports/{export_id}")[1]
     return found.get("phase") == "done" and found
-
-
-def instance(app: App, name: str) -> str | None:
-    status, found = app.get(f"{INSTANCES}/{name}")
-    return None if status == 404 else str(found["runtimeStatus"])
 
 
 def test_given_a_file_that_kills_its_worker_then_only_its_export_fails(azurite, tmp_path: Path) -> None:
@@ -107,7 +96,7 @@ def test_given_a_run_that_an_operator_ended_then_it_goes_on(polled, accident: st
         job.states[:] = ["Succeeded"]
     # A run that has just begun is left alone for a minute.
     app.kill()
-    app._env |= {"SHIFT_MINUTES": "3"}
+    app._env |= {"SHIFT_DAYS": "0.002"}
     app.restart()
     assert app.post("/admin/functions/tick", {})[0] == 202
     found = until(app, lambda: ended(app, export))

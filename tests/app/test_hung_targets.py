@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from running_app import TASKS
 from waiting import until
 
 from localdev.app import App
@@ -15,10 +16,7 @@ from mobexport.storage import DataStorage
 
 EVENT = b'{"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00Z"}\n'
 ONE_DAY = {"startDate": "2025-03-23", "endDate": "2025-03-23"}
-TASKS = (
-    "/api/subscriptions/s/resourceGroups/r/providers/Microsoft.MobileEngagement/appcollections/a"
-    "/apps/hung/devices/exportTasks"
-)
+PATH = TASKS.format(app="hung")
 SAS = "sv=2024-11-04&sr=c&sp=cw&se=2999-01-01&sig=c2VjcmV0"
 
 
@@ -62,13 +60,13 @@ def test_given_three_hung_containers_then_another_apps_export_ends(azurite, tmp_
     with silent() as account, App(azurite, tmp_path, free_ports(1)[0], host="devhost", **settings) as app:
         body = {**ONE_DAY, "exportFormat": "JsonBlob", "containerUrl": f"{account.url}?{SAS}"}
         for _ in range(3):
-            status, task = app.post(f"{TASKS}/events?api-version=2014-12-01", body)
+            status, task = app.post(f"{PATH}/events?api-version=2014-12-01", body)
             assert status == 202, task
         until(app, lambda: len(account.asked) >= 3)
         _, export = app.post("/api/exports", {**ONE_DAY, "exportType": "Event", "app": "healthy"})
         found = until(app, lambda: ended(app, export["id"]))
         assert (found["state"], found["counts"]["rows"]) == ("Succeeded", 1)
-        status, task = app.get(f"{TASKS}/{task['id']}?api-version=2014-12-01")
+        status, task = app.get(f"{PATH}/{task['id']}?api-version=2014-12-01")
         assert (status, task["state"]) == (200, "Started")
 
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from running_app import TASKS
 
 from localdev.app import App
 from localdev.azurite import Azurite
@@ -19,10 +20,7 @@ from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
 from mobexport.wire import Outcome
 
-TASKS = (
-    "/api/subscriptions/s/resourceGroups/r/providers/Microsoft.MobileEngagement/appcollections/a"
-    "/apps/big/devices/exportTasks"
-)
+PATH = TASKS.format(app="big")
 DATES = {"startDate": "2025-03-23", "endDate": "2025-03-24", "exportFormat": "JsonBlob"}
 LARGE = {"EXPORT_SMALL_MB": "0", "EXPORT_SLICE_MB": "0.02"}
 STEPS = ("plan_export_task", "partition_slice", "write_bucket", "commit_file", "finish_export_task")
@@ -98,7 +96,7 @@ def test_given_a_large_task_and_a_killed_host_then_the_same_bytes(
     storage.container(target)
     url = storage.container_write_url(target, timedelta(hours=1))
     start = len(running.log.read_text())
-    status, task = running.post(f"{TASKS}/events?api-version=2014-12-01", {**DATES, "containerUrl": url})
+    status, task = running.post(f"{PATH}/events?api-version=2014-12-01", {**DATES, "containerUrl": url})
     assert status == 202
     wait_for(running, rf"{edge} 'Functions\.{step}'", count, start)
     running.kill()
@@ -107,7 +105,7 @@ def test_given_a_large_task_and_a_killed_host_then_the_same_bytes(
     while task["state"] not in ("Succeeded", "Failed"):
         assert time.monotonic() < deadline, running.log.read_text()[-3000:]
         time.sleep(0.1)
-        _, task = running.get(f"{TASKS}/{task['id']}?api-version=2014-12-01")
+        _, task = running.get(f"{PATH}/{task['id']}?api-version=2014-12-01")
     assert task["state"] == "Succeeded", task
     assert "12 raw records rejected" in task["errorDetails"]
     assert [blob.name for blob in storage.container(target).list_blobs()] == [f"Event-{task['id']}.json"]

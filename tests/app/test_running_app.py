@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from running_app import TASKS
 
 from localdev.app import App
 from localdev.processes import free_ports
@@ -18,10 +19,6 @@ from mobexport.storage import DataStorage
 
 EVENT = b'{"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00Z"}\n'
 ONE_DAY = {"exportType": "Event", "startDate": "2025-03-23", "endDate": "2025-03-23"}
-TASKS = (
-    "/api/subscriptions/s/resourceGroups/r/providers/Microsoft.MobileEngagement/appcollections/a"
-    "/apps/{app}/devices/exportTasks"
-)
 
 
 @pytest.fixture(scope="module")

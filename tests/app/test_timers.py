@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running_app import SHIFTED, instance
 from scripted_export_api import ScriptedExportApi
 from waiting import until
 
@@ -27,13 +28,6 @@ from triggers.schedules import purge_history
 
 EVENT = b'{"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00Z"}\n'
 ONE_DAY = {"exportType": "Event", "startDate": "2025-03-23", "endDate": "2025-03-23"}
-# Run at the start of the app's process: its own clock is days ahead, the host's is not.
-SHIFTED = """
-import datetime, os
-from mobexport import clock
-real = clock.now
-clock.now = lambda: real() + datetime.timedelta(days=float(os.environ["SHIFT_DAYS"]))
-"""
 
 
 @pytest.fixture
@@ -72,12 +66,6 @@ def fire(app: App, timer: str) -> None:
 
 def state(app: App, export_id: str) -> str:
     return str(app.get(f"/api/exports/{export_id}")[1]["state"])
-
-
-def instance(app: App, name: str) -> str | None:
-    """State of an orchestration; None if there is none."""
-    status, found = app.get(f"/runtime/webhooks/durabletask/instances/{name}")
-    return None if status == 404 else str(found["runtimeStatus"])
 
 
 def test_given_days_of_downtime_then_each_missed_day_is_exported(azurite, storage, tmp_path) -> None:

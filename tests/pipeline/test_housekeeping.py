@@ -17,6 +17,7 @@ from mobexport.pipeline.purging import Purger
 from mobexport.pipeline.reconciling import Reconciler
 from mobexport.pipeline.registry.export_row import shortened
 from mobexport.pipeline.registry.states import State
+from mobexport.pipeline.requests.signed_calls import SignedCalls
 from mobexport.settings import read_settings
 from mobexport.tables.commit import NewFile, TableCommit
 from mobexport.tables.tables import Tables
@@ -146,7 +147,8 @@ def purger(registry, storage, settings) -> Purger:
 
 def purger_of(registry, storage, settings) -> Purger:
     history = timedelta(days=settings.table_history_days)
-    return Purger(registry, storage, settings, TableUpkeep(Tables(storage), HeavySteps(storage), history))
+    upkeep = TableUpkeep(Tables(storage), HeavySteps(storage), history)
+    return Purger(registry, storage, settings, SignedCalls(storage), upkeep)
 
 
 def test_given_old_containers_then_purged_unless_still_collected_from(

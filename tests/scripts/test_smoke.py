@@ -3,14 +3,13 @@
 import json
 import os
 import re
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from json_server import serving_json
 
 from localdev.app import App
 from localdev.processes import free_ports
@@ -117,40 +116,16 @@ GOOD: dict[str, tuple[int, Any]] = {
 }
 
 
-@contextmanager
-def double(answers: dict[str, tuple[int, Any]]) -> Iterator[str]:
+def double(answers: dict[str, tuple[int, Any]]) -> AbstractContextManager[str]:
     """A server that gives these answers, by method and beginning of the path."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer(
-                next(key for key in answers if key.startswith("GET") and f"GET {self.path}".startswith(key))
-            )
+    def answer(method: str, path: str, _headers: dict[str, str], body: bytes) -> tuple[int, Any]:
+        if method == "POST":
+            return answers["POST rerun" if json.loads(body).get("rerun") else "POST again"]
+        key = next(key for key in answers if key.startswith("GET") and f"GET {path}".startswith(key))
+        return answers[key]
 
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            self._answer("POST rerun" if body.get("rerun") else "POST again")
-
-        def _answer(self, key: str) -> None:
-            status, body = answers[key]
-            data = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=[0.02])
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return serving_json(answer)
 
 
 def test_given_good_answers_when_smoked_then_passes(smoke: Smoked) -> None:

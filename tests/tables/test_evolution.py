@@ -6,7 +6,7 @@ from dataclasses import replace
 import duckdb
 import polars as pl
 import pytest
-from curated import BEGIN, DAYS, EVENT, commit_of, delta_options, events, storage_of, upload
+from curated import BEGIN, DAYS, EVENT, commit_of, delta_options, events, upload
 from delta_log import read_log
 from hostile import ODD, convert, element, listed
 
@@ -14,21 +14,10 @@ from mobexport import export_types
 from mobexport.errors import DataError
 from mobexport.export_types import Field, FieldKind
 from mobexport.export_types.model import ExportType
-from mobexport.storage import DataStorage
 from mobexport.tables.schema import table_schema
 from mobexport.tables.tables import Tables
 
 DEVICE = export_types.get("Device")
-
-
-@pytest.fixture
-def storage(azurite) -> DataStorage:
-    return storage_of(azurite)
-
-
-@pytest.fixture
-def app(request) -> str:
-    return f"evo-{abs(hash(request.node.nodeid)) % 10**8}"
 
 
 def changed(type_: ExportType, name: str, **changes) -> ExportType:

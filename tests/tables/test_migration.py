@@ -34,11 +34,6 @@ def storage(azurite) -> DataStorage:
     return found
 
 
-@pytest.fixture
-def app(request) -> str:
-    return f"old-{abs(hash(request.node.nodeid)) % 10**8}"
-
-
 def point(storage, app, day: date, export: str, at: float, files, rows: int, *, type_="Event") -> str:
     """A pointer as commits wrote them before there were tables."""
     label, campaign = ("date", "") if type_ != "Push" else ("snapshot", "-Poll")

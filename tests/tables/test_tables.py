@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
+from curated import delta_options
 from delta_log import CURATED, Log, read_log, rows_of
 from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
@@ -22,7 +23,6 @@ from mobexport.export_types import Field, FieldKind
 from mobexport.heavy import HeavySteps
 from mobexport.pipeline.process.conversion import convert_file
 from mobexport.records.limits import Limits
-from mobexport.settings import read_settings
 from mobexport.storage import DataStorage
 from mobexport.tables.commit import NewFile, TableCommit
 from mobexport.tables.schema import partition_columns, table_schema
@@ -33,17 +33,6 @@ from mobexport.tables.upkeep import CompactionLimits, TableUpkeep
 EVENT = export_types.get("Event")
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = [date(2025, 3, 23) + timedelta(days=number) for number in range(4)]
-
-
-@pytest.fixture(scope="module")
-def storage(azurite) -> DataStorage:
-    settings = {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
-    return DataStorage(read_settings(settings))
-
-
-@pytest.fixture
-def app(request) -> str:
-    return f"app-{abs(hash(request.node.nodeid)) % 10**8}"
 
 
 @pytest.fixture
@@ -248,16 +237,6 @@ def convert_and_commit(tables, storage, app, tmp_path, type_=EVENT, file=FILE, a
     )
 
 
-def options(azurite) -> dict[str, str]:
-    settings = dict(part.split("=", 1) for part in azurite.connection_string.rstrip(";").split(";"))
-    return {
-        "azure_storage_account_name": settings["AccountName"],
-        "azure_storage_account_key": settings["AccountKey"],
-        "azure_storage_endpoint": settings["BlobEndpoint"],
-        "azure_allow_http": "true",
-    }
-
-
 def test_given_a_committed_file_then_polars_and_the_log_have_its_rows(
     tables, storage, app, tmp_path, azurite
 ) -> None:
@@ -265,7 +244,7 @@ def test_given_a_committed_file_then_polars_and_the_log_have_its_rows(
     query = "SELECT name, epoch_us(timestamp) FROM files ORDER BY name"
     rows = rows_of(storage.container(CURATED), f"{app}/Event", query)
     assert [name for name, _ in rows] == ["n0", "n1", "n2"]
-    frame = pl.scan_delta(f"az://{CURATED}/{app}/Event", storage_options=options(azurite))
+    frame = pl.scan_delta(f"az://{CURATED}/{app}/Event", storage_options=delta_options(azurite))
     assert frame.sort("name").select("name", "date").collect().rows() == [
         (f"n{n}", DAYS[0]) for n in range(3)
     ]
@@ -325,7 +304,7 @@ def test_given_a_type_that_gains_a_column_then_old_rows_read_as_null(
     file = FILE.replace(b'"infoId": null', b'"colour": "red"')
     convert_and_commit(tables, storage, app, tmp_path / "2", newer, file, at=2)
     tables.commit(commit_of(app, "other", 3, [DAYS[1]], files=0))
-    frame = pl.scan_delta(f"az://{CURATED}/{app}/Event", storage_options=options(azurite)).collect()
+    frame = pl.scan_delta(f"az://{CURATED}/{app}/Event", storage_options=delta_options(azurite)).collect()
     assert frame["colour"].to_list() == ["red"] * 3
     metadata = json.loads(log_of(storage, app).metadata["schemaString"])
     assert [one["name"] for one in metadata["fields"]].count("colour") == 1

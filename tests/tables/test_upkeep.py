@@ -15,8 +15,6 @@ from table_files import names_of, with_rows
 from mobexport import export_types
 from mobexport.heavy import HeavySteps
 from mobexport.records.columns import schema_of
-from mobexport.settings import read_settings
-from mobexport.storage import DataStorage
 from mobexport.tables import upkeep
 from mobexport.tables.active_files import ActiveFile, active_files
 from mobexport.tables.commit import NewFile, TableCommit
@@ -28,17 +26,6 @@ EVENT = export_types.get("Event")
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 DAY, OTHER = date(2025, 3, 23), date(2025, 3, 24)
 WEEK = timedelta(days=7)
-
-
-@pytest.fixture(scope="module")
-def storage(azurite) -> DataStorage:
-    settings = {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
-    return DataStorage(read_settings(settings))
-
-
-@pytest.fixture
-def app(request) -> str:
-    return f"keep-{abs(hash(request.node.nodeid)) % 10**8}"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from mobexport.errors import Conflict, RequestError
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
 from mobexport.pipeline.requests.batch_parsing import parse_batch
-from mobexport.pipeline.requests.batches import Batches, new_batch
+from mobexport.pipeline.requests.batches import new_batch
 from mobexport.pipeline.requests.scheduling import AGAIN, Scheduler
 from mobexport.settings import read_settings
 from mobexport.storage import EXPORTS_TABLE
@@ -23,16 +23,6 @@ SETTINGS = read_settings(
 
 def config(app: str, **options) -> ExportsConfig:
     return ExportsConfig.model_validate({"apps": {app: options}, "targets": {"q": {"kind": "storage-queue"}}})
-
-
-@pytest.fixture
-def app(make_request) -> str:
-    return make_request().app
-
-
-@pytest.fixture
-def batches(storage, registry) -> Batches:
-    return Batches(storage, registry)
 
 
 def end(registry, row, state: State) -> None:

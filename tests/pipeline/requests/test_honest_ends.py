@@ -14,7 +14,6 @@ from mobexport.errors import Rejected, RequestError, Transient
 from mobexport.pipeline.registry.export_row import begin
 from mobexport.pipeline.registry.states import State
 from mobexport.pipeline.requests.batch_parsing import parse_batch
-from mobexport.pipeline.requests.batches import Batches
 from mobexport.pipeline.requests.request_parsing import parse_request
 from mobexport.pipeline.requests.scheduling import Scheduler
 from mobexport.pipeline.requests.views import show_batch, show_export
@@ -73,16 +72,6 @@ def test_today_is_the_day_in_utc_and_has_a_note() -> None:
 
 
 # --- schedules ------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def app(make_request) -> str:
-    return make_request().app
-
-
-@pytest.fixture
-def batches(storage, registry) -> Batches:
-    return Batches(storage, registry)
 
 
 class Target:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Final
+
+from json_server import serving_json
 
 from mobexport.errors import MobexportError
 from mobexport.standard_webhooks import call_content, check
@@ -54,35 +54,6 @@ def _check_signed(cloud: Cloud, headers: dict[str, str], content: bytes) -> None
             check(secret, "REQUEST_SIGNING_SECRET", headers, content, time.time())
 
 
-@contextmanager
-def serving(state: Callable[[], Cloud]) -> Iterator[str]:
+def serving(state: Callable[[], Cloud]) -> AbstractContextManager[str]:
     """The app on a free loopback port; its URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer(b"")
-
-        def do_POST(self) -> None:
-            self._answer(self.rfile.read(int(self.headers["Content-Length"])))
-
-        def _answer(self, body: bytes) -> None:
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            status, found = answer(state(), self.command, self.path, headers, body)
-            data = json.dumps(found).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=[0.02])
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return serving_json(lambda *call: answer(state(), *call))
