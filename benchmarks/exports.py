@@ -58,22 +58,27 @@ class Watch:
         found = [self._pid]
         for pid in found:
             for task in Path(f"/proc/{pid}/task").glob("*/children"):
-                found += map(int, task.read_text("ascii").split())
+                found += map(int, _text(task).split())
         return found
 
     def _cpu(self) -> float:
         ticks = 0
         for pid in self._tree():
-            fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
+            fields = _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:13]))
         return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _memory(pid: int) -> float:
+def _text(file: Path) -> str:
+    """A file of a process; nothing if that has just ended."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
+        return file.read_text("utf-8")
     except OSError:
-        return 0.0  # It has just ended.
+        return ""
+
+
+def _memory(pid: int) -> float:
+    lines = _text(Path(f"/proc/{pid}/status")).splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
 

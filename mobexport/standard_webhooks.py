@@ -11,6 +11,8 @@ import base64
 import binascii
 import hashlib
 import hmac
+import time
+import uuid
 from collections.abc import Mapping
 from typing import Final
 
@@ -36,6 +38,22 @@ def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     key = key_of(secret)
     content = f"{message_id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+
+
+def signed_headers(secret: str, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The three headers of a signed message. Raises ValueError as `sign` does."""
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": sign(secret, message_id, timestamp, body),
+    }
+
+
+def call_headers(secret: str, method: str, path: str, body: bytes) -> dict[str, str]:
+    """The headers of a call of this moment, under an id of its own. Raises ValueError as `sign` does."""
+    return signed_headers(
+        secret, f"msg_{uuid.uuid4().hex}", int(time.time()), call_content(method, path, body)
+    )
 
 
 def call_content(method: str, path: str, body: bytes) -> bytes:

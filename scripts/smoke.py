@@ -14,7 +14,6 @@ import json
 import os
 import sys
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, NoReturn
@@ -22,7 +21,7 @@ from urllib.parse import quote, urlsplit
 
 import requests
 
-from mobexport.standard_webhooks import call_content, sign
+from mobexport.standard_webhooks import call_headers
 
 KEY: Final = "SMOKE_FUNCTION_KEY"
 SECRET: Final = "SMOKE_SIGNING_SECRET"
@@ -169,7 +168,7 @@ class Smoke:
             data = json.dumps(body).encode()
             headers |= {
                 "Content-Type": "application/json",
-                **self._signature(call_content(method, path, data)),
+                **self._signature(method, path, data),
             }
         try:
             answer = self._session.request(
@@ -182,15 +181,13 @@ class Smoke:
         except ValueError:
             return answer.status_code, answer.text[:200]
 
-    def _signature(self, content: bytes) -> dict[str, str]:
+    def _signature(self, method: str, path: str, body: bytes) -> dict[str, str]:
         if not self._secret:
             return {}
-        message, now = f"msg_{uuid.uuid4().hex}", int(time.time())
         try:
-            signature = sign(self._secret, message, now, content)
+            return call_headers(self._secret, method, path, body)
         except ValueError:
             raise SmokeError(f"{SECRET} must be whsec_ and base64") from None
-        return {"webhook-id": message, "webhook-timestamp": str(now), "webhook-signature": signature}
 
     def _step(self, what: str, found: str) -> None:
         self._say(f"{time.monotonic() - self._began:7.1f} s  {what:<11} {found}")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -14,7 +12,7 @@ import requests
 from mobexport.cli.connection import Connection
 from mobexport.errors import ConfigError, NotFound, Rejected, RequestError, Transient
 from mobexport.redact import redact
-from mobexport.standard_webhooks import call_content, sign
+from mobexport.standard_webhooks import call_headers
 
 _TIMEOUT: Final = (10, 60)
 _PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -126,12 +124,10 @@ class AppApi:
     def _signature(self, method: str, path: str, data: bytes) -> dict[str, str]:
         if not self.connection.secret:
             return {}
-        message, now = f"msg_{uuid.uuid4().hex}", int(time.time())
         try:
-            signature = sign(self.connection.secret, message, now, call_content(method, path, data))
+            return call_headers(self.connection.secret, method, path, data)
         except ValueError:
             raise ConfigError("MOBEXPORT_SIGNING_SECRET: must be whsec_ followed by base64") from None
-        return {"webhook-id": message, "webhook-timestamp": str(now), "webhook-signature": signature}
 
     def _error(self, answer: requests.Response) -> Exception:
         """What the app said, as an error of ours; `problems` name options by the field's name."""

@@ -16,7 +16,7 @@ from pydantic import AnyHttpUrl, SecretStr, model_validator
 from mobexport.errors import ConfigError
 from mobexport.failure_policy import Peer, as_error, on_status
 from mobexport.settings import is_loopback
-from mobexport.standard_webhooks import sign
+from mobexport.standard_webhooks import signed_headers
 from mobexport.targets.model import Target
 from mobexport.telemetry import tracing
 
@@ -45,16 +45,14 @@ class WebhookTarget(Target):
         from mobexport.http_calls import CallFailed, call
 
         body = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
-        timestamp = int(time.time())
+        secret = self._secret().get_secret_value()
         try:
-            signature = sign(self._secret().get_secret_value(), str(event["id"]), timestamp, body)
+            signed = signed_headers(secret, str(event["id"]), int(time.time()), body)
         except (ValueError, binascii.Error):
             raise ConfigError(f"{self.secret_setting}: must be whsec_ followed by base64") from None
         headers = {
             "Content-Type": "application/cloudevents+json; charset=utf-8",
-            "webhook-id": str(event["id"]),
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": signature,
+            **signed,
         }
         url = str(self.url)
         # Host alone: many a webhook has its secret in the path.
