@@ -257,7 +257,10 @@ def test_given_three_deaths_then_the_host_ends_and_the_next_one_goes_on(
 ) -> None:
     _start(host, "works", "first")
     begun("work-first")
-    for _ in range(3):
+    _kill(host)
+    # Its last episode must not be in flight at the next death: that is another outcome.
+    _ended(host, "first")
+    for _ in range(2):
         _kill(host)
     assert host.process.wait(30) == 3
     assert "Exceeded language worker restart retry count for runtime:python" in host.output
