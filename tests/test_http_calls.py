@@ -106,6 +106,7 @@ def test_given_a_packed_bomb_then_refused_before_it_is_unpacked(packed: bytes, e
         (framed(gzip.compress(b"x" * 99)[:-9], b"Content-Encoding: gzip"), "NotUnpacked"),
         (framed(b"not gzip", b"Content-Encoding: gzip"), "NotUnpacked"),
     ],
+    ids=["nothing", "SSH", "cut short", "cut gzip", "no gzip"],
 )
 def test_given_a_broken_answer_then_tried_again(answer: bytes, name: str) -> None:
     with RawServer(saying(answer)) as server, pytest.raises(CallFailed) as failed:
