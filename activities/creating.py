@@ -18,7 +18,7 @@ blueprint = Blueprint()
 @blueprint.activity(CreateJob)
 def create_export_job(services: Services, step: CreateJob) -> dict[str, Any]:
     """`{phase, collect}`."""
-    return services.jobs.create(step.ref, step.total_deadline)
+    return services.jobs.create(step.ref, step.total_deadline, repeated=step.tried > 0)
 
 
 @blueprint.activity(CheckJob)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from mobexport.blob_paths import landing_prefix
 from mobexport.clock import stamp
 from mobexport.errors import MobexportError, Transient
 from mobexport.pipeline.account import why_empty
 from mobexport.pipeline.findings import LINES, Finding, find
+from mobexport.pipeline.jobs.export_jobs import drop_other_landings
 from mobexport.pipeline.jobs.source import JobSource
 from mobexport.pipeline.notify import make_event, make_finding_event
 from mobexport.pipeline.process.processor import Processor
@@ -75,17 +75,8 @@ class Finisher:
             Destinations(self.storage).delete(ref)
         if row.manifest is None:
             # The container of a success stays for a while: the tick looks for late files.
-            self._drop_landings(row)
+            self.drop_landings(row)
         return row
-
-    def _drop_landings(self, row: ExportRow) -> None:
-        """Also those of jobs whose creation gave no usable answer, and that nobody knows."""
-        if row.marker is not None:
-            for name, _ in self.storage.list_containers(landing_prefix(row.marker)):
-                if name != row.landing:
-                    self.storage.delete_container(name)
-        if row.landing is not None:
-            self.drop_landing(row)
 
     def _abort(self, row: ExportRow, job_id: str) -> None:
         try:
@@ -94,9 +85,11 @@ class Finisher:
             # It is recorded as left behind; the export does not depend on it.
             _log.warning("export %s: job %s goes on: %s", row.id, job_id, redact(error.message))
 
-    def drop_landing(self, row: ExportRow) -> None:
-        """Deletes the landing container of an attempt that has ended."""
-        assert row.landing is not None
+    def drop_landings(self, row: ExportRow) -> None:
+        """Deletes the landing containers of an attempt that has ended."""
+        drop_other_landings(self.storage, row)
+        if row.landing is None:
+            return
         self.storage.delete_container(row.landing)
         self.registry.amend(
             row.id, lambda now: replace(now, landing=None) if now.landing == row.landing else None

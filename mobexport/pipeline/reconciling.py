@@ -65,7 +65,7 @@ class Reconciler:
             # Somebody has to look: the container stays until the purge, and the export names it.
             self.registry.amend(row.id, lambda found: replace(found, landing=None))
         else:
-            self.finisher.drop_landing(row)
+            self.finisher.drop_landings(row)
 
     def _late_files(self, row: ExportRow) -> list[str]:
         assert row.landing is not None

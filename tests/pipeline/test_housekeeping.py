@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from mobexport import export_types
-from mobexport.blob_paths import COMPLETE, CURATED_CONTAINER, EXPORTS_CONTAINER
+from mobexport.blob_paths import COMPLETE, CURATED_CONTAINER, EXPORTS_CONTAINER, landing_prefix
 from mobexport.clock import stamp
 from mobexport.errors import Transient
 from mobexport.heavy import HeavySteps
@@ -107,6 +107,27 @@ def test_given_an_attempt_that_failed_then_no_container_is_left(
         storage.container(name)
     reconciler.finisher.finish(row.ref, Outcome.failed("Transient", "away", kind="remote"))
     assert [storage.container(name, create=False).exists() for name in (*lost, other)] == [False, False, True]
+
+
+@pytest.mark.parametrize("known", ["a repeated step", "a restart", "the tick alone"])
+def test_given_a_job_nobody_knows_when_another_won_then_no_container_is_left(
+    reconciler, registry, storage, source, make_request, known: str
+) -> None:
+    row, _ = registry.request(make_request(), rerun=True)
+    jobs = ExportJobs(registry, lambda _: source, storage)
+    jobs._create(row, source, job_marker(row), 3600)
+    source.jobs.clear()
+    if known == "a restart":
+        registry.count_restart(row.ref)
+    jobs.create(row.ref, 3600, repeated=known == "a repeated step")
+    row = registry.get(row.id)
+    if known == "the tick alone":
+        registry.amend(
+            row.id, lambda now: replace(now, state=State.SUCCEEDED, manifest="m", ended_at=stamp())
+        )
+        reconciler.open_rows(datetime.now(UTC) + LATER)
+    left = [name for name, _ in storage.list_containers(landing_prefix(row.marker))]
+    assert left == ([] if known == "the tick alone" else [row.landing])
 
 
 def test_given_a_late_file_when_reconciled_then_reported_and_kept(

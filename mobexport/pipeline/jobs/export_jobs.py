@@ -35,8 +35,10 @@ class ExportJobs:
     """Job source of an app, by its name."""
     storage: DataStorage
 
-    def create(self, ref: AttemptRef, total_deadline: float) -> dict[str, Any]:
+    def create(self, ref: AttemptRef, total_deadline: float, *, repeated: bool = False) -> dict[str, Any]:
         """Makes sure that the attempt has an export job; `{"phase", "collect"}`.
+
+        `repeated`: an earlier try may have made a container whose job nobody knows.
 
         `phase` is where the run goes on (also after it was lost in the middle and started again), `collect`
         whether the files are ours to collect. The API has no idempotency
@@ -49,6 +51,8 @@ class ExportJobs:
             source = self.source(row.request.app)
             jobs = [job for job in source.find_by_marker(row.request, marker) if _is_ours(row, source, job)]
             row = self._win(row, source, jobs or [self._create(row, source, marker, total_deadline)])
+            if repeated or row.restarts:
+                drop_other_landings(self.storage, row)
         return {"phase": row.state.phase, "collect": row.request.destination is None}
 
     def _create(self, row: ExportRow, source: JobSource, marker: str, total_deadline: float) -> Job:
@@ -181,6 +185,14 @@ def job_marker(row: ExportRow) -> str:
     Nobody who does not see these jobs can make one that begins so.
     """
     return f"mobexport/{row.id}/{row.attempt}/" + (f"{row.marker}/" if row.marker else "")
+
+
+def drop_other_landings(storage: DataStorage, row: ExportRow) -> None:
+    """Deletes the attempt's landing containers whose files nobody will read, known to a job or not."""
+    if row.marker is not None:
+        for name, _ in storage.list_containers(landing_prefix(row.marker)):
+            if name != row.landing:
+                storage.delete_container(name)
 
 
 def landing_of(job: Job) -> str | None:
