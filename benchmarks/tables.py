@@ -165,9 +165,12 @@ def work(storage: "DataStorage", app: str, what: str) -> Callable[[], object]:
             "vacuum": lambda: keeper._vacuum(table),  # noqa: SLF001
             "compaction": lambda: keeper._compact(table, folder, {"date": str(DAYS[0])}),  # noqa: SLF001
         }[what]
+    if what == "commit again":
+        tables.commit(commit_of(app, 98, [DAYS[400]], 2))
     return {
         "open": lambda: tables.open(folder),
         "commit a day": lambda: tables.commit(commit_of(app, 99, [DAYS[500]], 2)),
+        "commit again": lambda: tables.commit(commit_of(app, 99, [DAYS[500]], 2)),
         "commit a month": lambda: tables.commit(commit_of(app, 99, DAYS[500:531], 2)),
         "pyarrow": lambda: rewrite(storage, app),
     }[what]
@@ -315,6 +318,10 @@ def measure(bench: Measuring, files: int) -> tuple[dict[str, Any], list[dict[str
             row = bench.row(label, "commit a day", table(count, after, checkpoint=there))
             if count == files:
                 goal(label, row)
+        again = f"commit a day, {name}, 8 commits later, its worker's second"
+        row = bench.row(again, "commit again", table(count, 6))
+        if count == files:
+            goal(again, row)
         bench.row(f"commit a month, {name}, 8 commits later", "commit a month", table(count, 8))
         bench.row(f"checkpoint, {name}, 8 commits later", "checkpoint", table(count, 8))
         bench.row(f"vacuum with nothing to delete, {name}", "vacuum", table(count, 0))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -25,6 +25,7 @@ from mobexport.export_types.model import ExportType
 from mobexport.storage import DataStorage
 from mobexport.tables.active_files import active_files
 from mobexport.tables.commit import TableCommit, table_folder
+from mobexport.tables.open_tables import OpenTables
 from mobexport.tables.schema import partition_columns, schema_change, table_schema
 from mobexport.tables.transactions import last_manifest, read_transactions
 
@@ -54,6 +55,7 @@ class Tables:
 
     def __init__(self, storage: DataStorage) -> None:
         self.storage = storage
+        self._open = OpenTables()
 
     def commit(self, commit: TableCommit) -> Committed:
         """Makes the attempt's files those of its days, at one moment, unless a newer request was faster.
@@ -67,10 +69,12 @@ class Tables:
     def _commit(self, commit: TableCommit) -> Committed:
         for _ in range(_TRIES):
             try:
-                table = self._open_or_create(commit)
-                days = self._days_to_replace(table, commit)
-                if days:
-                    self._write(table, commit, days)
+                container = self.storage.container(CURATED_CONTAINER)
+                with self._open.use(commit.folder, container, lambda: self._open_or_create(commit)) as opened:
+                    self._evolve(opened.table, commit)
+                    days = _days_to_replace(opened.transactions(), commit)
+                    if days:
+                        self._write(opened.table, commit, days)
             except CommitFailedError:
                 continue  # Somebody made the table, or committed to one of these days: look again.
             return Committed(tuple(days))
@@ -99,15 +103,6 @@ class Tables:
         return sorted(name.rstrip("/") for name in found if not name.startswith("_"))
 
     # ------------------------------------------------------------------------------------------------------
-
-    def _days_to_replace(self, table: DeltaTable, commit: TableCommit) -> list[date]:
-        """Days for which the table has no request as new as this one."""
-        known = self._transactions(table, commit)
-        return [day for day in commit.days if known.get(_transaction(commit, day), -1) < commit.order]
-
-    def _transactions(self, table: DeltaTable, commit: TableCommit) -> dict[str, int]:
-        container = self.storage.container(CURATED_CONTAINER)
-        return read_transactions(container, commit.folder, table.version())
 
     def _write(self, table: DeltaTable, commit: TableCommit, days: Sequence[date]) -> None:
         at = round(now().timestamp() * 1000)
@@ -145,7 +140,6 @@ class Tables:
         )
 
     def _open_or_create(self, commit: TableCommit) -> DeltaTable:
-        self.storage.container(CURATED_CONTAINER)
         table = self.open(commit.folder)
         if table is None:
             create_table_with_add_actions(
@@ -160,7 +154,6 @@ class Tables:
             )
             table = self.open(commit.folder)
             assert table is not None
-        self._evolve(table, commit)
         return table
 
     @staticmethod
@@ -190,7 +183,8 @@ class Tables:
         table = self.open(commit.folder)
         if table is None:
             return False
-        known = self._transactions(table, commit)
+        container = self.storage.container(CURATED_CONTAINER)
+        known = read_transactions(container, commit.folder, table.version()).known
         for day in commit.days:
             version = known.get(_transaction(commit, day), -1)
             if version < commit.order:
@@ -240,6 +234,11 @@ def as_our_errors(folder: str) -> Iterator[None]:
                 f"DATA_STORAGE: table {folder} cannot be used; may this app's identity use the account?"
             ) from None
         raise Transient(f"DATA_STORAGE: storage cannot be reached for table {folder}") from None
+
+
+def _days_to_replace(known: Mapping[str, int], commit: TableCommit) -> list[date]:
+    """Days for which the table has no request as new as this one."""
+    return [day for day in commit.days if known.get(_transaction(commit, day), -1) < commit.order]
 
 
 def _transaction(commit: TableCommit, day: date) -> str:

@@ -10,6 +10,8 @@ Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md, *Last Checkpo
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -27,24 +29,52 @@ _LOOKED_AT: Final = 10
 def last_checkpoint(container: ContainerClient, folder: str) -> int | None:
     """Version of the newest checkpoint; None if there is none."""
     hint = _read(container, f"{folder}/_delta_log/_last_checkpoint")
-    return None if hint is None else int(json.loads(hint)["version"])
+    return None if hint is None else int(json.loads(hint.data)["version"])
 
 
-def read_transactions(container: ContainerClient, folder: str, version: int) -> dict[str, int]:
-    """Version of each transaction by its name, as of that version of the table, or of a newer checkpoint.
+@dataclass(frozen=True)
+class Transactions:
+    """Application transactions of a table, as of a version of it."""
+
+    version: int
+    known: Mapping[str, int]
+    """Version of each by its name."""
+    etag: str | None
+    """Of that version's commit; None if a checkpoint told of it."""
+
+    def still_hold(self, container: ContainerClient, folder: str) -> bool:
+        """Whether the table has this log still, and is not another one under the same name."""
+        if self.etag is None:
+            return False
+        try:
+            found = container.get_blob_client(_commit(folder, self.version)).get_blob_properties()
+        except ResourceNotFoundError:
+            return False
+        return found.etag == self.etag
+
+
+def read_transactions(
+    container: ContainerClient, folder: str, version: int, since: Transactions | None = None
+) -> Transactions:
+    """Transactions as of that version of the table, or of a newer checkpoint; `since`: what is known already.
 
     Raises Transient if the log changes under the reader.
     """
-    log = f"{folder}/_delta_log"
-    checkpoint = last_checkpoint(container, folder)
-    found: dict[str, int] = {}
-    if checkpoint is not None:
-        found = _of_checkpoint(_must(container, f"{log}/{checkpoint:020}.checkpoint.parquet"))
-    for number in range(0 if checkpoint is None else checkpoint + 1, version + 1):
-        for line in _must(container, f"{log}/{number:020}.json").splitlines():
+    last, found, etag = -1, dict[str, int](), None
+    if since is not None:
+        last, found, etag = since.version, dict(since.known), since.etag
+    elif (checkpoint := last_checkpoint(container, folder)) is not None:
+        last = checkpoint
+        found = _of_checkpoint(
+            _must(container, f"{folder}/_delta_log/{checkpoint:020}.checkpoint.parquet").data
+        )
+    for number in range(last + 1, version + 1):
+        commit = _must(container, _commit(folder, number))
+        last, etag = number, commit.etag
+        for line in commit.data.splitlines():
             if b'"txn"' in line and (one := json.loads(line).get("txn")):
                 found[one["appId"]] = int(one["version"])
-    return found
+    return Transactions(last, found, etag)
 
 
 def last_manifest(container: ContainerClient, folder: str) -> str | None:
@@ -55,7 +85,8 @@ def last_manifest(container: ContainerClient, folder: str) -> str | None:
     log = f"{folder}/_delta_log/"
     names = [name for name in container.list_blob_names(name_starts_with=log) if name.endswith(".json")]
     for name in sorted(names, reverse=True)[:_LOOKED_AT]:
-        for line in (_read(container, name) or b"").splitlines():
+        commit = _read(container, name)
+        for line in commit.data.splitlines() if commit else ():
             if b'"commitInfo"' in line and (found := json.loads(line)["commitInfo"].get("manifest")):
                 return str(found)
     return None
@@ -66,15 +97,26 @@ def _of_checkpoint(data: bytes) -> dict[str, int]:
     return {one["appId"]: one["version"] for one in column.drop_null().to_pylist() if one["appId"]}
 
 
-def _must(container: ContainerClient, name: str) -> bytes:
+@dataclass(frozen=True)
+class _Blob:
+    data: bytes
+    etag: str
+
+
+def _commit(folder: str, version: int) -> str:
+    return f"{folder}/_delta_log/{version:020}.json"
+
+
+def _must(container: ContainerClient, name: str) -> _Blob:
     found = _read(container, name)
     if found is None:
         raise Transient(f"curated/{name} is gone: the log was shortened while it was read")
     return found
 
 
-def _read(container: ContainerClient, name: str) -> bytes | None:
+def _read(container: ContainerClient, name: str) -> _Blob | None:
     try:
-        return bytes(container.download_blob(name).readall())
+        download = container.download_blob(name)
+        return _Blob(bytes(download.readall()), str(download.properties.etag))
     except ResourceNotFoundError:
         return None

@@ -110,7 +110,7 @@ def test_given_an_attempt_that_failed_then_no_container_is_left(
 
 
 @pytest.mark.parametrize("known", ["a repeated step", "a restart", "the tick alone"])
-def test_given_a_job_nobody_knows_when_another_won_then_no_container_is_left(
+def test_given_a_job_nobody_knows_then_its_container_does_not_stay(
     reconciler, registry, storage, source, make_request, known: str
 ) -> None:
     row, _ = registry.request(make_request(), rerun=True)

@@ -182,7 +182,7 @@ def test_given_any_order_of_commits_that_die_and_upkeep_then_as_the_model(
     log = log_of(storage, name)
     there = {blob.name for blob in storage.list_blobs(CURATED, f"{life.folder}/date=")}
     assert there == {f"{life.folder}/{path}" for path in log.paths()}
-    known = read_transactions(storage.container(CURATED), life.folder, log.version)
+    known = read_transactions(storage.container(CURATED), life.folder, log.version).known
     assert known == log.transactions
 
 
