@@ -88,9 +88,10 @@ fuzz: setup ## readers of lines, elements, CSV, gzip and Parquet against any byt
 bench-paging: setup ## time of a page of 10,000 export tasks
 	@$(BIN)/python -m benchmarks.paging
 
-soak: setup ## 6 types by 20 days and the snapshots, with random kills and injected faults; SEED= DAYS=20 KILLS=25 WORKER_KILLS=1
+soak: setup ## 6 types by 20 days and the snapshots, with random kills and faults; SEED= DAYS=20 KILLS=25 WORKER_KILLS=1 LOSSES=1
 	@$(BIN)/python -m benchmarks.soak --days $(or $(DAYS),20) --kills $(KILLS) \
 		$(if $(filter 0,$(WORKER_KILLS)),--no-worker-kills) \
+		$(if $(filter 0,$(LOSSES)),--no-losses) \
 		$(if $(SEED),--seed $(SEED))
 
 attack: setup ## hostile Export APIs, targets, key server, storage, callers against the running app; SEED= SHORT=1 PEER=

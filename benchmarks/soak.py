@@ -3,11 +3,13 @@
 Six historical types over some days, and the snapshots, go as one batch through the app in harsh mode. The app
 or its worker process is killed (-9) every few seconds, messages get lost, a third of all calls to the Export
 API and to the webhook go wrong. What failed is asked for again, as its owner would. Run by `make soak`; the
-seed it prints repeats the choices of kills, faults and harsh mode.
+seed it prints repeats the choices of kills, faults and harsh mode. Without losses by the host itself, all
+exports must have ended six minutes after the last kill, and nine of ten after two.
 """
 
 import argparse
 import json
+import math
 import random
 import sys
 import tempfile
@@ -16,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,8 @@ KEYS = {
     "Device": "deviceId",
     "Push": "campaignId",
 }
+# Seconds from the last kill until so large a share of the exports has ended.
+ENDED_WITHIN = {0.9: 120, 1.0: 360}
 FAULTS = ("before", "after", "429", "503", "500", "html")
 
 
@@ -151,6 +155,7 @@ class Killer:
     def __init__(self, app: App, chance: random.Random, kills: int, *, workers: bool) -> None:
         self.kills, self.worker_kills, self._left, self._app, self._chance = 0, 0, kills, app, chance
         self._workers = workers
+        self.last = datetime.min.replace(tzinfo=UTC)
         self._next = time.monotonic() + chance.uniform(4, 9)
 
     def look(self) -> None:
@@ -166,6 +171,7 @@ class Killer:
             self._restart()
             self.kills += 1
         self._left -= 1
+        self.last = datetime.now(UTC)
         self._next = time.monotonic() + self._chance.uniform(4, 9)
 
     def revive(self) -> None:
@@ -252,13 +258,22 @@ def main() -> None:
         action="store_false",
         help="kill hosts alone, and lose no message",
     )
+    parser.add_argument(
+        "--no-losses",
+        dest="losses",
+        action="store_false",
+        help="let the host lose no message and no worker of its own accord; how soon all ends is judged",
+    )
     parser.add_argument("--no-harsh", dest="harsh", action="store_false")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
     harsh = "on" if options.harsh else "off"
     workers = "workers too" if options.worker_kills else "hosts alone"
+    options.losses = options.losses and options.harsh and options.worker_kills
     print(
-        f"seed {seed}; {options.days} days, {options.kills} kills ({workers}), harsh mode {harsh}", flush=True
+        f"seed {seed}; {options.days} days, {options.kills} kills ({workers}), harsh mode {harsh},"
+        f" losses {'on' if options.losses else 'off'}",
+        flush=True,
     )
     with tempfile.TemporaryDirectory() as name:
         problems, figures = soak(Path(name), seed, options)
@@ -294,7 +309,7 @@ def soak(folder: Path, seed: int, options: argparse.Namespace) -> tuple[list[str
             "TRIGGER_GRACE_SECONDS": "3",
         }
         flags = ("--harsh", "--seed", str(seed)) if options.harsh else ()
-        if options.harsh and options.worker_kills:
+        if options.losses:
             flags += ("--losses",)
         with App(azurite, folder, port, host="devhost", options=flags, **extra) as app:
             killer = Killer(app, chance, options.kills, workers=options.worker_kills)
@@ -305,6 +320,9 @@ def soak(folder: Path, seed: int, options: argparse.Namespace) -> tuple[list[str
             exports = [answer(app, killer, f"/api/exports/{one['id']}") for one in batch["exports"]]
             problems = _judge(expected, seen(storage), exports, left)
             problems += _judge_events(exports, _events(receiver), _queued(storage))
+            waits = _waits(exports, killer.last)
+            if not options.losses:
+                problems += _judge_waits(waits)
     figures = {
         "seconds": round(time.monotonic() - began),
         "exports": len(exports),
@@ -312,6 +330,7 @@ def soak(folder: Path, seed: int, options: argparse.Namespace) -> tuple[list[str
         "asked": asked,
         "kills": killer.kills,
         "worker kills": killer.worker_kills,
+        "seconds after the last kill": {f"{share:.0%}": _reached(waits, share) for share in ENDED_WITHIN},
         "calls": proxy.calls + hook.calls,
         "spoiled": proxy.spoiled + hook.spoiled,
         "records": sum(map(len, expected.values())),
@@ -360,6 +379,26 @@ def _judge(
         if missing or doubled or extra:
             problems.append(f"{name}: {len(missing)} lost, {len(doubled)} doubled, {len(extra)} invented")
     return problems
+
+
+def _waits(exports: list[dict[str, Any]], kill: datetime) -> list[float]:
+    """Seconds from the last kill to the end of each export, shortest first; 0 of one that had ended."""
+    ends = (datetime.fromisoformat(one["endedAt"]) for one in exports)
+    return sorted(max(0.0, (end - kill).total_seconds()) for end in ends)
+
+
+def _reached(waits: list[float], share: float) -> float:
+    """Seconds until that share of the exports had ended."""
+    return round(waits[max(0, math.ceil(share * len(waits)) - 1)], 1)
+
+
+def _judge_waits(waits: list[float]) -> list[str]:
+    return [
+        f"{share:.0%} of the exports had ended only {_reached(waits, share):.0f} s after the last kill"
+        f" (limit {limit} s)"
+        for share, limit in ENDED_WITHIN.items()
+        if _reached(waits, share) > limit
+    ]
 
 
 def _judge_events(exports: list[dict[str, Any]], hooked: Counter[str], queued: Counter[str]) -> list[str]:

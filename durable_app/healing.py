@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from durable_app.sdk import Client
 from durable_app.starting import start_batch, start_delivery, start_processing, start_run, start_task
 from mobexport import durable_names as names
+from mobexport.clock import read_stamp
 from mobexport.liveness import MAX_RESTARTS, Instance, Verdict, judge
 from mobexport.redact import redact
 from mobexport.telemetry import metrics
@@ -114,12 +115,12 @@ def _of_task(services: Services, client: Client, task: ExportTask) -> _Work:
             return
         await start_task(client, task.ref)
 
-    changed = datetime.fromisoformat(task.date_started or task.date_created)
+    changed = read_stamp(task.date_started or task.date_created)
     return _Work(names.SERVE_EXPORT_TASK, names.task_instance(task.id), changed, restart)
 
 
 def _of_export(services: Services, client: Client, row: ExportRow) -> list[_Work]:
-    changed = datetime.fromisoformat(row.updated_at)
+    changed = read_stamp(row.updated_at)
 
     async def restart(start: Callable[[], Awaitable[None]]) -> None:
         found = await asyncio.to_thread(services.registry.count_restart, row.ref)

@@ -18,7 +18,8 @@ from mobexport.storage import DataStorage
 
 EVENT = b'{"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00Z"}\n'
 ONE_DAY = {"exportType": "Event", "startDate": "2025-03-23", "endDate": "2025-03-23"}
-INSTANCES = "/runtime/webhooks/durabletask/instances"
+DURABLE = "/runtime/webhooks/durabletask"
+INSTANCES = f"{DURABLE}/instances"
 # Run at the start of the app's process: one app's files end it, as a crash in native code does.
 DEADLY = """
 import os
@@ -29,6 +30,16 @@ def convert_file(*given, app, **named):
         os._exit(139)
     return real(*given, app=app, **named)
 conversion.convert_file = convert_file
+"""
+
+
+# An orchestration that says more of itself than the host takes is failed by it.
+TALKATIVE = """
+import os
+from azure.durable_functions import DurableOrchestrationContext as Context
+if os.environ.get("TALKATIVE"):
+    said = Context.set_custom_status
+    Context.set_custom_status = lambda self, status: said(self, "x" * 40_000)
 """
 
 
@@ -72,7 +83,7 @@ def polled(azurite, tmp_path: Path, request):
         api.files = {
             "Event-1.json": b'[{"deviceId":"d","events":[{"name":"a","timestamp":"2025-03-23T10:00:00Z"}]}]'
         }
-        (tmp_path / "sitecustomize.py").write_text(SHIFTED)
+        (tmp_path / "sitecustomize.py").write_text(SHIFTED + TALKATIVE)
         name = request.node.callspec.params["accident"]
         config = f'[apps.{name}]\nsource = {{url = "{api.url}"}}\n'
         with running(azurite, tmp_path, config=config, PYTHONPATH=str(tmp_path)) as app:
@@ -83,15 +94,40 @@ def polled(azurite, tmp_path: Path, request):
             yield app, api, export, f"run-{export}-{attempt}"
 
 
-@pytest.mark.parametrize("accident", ["terminated", "purged"])
-def test_given_a_run_that_an_operator_ended_then_it_goes_on(polled, accident: str) -> None:
-    app, api, export, run = polled
+def terminate(app: App, run: str) -> None:
     assert app.post(f"{INSTANCES}/{run}/terminate?reason=by+mistake", {})[0] == 202
     until(app, lambda: instance(app, run) == "Terminated")
-    if accident == "purged":
-        answer = app._session.delete(f"{app.url}{INSTANCES}/{run}", timeout=30)
-        assert answer.status_code == 200, answer.text
-        assert instance(app, run) is None
+
+
+def purge(app: App, run: str) -> None:
+    terminate(app, run)
+    answer = app._session.delete(f"{app.url}{INSTANCES}/{run}", timeout=30)
+    assert answer.status_code == 200, answer.text
+    assert instance(app, run) is None
+
+
+def rename(app: App, run: str) -> None:
+    """Leaves what a deployment does that has no function of that name any more."""
+    terminate(app, run)
+    assert app.post(f"{DURABLE}/orchestrators/run_export_old/{run}", {})[0] == 202
+    until(app, lambda: instance(app, run) == "Failed")
+
+
+def say_too_much(app: App, run: str) -> None:
+    app.kill()
+    app._env |= {"TALKATIVE": "1"}
+    app.restart()
+    until(app, lambda: instance(app, run) == "Failed")
+    del app._env["TALKATIVE"]
+
+
+ACCIDENTS = {"terminated": terminate, "purged": purge, "renamed": rename, "talkative": say_too_much}
+
+
+@pytest.mark.parametrize("accident", ACCIDENTS)
+def test_given_a_run_that_was_ended_from_outside_then_it_goes_on(polled, accident: str) -> None:
+    app, api, export, run = polled
+    ACCIDENTS[accident](app, run)
     for job in api.jobs:
         job.states[:] = ["Succeeded"]
     # A run that has just begun is left alone for a minute.

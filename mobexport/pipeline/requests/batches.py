@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
-from mobexport.clock import now, stamp
+from mobexport.clock import now, read_stamp, stamp
 from mobexport.errors import Conflict, NotFound
 from mobexport.pipeline.registry.export_request import ExportRequest, is_id
 from mobexport.pipeline.registry.export_row import ExportRow
@@ -170,11 +170,11 @@ class Batches:
             return self._registry.get(item.request.id)
 
     def open_ids(self) -> list[tuple[str, datetime]]:
-        """Batches that have not ended, with the time of their last write."""
+        """Batches that have not ended, with the time of their last write; long ago if nobody can read it."""
         found = self._table.query_entities(
             f"PartitionKey eq '{PARTITION}' and open eq true", select=["RowKey", "updated_at"]
         )
-        return [(str(one["RowKey"]), datetime.fromisoformat(one["updated_at"])) for one in found]
+        return [(str(one["RowKey"]), read_stamp(one.get("updated_at"))) for one in found]
 
 
 def _end(row: ExportRow) -> State | None:

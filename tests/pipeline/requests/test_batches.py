@@ -10,7 +10,7 @@ from mobexport.errors import Conflict, RequestError
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
 from mobexport.pipeline.requests.batch_parsing import parse_batch
-from mobexport.pipeline.requests.batches import new_batch
+from mobexport.pipeline.requests.batches import PARTITION, new_batch
 from mobexport.pipeline.requests.scheduling import AGAIN, Scheduler
 from mobexport.settings import read_settings
 from mobexport.storage import EXPORTS_TABLE
@@ -102,6 +102,22 @@ def test_given_a_running_batch_when_rerun_then_conflict(batches, make_request) -
 def test_given_two_hundred_exports_when_kept_then_the_row_holds_them(batches, make_request) -> None:
     batch = make(make_request, 200)
     assert batches.add(batch)[0] == batch
+
+
+@pytest.mark.parametrize("written", ["yesterday", None, "2026-02-30T00:00:00Z", "2026-11-28T10:00:00"])
+def test_given_a_batch_whose_time_is_garbage_then_all_are_found(
+    batches, storage, make_request, written: str | None
+) -> None:
+    ids = [batches.add(make(make_request, count))[0].id for count in (1, 2)]
+    row = storage.table(EXPORTS_TABLE).get_entity(PARTITION, ids[0])
+    del row["updated_at"]
+    storage.table(EXPORTS_TABLE).upsert_entity(
+        row | ({"updated_at": written} if written else {}), mode="replace"
+    )
+    found = dict(batches.open_ids())
+    assert found.keys() >= set(ids)
+    assert found[ids[0]].year in (1, 2026)
+    assert found[ids[0]].tzinfo is not None
 
 
 def test_given_types_and_days_when_parsed_then_each_pair_is_an_export(app) -> None:
