@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -83,6 +84,15 @@ def test_the_first_request_of_a_page_is_an_export_request(page: str) -> None:
     settings = read_settings({"DATA_STORAGE": "UseDevelopmentStorage=true"})
     parsed = parse_request(json.loads(body), config, settings, datetime(2026, 11, 24, tzinfo=UTC))
     assert parsed.request.app == "com.example.shop"
+
+
+@pytest.mark.parametrize("page", ["schedules", "notifications", "another-export-api"])
+def test_given_a_guide_when_its_toml_is_read_then_valid(page: str) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
+    examples = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert examples
+    for example in examples:
+        ExportsConfig.model_validate(tomllib.loads(example))
 
 
 def test_the_first_upload_has_the_path_of_raw_data() -> None:
