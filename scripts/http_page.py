@@ -21,6 +21,8 @@ _LIMITS: Final = {
     "pattern": "as `{}`",
     "default": "default `{}`",
 }
+_LONG: Final = 40
+"""A pattern longer than this is nothing for people."""
 _HEAD: Final = """\
 # HTTP API
 
@@ -133,7 +135,7 @@ def _limits(schema: Mapping[str, Any]) -> str:
     found = [
         text.format(schema[name] if name == "pattern" else json.dumps(schema[name]).strip('"'))
         for name, text in _LIMITS.items()
-        if schema.get(name) is not None
+        if schema.get(name) is not None and not (name == "pattern" and len(schema[name]) > _LONG)
     ]
     return f" ({', '.join(found)})" if found else ""
 

@@ -33,7 +33,7 @@ def test_given_a_page_then_its_commands_stand_in_blocks_that_are_run(page: str) 
 
 
 def test_given_a_page_then_its_blocks_with_marks_and_what_they_show() -> None:
-    page = "```sh\nmake a\n```\n\n```text\none …\n…\n```\n<!-- needs Azure -->\n```sh\naz b\n```\n```json\n{}\n```\n"
+    page = "```sh\nmake a\n```\n\n```text\none …\n…\n```\n<!-- needs Azure -->\n```sh\naz b\n```\n"
     assert blocks(page) == [Block("make a\n", "", ("one …",)), Block("az b\n", NEEDS_AZURE)]
 
 

@@ -19,6 +19,8 @@ html_show_copyright = False
 html_show_sphinx = False
 html_additional_pages = {"index": "index.html"}
 templates_path = ["templates"]
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_theme_options = {
     "footer_start": [],
     "footer_end": [],
