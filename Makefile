@@ -43,13 +43,13 @@ trace: setup ## one export's timeline: ID=… [URL=http://127.0.0.1:7071]
 	@$(if $(ID),,echo "which export? make trace ID=…" >&2; exit 2)
 	@$(BIN)/mobexport trace "$(ID)" --url "$(URL)"
 
-check: setup ## lint, types, unit and replay tests; under 30 s
+check: setup ## lint, types, unit and replay tests; about a minute
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/pytest -q -n $(WORKERS) -m "not azurite and not node and not browser and not slow and not long"
 
-test: setup ## everything that needs no network, storage emulator included; under 5 minutes
+test: setup ## everything that needs no network, storage emulator included; five to seven minutes
 	@$(BIN)/pytest -q -n $(WORKERS) -m "not slow and not browser"
 
 test-all: setup ## the slow tests as well
