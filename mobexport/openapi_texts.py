@@ -1,4 +1,4 @@
-"""What each field and parameter of both APIs says, for people; `openapi.describe` puts it beside them.
+"""Texts of the fields and parameters of both APIs, for people; `openapi.describe` puts them in their places.
 
 Keys are `schema.field`, with a dot for each level below, or the field alone where it says the same
 everywhere. A test holds that nothing is left without a text, and no text without its field.
