@@ -11,12 +11,13 @@ GOOD = '<link href="a.css" rel="stylesheet"><h1 id="top">x</h1><a href="#top">y<
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    (tmp_path / "a.css").write_text("p { background: url(data:image/png;base64,AA) }", "utf-8")
-    (tmp_path / "a.html").write_text(GOOD, "utf-8")
-    (tmp_path / "b.html").write_text(
-        '<p id="z"><a href="https://cloudevents.io">CloudEvents</a></p>', "utf-8"
-    )
-    return tmp_path
+    (tmp_path / "other.html").touch()
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "a.css").write_text("p { background: url(data:image/png;base64,AA) }", "utf-8")
+    (site / "a.html").write_text(GOOD, "utf-8")
+    (site / "b.html").write_text('<p id="z"><a href="https://cloudevents.io">CloudEvents</a></p>', "utf-8")
+    return site
 
 
 def test_given_a_good_site_then_no_problem(site: Path, capsys) -> None:
