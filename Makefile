@@ -23,7 +23,7 @@ WORKER_KILLS = 1
 WORKERS ?= 2
 BICEP ?= $(firstword $(shell command -v bicep) $(wildcard $(HOME)/.azure/bin/bicep ../shared/tools/bicep))
 
-.PHONY: help setup demo start raw-pages check test test-all trace soak bench-cold-start bench-devhost chaos bench-exports bench-paging bench-polling bench-tables infra rehearse package lock smoke attack bench-package bench-export bench-convert bench-mapped bench-cliffs bench-calls bench-scale fuzz format clean
+.PHONY: help setup demo start docs pages raw-pages check test test-all trace soak bench-cold-start bench-devhost chaos bench-exports bench-paging bench-polling bench-tables infra rehearse package lock smoke attack bench-package bench-export bench-convert bench-mapped bench-cliffs bench-calls bench-scale fuzz format clean
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value]"
@@ -43,13 +43,13 @@ trace: setup ## one export's timeline: ID=… [URL=http://127.0.0.1:7071]
 	@$(if $(ID),,echo "which export? make trace ID=…" >&2; exit 2)
 	@$(BIN)/mobexport trace "$(ID)" --url "$(URL)"
 
-check: setup ## lint, types, unit and replay tests; under 30 s
+check: setup ## lint, types, unit and replay tests; about a minute
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/pytest -q -n $(WORKERS) -m "not azurite and not node and not browser and not slow and not long"
 
-test: setup ## everything that needs no network, storage emulator included; under 5 minutes
+test: setup ## everything that needs no network, storage emulator included; five to seven minutes
 	@$(BIN)/pytest -q -n $(WORKERS) -m "not slow and not browser"
 
 test-all: setup ## the slow tests as well
@@ -125,6 +125,15 @@ lock: setup ## requirements.txt from requirements.in; ARGS=--upgrade for the new
 	@$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command "make lock" --quiet --output-file requirements.txt $(ARGS)
 
+docs: .venv/.docs ## the docs as a site in build/site; strict: warnings, dead links and other hosts fail
+	@rm -rf build/site
+	@$(BIN)/python -m sphinx -q -W --keep-going -E -c scripts/docs_site -d build/doctrees . build/site
+	@$(BIN)/python -m scripts.docs_site.check build/site
+
+pages: setup raw-pages ## every page, and part of a page, that is made from the code
+	@$(BIN)/python -m scripts.command_page > /dev/null
+	@$(BIN)/python -m scripts.http_page
+
 raw-pages: setup ## the generated parts of docs/raw-data.md and docs/mappings.md
 	@$(BIN)/python -m scripts.raw_pages
 
@@ -144,6 +153,10 @@ clean: ## remove the leftovers of demo, start and the tools; not .venv and node_
 
 .venv/.installed: pyproject.toml requirements.in devhost/pyproject.toml .venv/.python-$(WANTED)
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -e ./devhost -e '.[dev]'
+	@touch $@
+
+.venv/.docs: .venv/.installed
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	@touch $@
 
 # Made anew when its Python has changed: packages lie in a folder with the version in its name.

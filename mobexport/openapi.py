@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mobexport.export_api import openapi as export_api
+from mobexport.openapi_texts import explained, explained_parameters
 from mobexport.pipeline import openapi as pipeline
 
 
@@ -29,16 +31,25 @@ def describe() -> dict[str, Any]:
         ],
         "paths": {path: item for part in parts for path, item in _paths(part).items()},
         "components": {
-            kind: {name: one for part in parts for name, one in part["components"][kind].items()}
-            for kind in ("schemas", "securitySchemes")
+            "schemas": {name: explained(name, one) for name, one in _components(parts, "schemas")},
+            "securitySchemes": dict(_components(parts, "securitySchemes")),
         },
     }
+
+
+def _components(parts: Sequence[dict[str, Any]], kind: str) -> list[tuple[str, Any]]:
+    return [found for part in parts for found in part["components"][kind].items()]
 
 
 def _paths(part: dict[str, Any]) -> dict[str, Any]:
     """Its paths, each operation with what the document says of all of them."""
     own = {"tags": [part["info"]["title"]], "security": part["security"]}
     return {
-        path: {name: {**own, **one} if isinstance(one, dict) else one for name, one in item.items()}
+        path: explained_parameters(
+            {
+                name: {**own, **explained_parameters(one)} if isinstance(one, dict) else one
+                for name, one in item.items()
+            }
+        )
         for path, item in part["paths"].items()
     }

@@ -74,8 +74,11 @@ def test_given_a_recipe_when_read_then_its_tests_are_there(name: str) -> None:
 
 # --- followed in a copy -----------------------------------------------------------------------------------
 
-Edit = tuple[str, str]
-"""A text that stands once in the file, and what takes its place; for a new file `""` and all of it."""
+Edit = tuple[str, str] | str
+"""A text that stands once in the file, and what takes its place; for a new file `""` and all of it.
+
+A text alone is the module that writes the file.
+"""
 
 REFUND = '''"""Refund: money given back, grouped by buyer."""
 
@@ -155,6 +158,7 @@ EDITS: dict[str, dict[str, Edit]] = {
             "| Session | `",
             "| Refund | `refunds` | `startDate`, `endDate` |\n| Session | `",
         ),
+        "docs/http-api.md": "scripts.http_page",
         "tests/data/export-files.schema.json": ('"eventExport"', f'{SCHEMA}, "eventExport"'),
         "tests/export_types/test_declarations.py": (
             '"sessions": ("Session"',
@@ -208,7 +212,8 @@ EDITS: dict[str, dict[str, Edit]] = {
             '        "continuation": {',
             '        "format": _TEXT,\n        "continuation": {',
         ),
-        "README.md": ("`limit` (50", "`format`, `limit` (50"),
+        "mobexport/openapi_texts.py": ('    "limit":', '    "format": "Format of the file",\n    "limit":'),
+        "docs/http-api.md": "scripts.http_page",
     },
     SETTING: {
         "mobexport/settings.py": (
@@ -231,6 +236,10 @@ NEW = {"{type}": "refund", "{kind}": "pager", "{source}": "vendor"}
 
 
 def edit(root: Path, path: str, change: Edit) -> None:
+    if isinstance(change, str):
+        environ = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+        subprocess.run([sys.executable, "-m", change], cwd=root, env=environ, check=True, timeout=60)
+        return
     file = root / re.sub(r"\{\w+\}", lambda found: NEW[found[0]], path)
     before, after = change
     if before:

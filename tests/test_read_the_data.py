@@ -1,12 +1,16 @@
 """The snippets of docs/read-the-data.md that are called proven, run over a table on Azurite."""
 
+import os
 import re
-from datetime import UTC, date, datetime
+import subprocess
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.storage.blob import generate_container_sas
 
+from devhost.azurite import ACCOUNT, PUBLIC_KEY
 from mobexport import export_types
 from mobexport.pipeline.process.conversion import convert_file
 from mobexport.records.limits import Limits
@@ -21,9 +25,10 @@ RECORD = b'{"name":"%b","timestamp":"2025-03-23T10:00:00Z"}'
 FILE = b'[{"deviceId":"d","events":[%b,%b]}]' % (RECORD % b"a", RECORD % b"b")
 
 
-@pytest.fixture
-def table(azurite, tmp_path) -> None:
+@pytest.fixture(scope="module")
+def table(azurite, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The table of the page."""
+    tmp_path = tmp_path_factory.mktemp("table")
     settings = {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
     storage, event = DataStorage(read_settings(settings)), export_types.get("Event")
     done = convert_file(
@@ -48,3 +53,16 @@ def test_given_the_pages_python_when_run_then_every_reader_sees_the_rows(table, 
     assert found["rows"].num_rows == len(found["frame"]) == 2
     assert found["by_name"].rows() == [("a", 1), ("b", 1)]
     assert found["found"] == [("a", 1), ("b", 1)]
+
+
+def test_given_the_pages_curl_and_a_sas_then_log_and_file_are_read(table, azurite, tmp_path: Path) -> None:
+    (block,) = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    until = datetime.now(UTC) + timedelta(hours=1)
+    sas = generate_container_sas(ACCOUNT, "curated", PUBLIC_KEY, permission="r", expiry=until)
+    given = {"CURATED": f"{azurite.blob_endpoint}/curated", "SAS": sas, "NO_PROXY": "127.0.0.1"}
+    done = subprocess.run(
+        ["bash", "-e", "-c", block],
+        cwd=tmp_path, env={**os.environ, **given}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "date=2025-03-23/x.parquet" in done.stdout
+    assert (tmp_path / "day.parquet").read_bytes().startswith(b"PAR1")

@@ -285,6 +285,7 @@ def _export() -> dict[str, Any]:
         "destination": _or_null({**_TEXT, "description": "Host and container of a `containerUrl`"}),
         "files": _or_null({"type": "integer", "minimum": 0}),
         "counts": _or_null({"type": "object"}),
+        "empty": _or_null(_TEXT),
         "manifest": _or_null({**_TEXT, "description": "Path in `curated`; docs/manifest.schema.json"}),
         "processingStartedBy": _or_null(_TEXT),
         "phases": {"type": "object", "additionalProperties": _INSTANT},
@@ -292,6 +293,7 @@ def _export() -> dict[str, Any]:
         "deliveries": {"type": "object", "additionalProperties": {"type": "object"}},
         "lateFiles": {"type": "array", "items": _TEXT},
         "error": _or_null({"type": "object"}),
+        "notes": {"type": "array", "items": _TEXT},
         "createdAt": _INSTANT,
         "attemptBeganAt": _INSTANT,
         "updatedAt": _INSTANT,
@@ -320,6 +322,7 @@ def _batch() -> dict[str, Any]:
             "type": "array",
             "items": {"type": "object", "properties": item, "required": list(item)},
         },
+        "notes": {"type": "array", "items": _TEXT},
         "links": {"type": "object", "additionalProperties": _TEXT},
     }
     return {"type": "object", "properties": own, "required": list(own)}
@@ -379,6 +382,7 @@ def _schemas() -> dict[str, Any]:
             "properties": {
                 "status": _TEXT,
                 "checks": {"type": "object", "additionalProperties": _TEXT},
+                "notes": {"type": "array", "items": _TEXT},
             },
             "required": ["status", "checks"],
         },
