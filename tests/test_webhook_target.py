@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from json_server import serving_json
 from raw_server import RawServer, dripping, saying
 
 from mobexport.errors import ConfigError, Throttled, Transient
@@ -49,14 +50,15 @@ def test_given_a_webhook_that_asks_to_wait_then_at_most_an_hour(send, asked: byt
     assert raised.value.retry_after == seconds
 
 
-def test_given_a_webhook_whose_url_is_a_secret_then_it_comes_from_its_setting(monkeypatch) -> None:
+def test_given_a_webhook_whose_url_is_a_secret_then_from_its_setting(monkeypatch) -> None:
     monkeypatch.setenv("HOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     target = WebhookTarget(kind="webhook", url_setting="HOOK_URL", secret_setting="HOOK_SECRET")
     assert [secret.setting for secret in target.secrets()] == ["HOOK_SECRET", "HOOK_URL"]
-    with RawServer(saying(OK + b"Content-Length: 0\r\n\r\n")) as server:
-        monkeypatch.setenv("HOOK_URL", f"{server.url}?sig=TOPSECRET")
+    paths: list[str] = []
+    with serving_json(lambda _method, path, *_: (paths.append(path) or 200, None)) as url:
+        monkeypatch.setenv("HOOK_URL", f"{url}/?sig=TOPSECRET")
         target.send(EVENT, None)  # type: ignore[arg-type]
-        assert server.sent
+    assert paths == ["/?sig=TOPSECRET"]
     monkeypatch.setenv("HOOK_URL", "http://hooks.example/?sig=TOPSECRET")
     with pytest.raises(ConfigError, match=r"^HOOK_URL: must be a whole https:// URL") as raised:
         target.send(EVENT, None)  # type: ignore[arg-type]

@@ -7,11 +7,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from json_server import serving_json
 
 from localdev.app import App
 from localdev.processes import free_ports
@@ -25,6 +27,19 @@ ROOT = Path(__file__).parents[2]
 DAY = ("--from", "2025-03-23")
 
 
+@dataclass
+class Channels:
+    """Slack, Teams and Event Grid in one: what arrived, and the status of the answers."""
+
+    status: int = 200
+    arrived: list[tuple[str, Any]] = field(default_factory=list)
+    """Path and body."""
+
+    def answer(self, _method: str, path: str, _headers: dict[str, str], body: bytes) -> tuple[int, Any]:
+        self.arrived.append((path, json.loads(body)))
+        return self.status, None
+
+
 @dataclass(frozen=True)
 class Running:
     """The app, its account, and the receiver of its target `hook`."""
@@ -33,6 +48,7 @@ class Running:
     storage: DataStorage
     receiver: Receiver
     signing: str
+    channels: Channels
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +71,16 @@ def running(azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runni
         raw.upload_blob(f"cli/{declared}/2025-03-23/a.ndjson", line, overwrite=True)
     state: Path = tmp_path_factory.mktemp("command-line")
     secret, signing = new_secret(), new_secret()
-    with Receiver(secret) as receiver:
+    channels = Channels()
+    with Receiver(secret) as receiver, serving_json(channels.answer) as channel_url:
         config = state / "exports.toml"
         config.write_text(
             '[apps.cli]\n[apps.cli-slow]\n[targets.hook]\nkind = "webhook"\n'
             f'url = "{receiver.url}"\nsecret_setting = "HOOK_SECRET"\n'
+            '[targets.chat]\nkind = "slack"\nurl_setting = "CHAT_URL"\n'
+            '[targets.team]\nkind = "teams"\nurl_setting = "TEAM_URL"\n'
+            f'[targets.grid]\nkind = "event-grid"\nendpoint = "{channel_url}/grid"\n'
+            'key_setting = "GRID_KEY"\n'
             '[targets.dead]\nkind = "webhook"\nurl = "http://127.0.0.1:9/"\nsecret_setting = "HOOK_SECRET"\n'
         )
         settings = {
@@ -67,10 +88,13 @@ def running(azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runni
             "POLL_MAX_SECONDS": "1",
             "EXPORTS_CONFIG": str(config),
             "HOOK_SECRET": secret,
+            "CHAT_URL": f"{channel_url}/chat",
+            "TEAM_URL": f"{channel_url}/team",
+            "GRID_KEY": "key",
             "REQUEST_SIGNING_SECRET": signing,
         }
         with App(azurite, state, free_ports(1)[0], host="devhost", **settings) as app:
-            yield Running(app, storage, receiver, signing)
+            yield Running(app, storage, receiver, signing, channels)
 
 
 Run = Callable[..., tuple[int, str, str]]
@@ -322,7 +346,23 @@ def test_given_a_target_when_tested_then_delivered_signed_or_why_not(run, runnin
     code, out, _ = run("notify", "test", "dead")
     assert (code, "not delivered: the webhook cannot be reached" in out) == (1, True)
     code, _, err = run("notify", "test", "none")
-    assert (code, "there are: dead, hook" in err) == (2, True)
+    assert (code, "there are: chat, dead, grid, hook, team" in err) == (2, True)
+
+
+def test_given_a_target_of_each_kind_when_tested_then_in_its_form(run, running) -> None:
+    for target, path in (("chat", "/chat"), ("team", "/team"), ("grid", "/grid?api-version=2018-01-01")):
+        code, out, _ = run("notify", "test", target, "--json")
+        assert (code, json.loads(out)["delivered"]) == (0, True)
+        ((where, body),) = running.channels.arrived[-1:]
+        assert (where, "Notifications arrive here." in json.dumps(body) or body["id"]) == (
+            path, json.loads(out)["eventId"] if target == "grid" else True
+        )  # fmt: skip
+    running.channels.status = 404
+    try:
+        code, out, _ = run("notify", "test", "chat")
+    finally:
+        running.channels.status = 200
+    assert (code, "put its URL into CHAT_URL" in out) == (1, True)
 
 
 def test_given_a_healthy_app_then_doctor_is_content(run, done) -> None:
