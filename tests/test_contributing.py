@@ -205,8 +205,8 @@ EDITS: dict[str, dict[str, Edit]] = {
             '"limit", "continuation", "format")',
         ),
         "mobexport/pipeline/openapi.py": (
-            '        "continuation": {',
-            '        "format": _TEXT,\n        "continuation": {',
+            "    return _options(schemas, OPTIONS)",
+            '    schemas["format"] = _TEXT\n    return _options(schemas, OPTIONS)',
         ),
         "README.md": ("`limit` (50", "`format`, `limit` (50"),
     },

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from json_server import serving_json
+from waiting import until
 
 from localdev.app import App
 from localdev.processes import free_ports
@@ -363,6 +364,64 @@ def test_given_a_target_of_each_kind_when_tested_then_in_its_form(run, running) 
     finally:
         running.channels.status = 200
     assert (code, "put its URL into CHAT_URL" in out) == (1, True)
+
+
+def test_given_a_target_that_refused_then_listed_and_sent_again(run, running) -> None:
+    channels = running.channels
+    words = ("export", "Event", "--app", "cli", "--from", "2025-03-21", "--notify", "grid", "--wait")
+    channels.status = 410
+    try:
+        export = json.loads(run(*words, "--json")[1])
+        until(running.app, lambda: json.loads(run("notify", "list", "--app", "cli", "--json")[1]))
+    finally:
+        channels.status = 200
+    code, out, _ = run("notify", "list", "--app", "cli")
+    assert (code, out.split()[:2]) == (0, ["export", "notification"])
+    said = rf"^{export['id']} +grid +completed +1 +\S+ +Event Grid answered HTTP 410: there is no such topic"
+    assert re.search(said, out, re.MULTILINE)
+    refused = channels.arrived[-1]
+    code, out, _ = run("notify", "resend", export["id"], "grid")
+    assert (code, out) == (0, f"{export['id']} grid: being sent again\n")
+    found = until(running.app, lambda: _delivered(run, export["id"]))
+    assert (found["state"], found["resent"]) == ("Delivered", 1)
+    assert channels.arrived[-1] == refused
+    code, _, err = run("notify", "resend", export["id"], "grid")
+    assert (code, "was delivered at" in err) == (2, True)
+    code, out, err = run("notify", "resend", "--all", "--app", "cli")
+    assert (code, out, err) == (0, "", "no failed notifications\n")
+    for wrong in (
+        (),
+        (export["id"],),
+        ("--all", export["id"], "grid"),
+        (export["id"], "grid", "--app", "cli"),
+    ):
+        assert run("notify", "resend", *wrong)[0] == 2
+
+
+def _delivered(run: Run, id_: str) -> Any:
+    """The delivery to `grid`, once it is one."""
+    found = json.loads(run("status", id_, "--json")[1])["deliveries"]["grid"]
+    return found if found["state"] == "Delivered" else None
+
+
+def test_given_several_refusals_then_all_are_sent_again_at_once(run, running) -> None:
+    def listed(state: str) -> list[Any]:
+        words = ("notify", "list", "--state", state, "--app", "cli", "--json")
+        return list(json.loads(run(*words)[1]))
+
+    resend = ("notify", "resend", "--all", "--app", "cli", "--target")
+    running.channels.status = 403
+    try:
+        for day in ("2025-03-19", "2025-03-20"):
+            run("export", "Event", "--app", "cli", "--from", day, "--notify", "chat", "--wait")
+        until(running.app, lambda: len(listed("failed")) == 2)
+    finally:
+        running.channels.status = 200
+    assert run(*resend, "team")[1] == ""
+    code, out, _ = run(*resend, "chat", "--json")
+    assert (code, [one["state"] for one in json.loads(out)]) == (0, ["Pending", "Pending"])
+    until(running.app, lambda: listed("pending") == [])
+    assert listed("failed") == []
 
 
 def test_given_a_healthy_app_then_doctor_is_content(run, done) -> None:

@@ -21,7 +21,9 @@ from mobexport.wire import AttemptRef
 PARTITION: Final = "exports"
 
 PENDING: Final = frozenset({"Pending", "Retrying"})
-"""States of a delivery that is still to be made; `Delivered` and `Failed` are final."""
+"""States of a delivery that is still to be made; `Delivered` is final, `Failed` until somebody asks again."""
+FAILED: Final = "Failed"
+"""State of a delivery that was given up."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,14 @@ class ExportRow:
         return tuple(found)
 
     @property
+    def undelivered(self) -> str | None:
+        """`failed`, `pending`, or `both`: whether a delivery was given up, or is still to be made."""
+        failed = any(delivery["state"] == FAILED for delivery in self.deliveries.values())
+        if self.pending_deliveries:
+            return "both" if failed else "pending"
+        return "failed" if failed else None
+
+    @property
     def processing(self) -> bool:
         """Whether its files are collected and their processing has not ended."""
         return self.state is State.PROCESSING and self.manifest is None and self.processing_error is None
@@ -176,10 +186,16 @@ class ExportRow:
         )
 
     def with_delivery(self, attempt: int, target: str, delivery: Mapping[str, Any]) -> ExportRow:
-        """The row with the new state of a delivery; an event without pending deliveries is dropped."""
+        """The row with the new state of a delivery; an event that was delivered to all is dropped."""
         deliveries = {**self.deliveries, _delivery_key(attempt, target): dict(delivery)}
         changed = replace(self, deliveries=deliveries)
-        still = {event_key(number, name) for number, name in changed.pending_deliveries}
+        open_ends = PENDING | {FAILED}
+        still = {
+            event_key(int(number), name)
+            for key, one in deliveries.items()
+            for number, _, name in [key.partition("/")]
+            if one["state"] in open_ends
+        }
         return replace(changed, events={key: event for key, event in self.events.items() if key in still})
 
 
@@ -253,6 +269,7 @@ def to_entity(row: ExportRow) -> dict[str, Any]:
         "request": json.dumps(request.to_json()),
         "state": str(row.state),
         "open": row.open,
+        "undelivered": row.undelivered,
     }
     entity |= {name: getattr(row, name) for name in _PLAIN}
     entity |= {name: json.dumps(list(getattr(row, name)), ensure_ascii=False) for name in _LISTS}
@@ -293,7 +310,7 @@ def from_entity(entity: Mapping[str, Any]) -> ExportRow:
         row = _read(entity)
         # Whatever a list shows of a row must be there.
         assert all(isinstance(one, dict) for one in (*row.deliveries.values(), *row.events.values()))
-        _ = row.open, row.seconds
+        _ = row.open, row.undelivered, row.seconds
     except (KeyError, ValueError, TypeError, AttributeError, AssertionError, RecursionError) as error:
         raise UnreadableRow(EXPORTS_TABLE, str(entity.get("RowKey")), error) from None
     return row
