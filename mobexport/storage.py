@@ -30,6 +30,7 @@ from azure.storage.blob import (
     generate_container_sas,
 )
 
+from mobexport.blob_labels import README, READMES, Labels
 from mobexport.blob_paths import EXPORTS_CONTAINER, LANDING_PREFIX, WORK_PREFIX
 from mobexport.errors import ConfigError, DataError, MobexportError, SourceChanged, Transient
 from mobexport.failure_policy import Decision, Peer, as_error, on_exception, on_status
@@ -62,6 +63,7 @@ _DELETED: Final = frozenset(
 CHUNK: Final = 4 * 1024 * 1024
 NDJSON: Final = "application/x-ndjson"
 PARQUET: Final = "application/vnd.apache.parquet"
+_TEXT: Final = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,23 @@ class DataStorage:
         """A container of the data account, made if it is not there."""
         client = self.blobs.get_container_client(name)
         if create:
-            self._make(name, lambda: _create(client.create_container))
+            self._make(name, lambda: _create(client.create_container) and self.write_readme(name))
         return client
+
+    def write_readme(self, container: str) -> bool:
+        """Says in a container of ours what lies there, unless something of that name does; whether it did.
+
+        Only people read it: where it cannot be written, what needs the container goes on.
+        """
+        text = READMES.get(container)
+        if text is None:
+            return False
+        blob = self.blobs.get_container_client(container).get_blob_client(README)
+        try:
+            blob.upload_blob(text.encode(), content_settings=ContentSettings(content_type=_TEXT))
+        except AzureError:
+            return False
+        return True
 
     def table(self, name: str) -> TableClient:
         """A table of the data account, made if it is not there."""
@@ -269,7 +286,9 @@ class DataStorage:
         except ResourceNotFoundError:
             return
 
-    def copy_blob(self, source: str, blob: RawBlob, target: str, name: str) -> bool:
+    def copy_blob(
+        self, source: str, blob: RawBlob, target: str, name: str, labels: Labels | None = None
+    ) -> bool:
         """Copies exactly that version of a blob within the account, server-side, unless `name` is there.
 
         Returns whether the copy is complete; False means: ask again. Raises SourceChanged if the source
@@ -280,6 +299,7 @@ class DataStorage:
         try:
             started = copied.start_copy_from_url(
                 original.url,
+                metadata=dict(labels) if labels else None,
                 source_etag=blob.etag,
                 source_match_condition=MatchConditions.IfNotModified,
                 match_condition=MatchConditions.IfMissing,
@@ -340,15 +360,28 @@ class DataStorage:
                 f"{container}/{name} is no JSON: somebody changed it", code="WrongBookkeeping"
             ) from None
 
-    def upload_file(self, container: str, name: str, source: Path, content_type: str) -> None:
+    def upload_file(
+        self, container: str, name: str, source: Path, content_type: str, labels: Labels | None = None
+    ) -> None:
         """Writes a local file as a blob, over what may be there from a repeated step."""
         client = self.container(container).get_blob_client(name)
         with source.open("rb") as data:
             client.upload_blob(
-                data, overwrite=True, content_settings=ContentSettings(content_type=content_type)
+                data,
+                overwrite=True,
+                content_settings=ContentSettings(content_type=content_type),
+                metadata=dict(labels) if labels else None,
             )
 
-    def write_json(self, container: str, name: str, value: Any, *, etag: str | None = None) -> bool:
+    def write_json(
+        self,
+        container: str,
+        name: str,
+        value: Any,
+        *,
+        etag: str | None = None,
+        labels: Labels | None = None,
+    ) -> bool:
         """Writes a small JSON blob whole: only if absent, or with `etag` only over that version.
 
         Returns whether it was written; False means that somebody else was first.
@@ -360,7 +393,13 @@ class DataStorage:
         settings = ContentSettings(content_type="application/json")
         client = self.container(container).get_blob_client(name)
         try:
-            client.upload_blob(body, overwrite=etag is not None, content_settings=settings, **condition)
+            client.upload_blob(
+                body,
+                overwrite=etag is not None,
+                content_settings=settings,
+                metadata=dict(labels) if labels else None,
+                **condition,
+            )
         except HttpResponseError as error:
             if error.status_code in (409, 412):
                 return False
@@ -392,11 +431,13 @@ def replace_row(table: TableClient, entity: dict[str, Any], etag: str) -> str | 
     return str(written["etag"])
 
 
-def _create(create: Any) -> None:
+def _create(create: Any) -> bool:
+    """Whether it was made; it may be there."""
     try:
         create()
     except ResourceExistsError:
-        return
+        return False
+    return True
 
 
 def _deleted(error: Exception) -> bool:

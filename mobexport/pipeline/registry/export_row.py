@@ -10,6 +10,7 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from mobexport import blob_paths
+from mobexport.blob_labels import export_labels
 from mobexport.errors import UnreadableRow
 from mobexport.ids import new_secret_name
 from mobexport.pipeline.account import make_account
@@ -122,6 +123,10 @@ class ExportRow:
         """Folder of that day's rows in `curated`."""
         request = self.request
         return blob_paths.day_folder(request.app, request.export_type, day, snapshot=request.window is None)
+
+    def labels(self, day: date | None = None) -> dict[str, str]:
+        """Metadata of the newest attempt's blobs, for people."""
+        return export_labels(self.request.app, self.request.export_type, self.ref, day)
 
     def delivery(self, target: str, attempt: int | None = None) -> Mapping[str, Any] | None:
         """State of a delivery (of the newest attempt); None if there is none."""
