@@ -57,6 +57,8 @@ AZURITE: Final = (
 )
 """Meaning of `UseDevelopmentStorage=true`; the key is the emulator's published one."""
 
+# The ETag of no version.
+_NEVER: Final = "W/\"datetime'2000-01-01T00%3A00%3A00.0000000Z'\""
 _DELETED: Final = frozenset(
     f"{kind}{what}" for kind in ("Container", "Queue", "Table") for what in ("NotFound", "BeingDeleted")
 )
@@ -112,6 +114,11 @@ class DataStorage:
             if client_id
             else (DefaultAzureCredential())
         )
+
+    @property
+    def has_key(self) -> bool:
+        """Whether a connection string opens the account, not an identity."""
+        return self._connection is not None
 
     def token(self) -> str:
         """A bearer token of this app's identity for the account; kept, and renewed before it expires."""
@@ -185,10 +192,40 @@ class DataStorage:
 
     def ping(self, seconds: float) -> None:
         """Asks blobs and tables once for something small; raises whatever is wrong with them."""
-        once: dict[str, Any] = {"retry_total": 0, "connection_timeout": seconds, "read_timeout": seconds}
-        self.blobs.get_container_client(EXPORTS_CONTAINER).exists(**once)
+        self.ping_blobs(seconds)
+        self.ping_tables(seconds)
+
+    def ping_blobs(self, seconds: float) -> None:
+        """Whether blobs can be read; raises what is wrong with them."""
+        self.blobs.get_container_client(EXPORTS_CONTAINER).exists(**_once(seconds))
+
+    def ping_tables(self, seconds: float) -> None:
+        """Whether tables can be read; raises what is wrong with them."""
         with suppress(ResourceNotFoundError):
-            self._tables.get_table_client(EXPORTS_TABLE).get_entity("none", "none", **once)
+            self._tables.get_table_client(EXPORTS_TABLE).get_entity("none", "none", **_once(seconds))
+
+    def ping_writes(self, seconds: float) -> None:
+        """Asks blobs and tables whether they may be written; raises what `ping` does.
+
+        Nothing is: the condition of each write is never true, and who may not write hears of that first.
+        """
+        from azure.data.tables import UpdateMode
+
+        once = _once(seconds)
+        never: dict[str, Any] = {"etag": _NEVER, "match_condition": MatchConditions.IfNotModified}
+        blob = self.blobs.get_container_client(EXPORTS_CONTAINER).get_blob_client(".rights")
+        table = self._tables.get_table_client(EXPORTS_TABLE)
+        entity = {"PartitionKey": "none", "RowKey": "none"}
+        writes: tuple[Callable[[], Any], ...] = (
+            lambda: blob.upload_blob(b"", overwrite=True, **never, **once),
+            lambda: table.update_entity(entity, mode=UpdateMode.REPLACE, **never, **once),
+        )
+        for write in writes:
+            try:
+                write()
+            except HttpResponseError as error:
+                if error.status_code not in (404, 412):
+                    raise
 
     def queue(self, name: str) -> QueueClient:
         """A queue of the data account, made if it is not there."""
@@ -429,6 +466,11 @@ def replace_row(table: TableClient, entity: dict[str, Any], etag: str) -> str | 
             return None
         raise
     return str(written["etag"])
+
+
+def _once(seconds: float) -> dict[str, Any]:
+    """Options of a call that is not tried again."""
+    return {"retry_total": 0, "connection_timeout": seconds, "read_timeout": seconds}
 
 
 def _create(create: Any) -> bool:

@@ -70,6 +70,10 @@ class AppApi:
         """Notifications by export, at most so many, page by page."""
         return self._pages("/api/notifications", "notifications", options, limit)
 
+    def schedules(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._call("GET", "/api/schedules")["schedules"]
+        return found
+
     def description(self) -> dict[str, Any]:
         """The OpenAPI description that the app serves."""
         return self._call("GET", "/api/openapi.json")

@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.storage.blob import AccountSasPermissions, ResourceTypes, Services, generate_account_sas
 from json_server import serving_json
 from waiting import until
 
@@ -404,6 +405,11 @@ def _delivered(run: Run, id_: str) -> Any:
     return found if found["state"] == "Delivered" else None
 
 
+def test_given_no_schedules_then_the_place_where_they_belong(run) -> None:
+    assert run("schedules") == (0, "", 'no schedules: exports.toml has no [apps."…".schedule]\n')
+    assert json.loads(run("schedules", "--json")[1]) == []
+
+
 def test_given_several_refusals_then_all_are_sent_again_at_once(run, running) -> None:
     def listed(state: str) -> list[Any]:
         words = ("notify", "list", "--state", state, "--app", "cli", "--json")
@@ -428,7 +434,7 @@ def test_given_a_healthy_app_then_doctor_is_content(run, done) -> None:
     code, out, err = run("doctor")
     assert (code, err) == (0, "")
     assert {line.rsplit("  ", 1)[0].split("  ")[0] for line in out.splitlines()[1:]} >= {
-        "app", "app: storage", "key", "clock", "account"
+        "app", "app: storage", "key", "signing", "clock", "identity", "account", "registry", "writing"
     }  # fmt: skip
     assert {one["state"] for one in json.loads(run("doctor", "--json")[1])} == {"ok"}
 
@@ -439,10 +445,62 @@ def test_given_nothing_that_answers_then_doctor_says_what_to_do(run, monkeypatch
     found = {one["check"]: one for one in json.loads(out)}
     assert code == 1
     assert {name: one["state"] for name, one in found.items()} == {
-        "app": "failed", "key": "not asked", "clock": "not asked", "account": "failed"
+        "app": "failed", "key": "not asked", "signing": "not asked", "clock": "not asked",
+        "identity": "ok", "account": "failed", "registry": "not asked", "writing": "not asked",
     }  # fmt: skip
     assert "make start" in found["app"]["remedy"]
     assert "DATA_STORAGE" in found["account"]["remedy"]
+
+
+def _doctor(run: Run) -> dict[str, dict[str, str]]:
+    return {one["check"]: one for one in json.loads(run("doctor", "--json")[1])}
+
+
+def test_given_an_identity_that_may_only_read_then_doctor_says_so(run, azurite, monkeypatch) -> None:
+    account = connection_of(azurite.connection_string)
+    sas = generate_account_sas(
+        account["AccountName"],
+        account["AccountKey"],
+        resource_types=ResourceTypes(service=True, container=True, object=True),
+        permission=AccountSasPermissions(read=True, list=True),
+        expiry=datetime.now(UTC) + timedelta(hours=1),
+        services=Services(blob=True),
+    )
+    ends = ";".join(f"{name}={account[name]}" for name in ("BlobEndpoint", "TableEndpoint"))
+    monkeypatch.setenv("DATA_STORAGE", f"{ends};SharedAccessSignature={sas}")
+    found = _doctor(run)
+    assert (found["account"]["state"], found["writing"]["state"]) == ("ok", "limited")
+    assert "Storage Blob and Table Data Contributor" in found["writing"]["remedy"]
+    # It is not for tables, either.
+    assert (found["registry"]["state"], "Table Data Reader" in found["registry"]["remedy"]) == (
+        "failed",
+        True,
+    )
+
+
+def connection_of(text: str) -> dict[str, str]:
+    """The parts of a connection string."""
+    return dict(part.split("=", 1) for part in text.strip(";").split(";"))
+
+
+def test_given_nobody_signed_in_then_doctor_names_the_remedy(run, monkeypatch) -> None:
+    for name in ("DATA_STORAGE", *(name for name in os.environ if name.startswith("AZURE_"))):
+        monkeypatch.delenv(name, raising=False)
+    for kind in ("blob", "queue", "table"):
+        monkeypatch.setenv(f"DATA_STORAGE__{kind}ServiceUri", f"https://none.{kind}.core.windows.net")
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
+    found = _doctor(run)
+    assert found["identity"]["found"] == "no way to sign in to Entra ID worked on this machine"
+    assert "az login" in found["identity"]["remedy"]
+    assert {found[name]["state"] for name in ("account", "registry", "writing")} == {"not asked"}
+
+
+def test_given_a_signing_secret_that_is_none_of_the_apps_then_doctor_says_so(run, monkeypatch) -> None:
+    for secret in ("", new_secret(), "whsec_no base64"):
+        monkeypatch.setenv("MOBEXPORT_SIGNING_SECRET", secret)
+        found = _doctor(run)["signing"]
+        assert (found["state"], "REQUEST_SIGNING_SECRET" in found["remedy"]) == ("failed", True)
+        assert "base64" not in found["found"] or secret == "whsec_no base64"
 
 
 def test_given_an_export_then_its_trace_as_lines_or_json(run, done) -> None:

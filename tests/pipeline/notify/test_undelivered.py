@@ -86,6 +86,15 @@ def test_given_a_refused_notification_then_it_is_listed_with_its_error(fail, lis
     assert {one.state for one in notifications(row)} == {"Failed", "Delivered"}
 
 
+def test_given_one_failed_and_one_pending_then_each_in_its_list(fail, listed, registry) -> None:
+    row = fail(("ops",))
+    pending = {"event": "failed", "state": "Retrying", "tries": 2, "at": "x"}
+    registry.record_delivery(row.ref, "chat", pending)
+    for state, name in (("failed", "ops"), ("pending", "chat")):
+        found = listed.page(NotificationQuery(state=state, app=row.request.app)).found
+        assert [one.name for one in found] == [name]
+
+
 def test_given_many_exports_when_listed_then_page_by_page_each_once(fail, listed, make_request) -> None:
     types = ("Event", "Session", "Job", "Crash", "Error")
     ids = {fail(("ops", "chat"), export_type=one).id for one in types}
