@@ -495,7 +495,7 @@ def test_given_nobody_signed_in_then_doctor_names_the_remedy(run, monkeypatch) -
     assert {found[name]["state"] for name in ("account", "registry", "writing")} == {"not asked"}
 
 
-def test_given_a_signing_secret_that_is_none_of_the_apps_then_doctor_says_so(run, monkeypatch) -> None:
+def test_given_a_signing_secret_that_is_not_the_apps_then_doctor_says_so(run, monkeypatch) -> None:
     for secret in ("", new_secret(), "whsec_no base64"):
         monkeypatch.setenv("MOBEXPORT_SIGNING_SECRET", secret)
         found = _doctor(run)["signing"]
