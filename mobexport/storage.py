@@ -57,8 +57,9 @@ AZURITE: Final = (
 )
 """Meaning of `UseDevelopmentStorage=true`; the key is the emulator's published one."""
 
-# The ETag of no version.
-_NEVER: Final = "W/\"datetime'2000-01-01T00%3A00%3A00.0000000Z'\""
+# ETags of no version, in the form of each service.
+_NO_BLOB: Final = '"0x8D0000000000000"'
+_NO_ROW: Final = "W/\"datetime'2000-01-01T00%3A00%3A00.0000000Z'\""
 _DELETED: Final = frozenset(
     f"{kind}{what}" for kind in ("Container", "Queue", "Table") for what in ("NotFound", "BeingDeleted")
 )
@@ -212,13 +213,13 @@ class DataStorage:
         from azure.data.tables import UpdateMode
 
         once = _once(seconds)
-        never: dict[str, Any] = {"etag": _NEVER, "match_condition": MatchConditions.IfNotModified}
+        once["match_condition"] = MatchConditions.IfNotModified
         blob = self.blobs.get_container_client(EXPORTS_CONTAINER).get_blob_client(".rights")
         table = self._tables.get_table_client(EXPORTS_TABLE)
         entity = {"PartitionKey": "none", "RowKey": "none"}
         writes: tuple[Callable[[], Any], ...] = (
-            lambda: blob.upload_blob(b"", overwrite=True, **never, **once),
-            lambda: table.update_entity(entity, mode=UpdateMode.REPLACE, **never, **once),
+            lambda: blob.upload_blob(b"", overwrite=True, etag=_NO_BLOB, **once),
+            lambda: table.update_entity(entity, mode=UpdateMode.REPLACE, etag=_NO_ROW, **once),
         )
         for write in writes:
             try:

@@ -203,7 +203,8 @@ def _run_pipeline(run: Run, azurite: Azurite, storage: DataStorage, keyed: dict[
     try:
         with Receiver(webhook) as receiver:
             config.write_text(
-                '[apps.shop]\nnotify = ["hook", "queue", "dead", "chat", "team", "grid"]\n[apps.broken]\nnotify = ["hook"]\n'
+                '[apps.shop]\nnotify = ["hook", "queue", "dead", "chat", "team", "grid"]\n'
+                '[apps.broken]\nnotify = ["hook"]\n'
                 f'[targets.hook]\nkind = "webhook"\nurl = "{receiver.url}?token={url_token}"\n'
                 'secret_setting = "HOOK_SECRET"\n[targets.queue]\nkind = "storage-queue"\n'
                 f'[targets.dead]\nkind = "webhook"\nurl = "http://127.0.0.1:9/?token={url_token}"\n'
