@@ -9,10 +9,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from azure.core.exceptions import ResourceExistsError
-from azure.storage.blob import BlobServiceClient, ContainerClient
+from azure.storage.blob import BlobServiceClient, ContainerClient, ContentSettings
 
 from demo.independent_count import RULES, Feedback
 from demo.raw_reading import BadLineError, records
+from mobexport.blob_labels import RAW_README, README
 
 CONTAINER = "raw"
 ENDINGS = (".ndjson", ".ndjson.gz", ".parquet")
@@ -170,6 +171,8 @@ def raw_container(connection: str) -> ContainerClient:
     container = BlobServiceClient.from_connection_string(connection).get_container_client(CONTAINER)
     with suppress(ResourceExistsError):
         container.create_container()
+        settings = ContentSettings(content_type="text/plain; charset=utf-8")
+        container.upload_blob(README, RAW_README.encode(), content_settings=settings)
     return container
 
 

@@ -14,14 +14,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from durable_app.sdk import Client
-from durable_app.starting import start_batch, start_delivery, start_processing, start_run, start_task
+from durable_app.starting import (
+    delivery_instance,
+    start_batch,
+    start_delivery,
+    start_processing,
+    start_run,
+    start_task,
+)
 from mobexport import durable_names as names
 from mobexport.clock import read_stamp
 from mobexport.liveness import MAX_RESTARTS, Instance, Verdict, judge
 from mobexport.redact import redact
 from mobexport.telemetry import metrics
 from mobexport.telemetry.logs import get_logger, log_context
-from mobexport.wire import AttemptRef, Outcome
+from mobexport.wire import Outcome
 
 if TYPE_CHECKING:
     from mobexport.export_api.tasks.task_registry import ExportTask
@@ -141,9 +148,9 @@ def _of_export(services: Services, client: Client, row: ExportRow) -> list[_Work
         # The blob trigger starts it, and the run after a while.
         work.append(_Work(names.PROCESS_EXPORT, instance, changed, process, must_exist=False))
     for attempt, target in row.pending_deliveries:
-        ref = AttemptRef(row.id, attempt)
         deliver = partial(start_delivery, client, row, attempt, target)
-        work.append(_Work(names.DELIVER_NOTIFICATION, names.notify_instance(ref, target), changed, deliver))
+        instance = delivery_instance(row, attempt, target)
+        work.append(_Work(names.DELIVER_NOTIFICATION, instance, changed, deliver))
     return work
 
 

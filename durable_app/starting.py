@@ -46,9 +46,15 @@ async def start_deliveries(client: Client, row: ExportRow) -> None:
 
 async def start_delivery(client: Client, row: ExportRow, attempt: int, target: str) -> None:
     """Starts `deliver_notification` for one pending delivery."""
-    instance = names.notify_instance(AttemptRef(row.id, attempt), target)
+    instance = delivery_instance(row, attempt, target)
     message = DeliverNotification(export_id=row.id, attempt=attempt, target=target, trace=row.trace)
     await start_once(client, names.DELIVER_NOTIFICATION, instance, message)
+
+
+def delivery_instance(row: ExportRow, attempt: int, target: str) -> str:
+    """Instance of `deliver_notification` for one pending delivery."""
+    delivery = row.delivery(target, attempt) or {}
+    return names.notify_instance(AttemptRef(row.id, attempt), target, int(delivery.get("resent", 0)))
 
 
 async def start_batch(client: Client, batch_id: str) -> None:

@@ -20,6 +20,7 @@ from localdev.app import App, environment
 from localdev.azurite import Azurite, Ports
 from localdev.folder_lock import locked
 from localdev.processes import ROOT, StartError, is_listening
+from mobexport.blob_labels import README
 from mobexport.config import load_config
 from mobexport.config_check import check_all
 from mobexport.errors import MobexportError
@@ -63,7 +64,7 @@ def start(stack: ExitStack, state: Path, port: int, data: Path | None, host: str
         )
     )
     with raw_container(azurite.connection_string) as container:
-        if not any(container.list_blob_names()):
+        if not any(name != README for name in container.list_blob_names()):
             container.upload_blob(SAMPLE, SAMPLE_LINES)
             print(f"raw was empty: there is a sample now, {SAMPLE}", flush=True)
         apps = in_container(container.list_blob_names())

@@ -17,12 +17,10 @@ from urllib.parse import urlsplit
 from mobexport.config import USUAL_FILE, ExportsConfig, config_path, read_config
 from mobexport.config_problems import nearest
 from mobexport.errors import ConfigError
+from mobexport.named_secret import signing_secret
 from mobexport.settings import Settings, is_loopback, read_settings, setting_names
-from mobexport.standard_webhooks import key_of
 
 LOCAL_SETTINGS: Final = "local.settings.json"
-# App Service leaves the text of a reference in place when it cannot read the secret.
-_VAULT_REFERENCE: Final = "@Microsoft.KeyVault("
 _SIGNED_CALLS: Final = "REQUEST_SIGNING_SECRET"
 _LOOKUP_SECONDS: Final = 1.0
 
@@ -58,29 +56,18 @@ def check_all(environ: Mapping[str, str], root: Path, *, look_up: bool = True) -
 
 def secret_problems(config: ExportsConfig, environ: Mapping[str, str]) -> list[str]:
     """Secrets that are missing, not read from the vault, or none by their form; values are not repeated."""
-    named: dict[str, str] = {}
-    for name, target in config.targets.items():
-        if setting := getattr(target, "secret_setting", ""):
-            named[setting] = f"targets.{name}"
+    named = {
+        secret.setting: (secret, f"targets.{name}")
+        for name, target in config.targets.items()
+        for secret in target.secrets()
+    }
     if environ.get(_SIGNED_CALLS):
-        named[_SIGNED_CALLS] = "signed calls"
+        named[_SIGNED_CALLS] = (signing_secret(_SIGNED_CALLS), "signed calls")
     return [
-        f"{setting}: {problem}"
-        for setting, used_by in sorted(named.items())
-        if (problem := _secret_problem(environ.get(setting, ""), used_by))
+        problem
+        for _, (secret, used_by) in sorted(named.items())
+        if (problem := secret.problem(used_by, environ))
     ]
-
-
-def _secret_problem(value: str, used_by: str) -> str | None:
-    if not value:
-        return f"set the signing secret of {used_by} (whsec_… in base64)"
-    if value.startswith(_VAULT_REFERENCE):
-        return 'the platform has not read it from the vault; see docs/operations.md, "A secret is not there"'
-    try:
-        key_of(value)
-    except ValueError:
-        return f"must be whsec_ followed by base64, with nothing before or behind it ({used_by})"
-    return None
 
 
 def _local_values(root: Path) -> tuple[dict[str, str], list[str]]:
@@ -107,7 +94,7 @@ def _misspelt(values: Mapping[str, Any]) -> Iterator[str]:
 
 def _unknown_hosts(config: ExportsConfig) -> list[str]:
     """Hosts of webhooks that no name service knows; asked all at once."""
-    urls = {name: str(getattr(target, "url", "")) for name, target in config.targets.items()}
+    urls = {name: str(getattr(target, "url", "") or "") for name, target in config.targets.items()}
     asked = {name: urlsplit(url).hostname or "" for name, url in urls.items() if url and not is_loopback(url)}
     found: set[str] = set()
 

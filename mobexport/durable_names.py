@@ -103,9 +103,12 @@ def process_instance(ref: AttemptRef) -> str:
     return f"process-{ref}"
 
 
-def notify_instance(ref: AttemptRef, target: str) -> str:
-    """Instance of `deliver_notification`: one id for its two starters (the attempt's end, the tick)."""
-    return f"notify-{ref}-{target}"
+def notify_instance(ref: AttemptRef, target: str, resent: int = 0) -> str:
+    """Instance of `deliver_notification`: one id for its starters (the attempt's end, the tick, a caller).
+
+    `resent`: how often it was asked for again; each time is an instance of its own.
+    """
+    return f"notify-{ref}-{target}" + (f"~{resent}" if resent else "")
 
 
 def batch_instance(batch_id: str) -> str:

@@ -33,6 +33,8 @@ class Peer(StrEnum):
     EXPORT_API = "Export API"
     STORAGE = "storage"
     WEBHOOK = "webhook"
+    MESSAGING = "messaging service"
+    """Slack, Teams, Event Grid: an address that is gone does not come back by itself."""
 
 
 _R, _W, _T, _C, _F = (
@@ -42,27 +44,28 @@ _R, _W, _T, _C, _F = (
     Decision.CONFIGURE,
     Decision.FAIL,
 )
-_Row = tuple[int, int, Decision, Decision, Decision]
+_Row = tuple[int, int, Decision, Decision, Decision, Decision]
 # The first row that holds the status counts; together the rows hold every status there is.
 _STATUSES: Final[tuple[_Row, ...]] = (
-    # from, to, Export API, storage, webhook
-    (401, 401, _T, _C, _F),
-    (403, 403, _C, _C, _F),
+    # from, to, Export API, storage, webhook, messaging service
+    (401, 401, _T, _C, _F, _T),
+    (403, 403, _C, _C, _F, _C),
     # While a receiver is being deployed its route is missing for a moment.
-    (404, 404, _F, _F, _R),
-    (408, 408, _R, _R, _R),
-    (425, 425, _R, _R, _R),
-    (429, 429, _W, _W, _W),
-    (503, 503, _W, _W, _W),
-    (501, 501, _F, _F, _F),
-    (505, 505, _F, _F, _F),
-    (500, 599, _R, _R, _R),
+    (404, 404, _F, _F, _R, _C),
+    (410, 410, _F, _F, _F, _C),
+    (408, 408, _R, _R, _R, _R),
+    (425, 425, _R, _R, _R, _R),
+    (429, 429, _W, _W, _W, _W),
+    (503, 503, _W, _W, _W, _W),
+    (501, 501, _F, _F, _F, _F),
+    (505, 505, _F, _F, _F, _F),
+    (500, 599, _R, _R, _R, _R),
     # A redirect would carry a secret to a host that nobody configured; other failures are refusals.
-    (100, 499, _F, _F, _F),
+    (100, 499, _F, _F, _F, _F),
     # No such thing in HTTP, and yet three digits that a server can send.
-    (600, 999, _F, _F, _F),
+    (600, 999, _F, _F, _F, _F),
 )
-_COLUMN: Final = {Peer.EXPORT_API: 0, Peer.STORAGE: 1, Peer.WEBHOOK: 2}
+_COLUMN: Final = {Peer.EXPORT_API: 0, Peer.STORAGE: 1, Peer.WEBHOOK: 2, Peer.MESSAGING: 3}
 
 _EXCEPTIONS: Final[Mapping[str, Decision]] = {
     # By name along the class's bases, so that nothing is imported for it; the most derived one counts.

@@ -21,7 +21,7 @@ from mobexport.export_api.auth.authentication import check_serving
 from mobexport.pipeline.jobs.export_api_client import ExportApiClient
 from mobexport.redact import redact
 from mobexport.settings import Settings
-from mobexport.storage import known_error
+from mobexport.storage import DataStorage, known_error
 from mobexport.telemetry import exporting
 
 _TIMEOUT: Final = (3.0, 5.0)
@@ -76,11 +76,17 @@ def app_checks() -> dict[str, Check]:
     return {
         "settings": services.get_settings,
         "configuration": services.get_config,
-        "storage": lambda: services.get_storage().ping(_STORAGE_SECONDS),
+        "storage": lambda: check_storage(services.get_storage()),
         "secrets": lambda: check_secrets(services.get_config(), os.environ),
         "exportApi": lambda: check_export_api(services.get_settings(), services.get_config()),
         "telemetry": exporting.check,
     }
+
+
+def check_storage(storage: DataStorage) -> None:
+    """Asks whether blobs and tables can be read and written. Raises what is wrong with them."""
+    storage.ping(_STORAGE_SECONDS)
+    storage.ping_writes(_STORAGE_SECONDS)
 
 
 def check_secrets(exports_config: ExportsConfig, environ: Mapping[str, str]) -> None:

@@ -87,6 +87,11 @@ TEXTS: Final[Mapping[str, str]] = {
     "targetTest.delivered": "Whether the target took it",
     "targetTest.error": "Why not; null if it did",
     "target": "Name of a target of exports.toml",
+    "notificationList.notifications": "One page of them, by export",
+    "notificationList.links.next": "The next page; absent on the last",
+    "notificationList.unreadable": "Keys of rows of the registry that hold what no row can",
+    "notification.tries": "How often it was sent",
+    "notification.lastTryAt": "When the last try ended; null before the first",
     "health.status": "`ok` or `failing`",
     "health.checks": "By name: `ok`, or what is wrong and what to do",
     # Problem details, RFC 9457.

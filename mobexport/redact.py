@@ -1,7 +1,7 @@
 """Remove secrets from text before it is logged, stored or returned.
 
 Covers the secrets that this app handles: SAS signatures, bearer tokens, account keys and webhook secrets,
-plain or encoded. Log and error paths call `redact` on all text that came from outside.
+keys of Event Grid, plain or encoded. Log and error paths call `redact` on all text that came from outside.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ _PATTERNS: Final = (
     re.compile(r"(?i)(\b(?:accountkey|sharedaccesssignature)=)[^;\s\"']+"),
     re.compile(r"(?i)(\bwhsec_)[a-z0-9+/=_-]+"),
     re.compile(r"(?i)([?&]code=)[^&\s\"']+"),
+    # The path of a Slack webhook is its secret.
+    re.compile(r"(?i)(\bhooks\.slack(?:-gov)?\.com(?:/|%(?:25)*2f))[^\s\"'<>\\]+"),
+    re.compile(r"(?i)(\baeg-sas-key[\"']?\s*[:=]\s*[\"']?)[^\s\"',}]+"),
 )
 
 

@@ -31,6 +31,7 @@ from mobexport.pipeline.jobs.source import JobSource
 from mobexport.pipeline.messages import RunExport
 from mobexport.pipeline.notify.delivery import Deliverer
 from mobexport.pipeline.notify.trial import try_target
+from mobexport.pipeline.notify.undelivered import Notifications
 from mobexport.pipeline.process.processor import Processor
 from mobexport.pipeline.purging import Purger
 from mobexport.pipeline.reconciling import Reconciler
@@ -147,6 +148,11 @@ class Services:
 
     def _post(self, target: str, event: Mapping[str, Any]) -> None:
         self.post(self.config.target(target), event, self.storage)
+
+    @cached_property
+    def notifications(self) -> Notifications:
+        """Notifications of all exports, to list and to send again."""
+        return Notifications(self.registry, self.config)
 
     def test_target(self, name: str) -> dict[str, Any]:
         """How one try to send a test event to a target went. Raises NotFound."""

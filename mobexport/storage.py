@@ -30,6 +30,7 @@ from azure.storage.blob import (
     generate_container_sas,
 )
 
+from mobexport.blob_labels import README, READMES, Labels
 from mobexport.blob_paths import EXPORTS_CONTAINER, LANDING_PREFIX, WORK_PREFIX
 from mobexport.errors import ConfigError, DataError, MobexportError, SourceChanged, Transient
 from mobexport.failure_policy import Decision, Peer, as_error, on_exception, on_status
@@ -56,12 +57,16 @@ AZURITE: Final = (
 )
 """Meaning of `UseDevelopmentStorage=true`; the key is the emulator's published one."""
 
+# ETags of no version, in the form of each service.
+_NO_BLOB: Final = '"0x8D0000000000000"'
+_NO_ROW: Final = "W/\"datetime'2000-01-01T00%3A00%3A00.0000000Z'\""
 _DELETED: Final = frozenset(
     f"{kind}{what}" for kind in ("Container", "Queue", "Table") for what in ("NotFound", "BeingDeleted")
 )
 CHUNK: Final = 4 * 1024 * 1024
 NDJSON: Final = "application/x-ndjson"
 PARQUET: Final = "application/vnd.apache.parquet"
+_TEXT: Final = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,11 @@ class DataStorage:
             else (DefaultAzureCredential())
         )
 
+    @property
+    def has_key(self) -> bool:
+        """Whether a connection string opens the account, not an identity."""
+        return self._connection is not None
+
     def token(self) -> str:
         """A bearer token of this app's identity for the account; kept, and renewed before it expires."""
         return str(self._credential.get_token("https://storage.azure.com/.default").token)
@@ -158,8 +168,23 @@ class DataStorage:
         """A container of the data account, made if it is not there."""
         client = self.blobs.get_container_client(name)
         if create:
-            self._make(name, lambda: _create(client.create_container))
+            self._make(name, lambda: _create(client.create_container) and self.write_readme(name))
         return client
+
+    def write_readme(self, container: str) -> bool:
+        """Says in a container of ours what lies there, unless something of that name does; whether it did.
+
+        Only people read it: where it cannot be written, what needs the container goes on.
+        """
+        text = READMES.get(container)
+        if text is None:
+            return False
+        blob = self.blobs.get_container_client(container).get_blob_client(README)
+        try:
+            blob.upload_blob(text.encode(), content_settings=ContentSettings(content_type=_TEXT))
+        except AzureError:
+            return False
+        return True
 
     def table(self, name: str) -> TableClient:
         """A table of the data account, made if it is not there."""
@@ -168,10 +193,40 @@ class DataStorage:
 
     def ping(self, seconds: float) -> None:
         """Asks blobs and tables once for something small; raises whatever is wrong with them."""
-        once: dict[str, Any] = {"retry_total": 0, "connection_timeout": seconds, "read_timeout": seconds}
-        self.blobs.get_container_client(EXPORTS_CONTAINER).exists(**once)
+        self.ping_blobs(seconds)
+        self.ping_tables(seconds)
+
+    def ping_blobs(self, seconds: float) -> None:
+        """Whether blobs can be read; raises what is wrong with them."""
+        self.blobs.get_container_client(EXPORTS_CONTAINER).exists(**_once(seconds))
+
+    def ping_tables(self, seconds: float) -> None:
+        """Whether tables can be read; raises what is wrong with them."""
         with suppress(ResourceNotFoundError):
-            self._tables.get_table_client(EXPORTS_TABLE).get_entity("none", "none", **once)
+            self._tables.get_table_client(EXPORTS_TABLE).get_entity("none", "none", **_once(seconds))
+
+    def ping_writes(self, seconds: float) -> None:
+        """Asks blobs and tables whether they may be written; raises what `ping` does.
+
+        Nothing is: the condition of each write is never true, and who may not write hears of that first.
+        """
+        from azure.data.tables import UpdateMode
+
+        once = _once(seconds)
+        once["match_condition"] = MatchConditions.IfNotModified
+        blob = self.blobs.get_container_client(EXPORTS_CONTAINER).get_blob_client(".rights")
+        table = self._tables.get_table_client(EXPORTS_TABLE)
+        entity = {"PartitionKey": "none", "RowKey": "none"}
+        writes: tuple[Callable[[], Any], ...] = (
+            lambda: blob.upload_blob(b"", overwrite=True, etag=_NO_BLOB, **once),
+            lambda: table.update_entity(entity, mode=UpdateMode.REPLACE, etag=_NO_ROW, **once),
+        )
+        for write in writes:
+            try:
+                write()
+            except HttpResponseError as error:
+                if error.status_code not in (404, 412):
+                    raise
 
     def queue(self, name: str) -> QueueClient:
         """A queue of the data account, made if it is not there."""
@@ -269,7 +324,9 @@ class DataStorage:
         except ResourceNotFoundError:
             return
 
-    def copy_blob(self, source: str, blob: RawBlob, target: str, name: str) -> bool:
+    def copy_blob(
+        self, source: str, blob: RawBlob, target: str, name: str, labels: Labels | None = None
+    ) -> bool:
         """Copies exactly that version of a blob within the account, server-side, unless `name` is there.
 
         Returns whether the copy is complete; False means: ask again. Raises SourceChanged if the source
@@ -280,6 +337,7 @@ class DataStorage:
         try:
             started = copied.start_copy_from_url(
                 original.url,
+                metadata=dict(labels) if labels else None,
                 source_etag=blob.etag,
                 source_match_condition=MatchConditions.IfNotModified,
                 match_condition=MatchConditions.IfMissing,
@@ -340,15 +398,28 @@ class DataStorage:
                 f"{container}/{name} is no JSON: somebody changed it", code="WrongBookkeeping"
             ) from None
 
-    def upload_file(self, container: str, name: str, source: Path, content_type: str) -> None:
+    def upload_file(
+        self, container: str, name: str, source: Path, content_type: str, labels: Labels | None = None
+    ) -> None:
         """Writes a local file as a blob, over what may be there from a repeated step."""
         client = self.container(container).get_blob_client(name)
         with source.open("rb") as data:
             client.upload_blob(
-                data, overwrite=True, content_settings=ContentSettings(content_type=content_type)
+                data,
+                overwrite=True,
+                content_settings=ContentSettings(content_type=content_type),
+                metadata=dict(labels) if labels else None,
             )
 
-    def write_json(self, container: str, name: str, value: Any, *, etag: str | None = None) -> bool:
+    def write_json(
+        self,
+        container: str,
+        name: str,
+        value: Any,
+        *,
+        etag: str | None = None,
+        labels: Labels | None = None,
+    ) -> bool:
         """Writes a small JSON blob whole: only if absent, or with `etag` only over that version.
 
         Returns whether it was written; False means that somebody else was first.
@@ -360,7 +431,13 @@ class DataStorage:
         settings = ContentSettings(content_type="application/json")
         client = self.container(container).get_blob_client(name)
         try:
-            client.upload_blob(body, overwrite=etag is not None, content_settings=settings, **condition)
+            client.upload_blob(
+                body,
+                overwrite=etag is not None,
+                content_settings=settings,
+                metadata=dict(labels) if labels else None,
+                **condition,
+            )
         except HttpResponseError as error:
             if error.status_code in (409, 412):
                 return False
@@ -392,11 +469,18 @@ def replace_row(table: TableClient, entity: dict[str, Any], etag: str) -> str | 
     return str(written["etag"])
 
 
-def _create(create: Any) -> None:
+def _once(seconds: float) -> dict[str, Any]:
+    """Options of a call that is not tried again."""
+    return {"retry_total": 0, "connection_timeout": seconds, "read_timeout": seconds}
+
+
+def _create(create: Any) -> bool:
+    """Whether it was made; it may be there."""
     try:
         create()
     except ResourceExistsError:
-        return
+        return False
+    return True
 
 
 def _deleted(error: Exception) -> bool:

@@ -103,8 +103,9 @@ def _instances(export: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if export["jobId"]:
         yield "serve", names.task_instance(export["jobId"])
     yield "process", names.process_instance(ref)
-    for target in export["deliveries"]:
-        yield "notify", names.notify_instance(ref, target)
+    for target, delivery in export["deliveries"].items():
+        for resent in range(delivery.get("resent", 0) + 1):
+            yield "notify", names.notify_instance(ref, target, resent)
 
 
 def _history(client: _Client, instance: tuple[str, str]) -> Iterator[Line]:

@@ -157,10 +157,17 @@ def test_the_command_says_it_and_tells_by_its_exit_code(tmp_path: Path, monkeypa
         monkeypatch.setenv(name, value)
     (tmp_path / "exports.toml").write_text('[apps.shop]\nchekcs = "strict"')
     assert main(["config", "check", str(tmp_path)]) == 2
-    assert "did you mean `checks`" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "did you mean `checks`" in err
+    assert err.endswith("\n1 problem\n")
+    assert main(["config", "check", str(tmp_path), "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert ([one.split(": ")[0] for one in told["problems"]], told["notes"]) == (["exports.toml:2"], [])
     (tmp_path / "exports.toml").write_text('[apps.shop]\nchecks = "strict"')
     assert main(["config", "check", str(tmp_path)]) == 0
     assert "well" in capsys.readouterr().out
+    assert main(["config", "check", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"problems": [], "notes": []}
 
 
 def test_start_names_the_problem_at_once_and_starts_nothing(tmp_path: Path, monkeypatch) -> None:

@@ -209,8 +209,8 @@ EDITS: dict[str, dict[str, Edit]] = {
             '"limit", "continuation", "format")',
         ),
         "mobexport/pipeline/openapi.py": (
-            '        "continuation": {',
-            '        "format": _TEXT,\n        "continuation": {',
+            "    return _options(schemas, OPTIONS)",
+            '    schemas["format"] = _TEXT\n    return _options(schemas, OPTIONS)',
         ),
         "mobexport/openapi_texts.py": ('    "limit":', '    "format": "Format of the file",\n    "limit":'),
         "docs/http-api.md": "scripts.http_page",

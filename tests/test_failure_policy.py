@@ -25,6 +25,9 @@ def test_given_who_answers_when_a_caller_is_refused_then_what_each_means() -> No
     assert on_status(403, Peer.EXPORT_API) is Decision.CONFIGURE
     assert on_status(403, Peer.STORAGE) is Decision.CONFIGURE
     assert on_status(401, Peer.WEBHOOK) is Decision.FAIL
+    assert [on_status(status, Peer.MESSAGING) for status in (400, 401, 403, 404, 410)] == [
+        Decision.FAIL, Decision.REFRESH_TOKEN, *[Decision.CONFIGURE] * 3
+    ]  # fmt: skip
     with pytest.raises(ValueError, match="not an HTTP status"):
         on_status(99, Peer.STORAGE)
 

@@ -193,6 +193,10 @@ def test_given_storage_that_goes_away_then_failing_naming_the_setting(
     there = DataStorage(read_settings({**LOCAL, "DATA_STORAGE": azurite.connection_string}))
     there.table("exports")
     assert failing(Health({"storage": lambda: there.ping(4)}).check()) == {}
+    assert failing(Health({"storage": lambda: there.ping_writes(4)}).check()) == {}
+    # Nothing was written to find that out.
+    assert not list(there.table("exports").query_entities("PartitionKey eq 'none'"))
+    assert not there.container("exports").get_blob_client(".rights").exists()
     gone = azurite.connection_string.replace(azurite.table_endpoint, f"http://{LOOPBACK}:{port}/x")
     away = DataStorage(read_settings({**LOCAL, "DATA_STORAGE": gone}))
     away._made.add("table:exports")  # as in a process that used the table before

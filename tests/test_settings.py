@@ -83,12 +83,16 @@ def test_given_the_samples_when_read_then_they_are_valid() -> None:
         ('[apps."../x"]', "use 1-64"),
         ('[apps.x]\ntotal_deadline = "6.12:00:00"', "total_deadline: must not exceed"),
         ('[apps.x]\nqueue_deadline = "soon"', "apps.x.queue_deadline"),
-        ('[targets.t]\nkind = "fax"', "targets.t: kind must be one of: webhook, storage-queue"),
+        (
+            '[targets.t]\nkind = "fax"',
+            "targets.t: kind must be one of: webhook, storage-queue, slack, teams, event-grid",
+        ),
         ('[targets.t]\nqueue = "q"', "targets.t: kind must be one of"),
         ('[targets.t]\nkind = ["webhook"]', "targets.t: kind must be one of"),
         ('[targets.t]\nkind = "storage-queue"\nqueue = "Q"\nurl = "x"', "targets.t.url: no such key"),
         ('[apps.x.source]\nkind = "database"', "apps.x.source.kind"),
         ('[targets.t]\nkind = "webhook"\nurl = "http://example.com"\nsecret_setting = "S"', "https"),
+        ('[targets.t]\nkind = "webhook"\nsecret_setting = "S"', "set either url or url_setting"),
         ("[appz]", "appz"),
     ],
 )

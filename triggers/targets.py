@@ -1,14 +1,18 @@
-"""The pipeline's HTTP API for notification targets: test one."""
+"""The pipeline's HTTP API for notifications: test a target, list what was not delivered, send it again."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import azure.functions as func
 
 from durable_app.blueprint import Blueprint
 from durable_app.http import respond
-from triggers.apis import CHANGE_PIPELINE
+from durable_app.sdk import Client
+from durable_app.starting import start_delivery
+from triggers.apis import CHANGE_PIPELINE, READ_PIPELINE
 
 if TYPE_CHECKING:
     from mobexport.services import Services
@@ -20,3 +24,37 @@ blueprint = Blueprint()
 def test_target(services: Services, req: func.HttpRequest) -> func.HttpResponse:
     """200 with whether a test event was delivered, and why not; 404."""
     return respond(200, services.test_target(req.route_params["target"]))
+
+
+@blueprint.route(READ_PIPELINE, "notifications", "GET")
+def list_notifications(services: Services, req: func.HttpRequest) -> func.HttpResponse:
+    """200 with a page of notifications that failed, or are pending; `links.next` while there are more."""
+    from mobexport.pipeline.notify.undelivered import parse_query, show_notification
+
+    base = services.settings.own_api_url
+    page = services.notifications.page(parse_query(req.params))
+    body: dict[str, Any] = {
+        "notifications": [show_notification(one, base) for one in page.found],
+        "links": {},
+    }
+    if page.token:
+        kept = {
+            name: value for name, value in req.params.items() if name.lower() not in ("continuation", "code")
+        }
+        body["links"]["next"] = f"{base}/notifications?{urlencode({**kept, 'continuation': page.token})}"
+    if page.unreadable:
+        body["unreadable"] = page.unreadable
+    return respond(200, body)
+
+
+@blueprint.client_route(CHANGE_PIPELINE, "exports/{exportId}/notifications/{notification}/resend", "POST")
+async def resend_notification(services: Services, req: func.HttpRequest, client: Client) -> func.HttpResponse:
+    """202 once a failed notification is pending again; 404, 409 with the reason."""
+    from mobexport.pipeline.notify.undelivered import show_notification
+
+    parts = req.route_params
+    row, again = await asyncio.to_thread(
+        services.notifications.resend, parts["exportId"], parts["notification"]
+    )
+    await start_delivery(client, row, again.attempt, again.name)
+    return respond(202, show_notification(again, services.settings.own_api_url))

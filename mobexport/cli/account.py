@@ -36,14 +36,21 @@ def account_option(function: _Function) -> _Function:
     return profile_option(keep)(function)
 
 
+def read_account() -> DataStorage:
+    """The data account as it is named; nothing is asked of it. Raises ConfigError."""
+    from mobexport.settings import read_settings
+    from mobexport.storage import DataStorage
+
+    return DataStorage(read_settings({**_local_values(), **profile_settings(), **os.environ}))
+
+
 @contextmanager
 def open_storage() -> Iterator[DataStorage]:
     """The data account. Raises ConfigError, Transient, also for what goes wrong within."""
     from mobexport.blob_paths import CURATED_CONTAINER
-    from mobexport.settings import read_settings
-    from mobexport.storage import DataStorage, known_error
+    from mobexport.storage import known_error
 
-    storage = DataStorage(read_settings({**_local_values(), **profile_settings(), **os.environ}))
+    storage = read_account()
     try:
         # Asked first, and once: the clients would try again for minutes before they say what is wrong.
         storage.container(CURATED_CONTAINER, create=False).exists(retry_total=0, connection_timeout=_SECONDS)

@@ -62,17 +62,34 @@ class AppApi:
     def test_target(self, target: str) -> dict[str, Any]:
         return self._call("POST", f"/api/targets/{quote(target, safe='')}/test")
 
+    def resend(self, export_id: str, notification: str) -> dict[str, Any]:
+        export, name = (quote(part, safe="") for part in (export_id, notification))
+        return self._call("POST", f"/api/exports/{export}/notifications/{name}/resend")
+
+    def list_notifications(self, options: Mapping[str, str], limit: int) -> Iterator[dict[str, Any]]:
+        """Notifications by export, at most so many, page by page."""
+        return self._pages("/api/notifications", "notifications", options, limit)
+
+    def schedules(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._call("GET", "/api/schedules")["schedules"]
+        return found
+
     def description(self) -> dict[str, Any]:
         """The OpenAPI description that the app serves."""
         return self._call("GET", "/api/openapi.json")
 
     def list_exports(self, options: Mapping[str, str], limit: int) -> Iterator[dict[str, Any]]:
         """Exports by id, at most so many, page by page."""
-        page: dict[str, Any] = self._call("GET", "/api/exports", params=options)
+        return self._pages("/api/exports", "exports", options, limit)
+
+    def _pages(
+        self, path: str, member: str, options: Mapping[str, str], limit: int
+    ) -> Iterator[dict[str, Any]]:
+        page: dict[str, Any] = self._call("GET", path, params=options)
         while True:
-            for export in page["exports"][:limit]:
+            for item in page[member][:limit]:
                 limit -= 1
-                yield export
+                yield item
             link = page["links"].get("next")
             if not link or limit <= 0:
                 return

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mobexport.cli.exits import Exit
+from mobexport.cli.output import json_option, print_json
 
 
 @click.group()
@@ -17,7 +18,8 @@ def config() -> None:
 
 @config.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path())
-def check(folder: Path) -> Exit:
+@json_option
+def check(folder: Path, as_json: bool) -> Exit:
     """Name every problem of settings, exports.toml and secrets.
 
     FOLDER is the app's, with exports.toml and local.settings.json (default: the present one). What the
@@ -26,11 +28,15 @@ def check(folder: Path) -> Exit:
     from mobexport.config_check import check_all
 
     problems, notes = check_all(os.environ, folder)
+    if as_json:
+        print_json({"problems": problems, "notes": notes})
+        return Exit.WRONG_CALL if problems else Exit.OK
     for note in notes:
         click.echo(f"note: {note}")
     for problem in problems:
         click.echo(problem, err=True)
     if problems:
+        click.echo(f"{len(problems)} problem{'s'[: len(problems) != 1]}", err=True)
         return Exit.WRONG_CALL
     click.echo("the configuration is well")
     return Exit.OK

@@ -10,7 +10,20 @@ from typing import Final
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from mobexport.cli import config, doctor, exports, files, notify, pull, query, raw, rejects, service, tables
+from mobexport.cli import (
+    config,
+    doctor,
+    exports,
+    files,
+    notify,
+    pull,
+    query,
+    raw,
+    rejects,
+    schedules,
+    service,
+    tables,
+)
 from mobexport.cli.exits import Exit, exit_of
 from mobexport.cli.output import one_line
 from mobexport.errors import MobexportError
@@ -43,7 +56,7 @@ def completion(shell: str) -> None:
     click.echo(found(program, {}, NAME, _COMPLETE).source())
 
 
-for module in (exports, notify, rejects, pull, query, tables, files, raw, config, service, doctor):
+for module in (exports, schedules, notify, rejects, pull, query, tables, files, raw, config, service, doctor):
     for command in module.COMMANDS:
         program.add_command(command)
 

@@ -9,6 +9,7 @@ import click
 
 from mobexport.cli.account import account_option, open_storage
 from mobexport.cli.exits import Exit
+from mobexport.cli.output import json_option, one_line, print_json
 from mobexport.errors import NotFound
 
 if TYPE_CHECKING:
@@ -46,9 +47,15 @@ def raw() -> None:
 @click.option(
     "--records", type=click.IntRange(1), metavar="N", help="Records read of each file (default: 10,000)."
 )
+@json_option
 @account_option
 def check(
-    folder: Path | None, container: str | None, file: Path | None, slack_days: int | None, records: int | None
+    folder: Path | None,
+    container: str | None,
+    file: Path | None,
+    slack_days: int | None,
+    records: int | None,
+    as_json: bool,
 ) -> Exit:
     """Tell what is there, what is not read and why, and what would be rejected.
 
@@ -65,9 +72,26 @@ def check(
         if folder is not None
         else _of_container(container or "", config, slack_days, records or RECORDS)
     )
-    for line in report.lines():
-        click.echo(line)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        for line in report.lines():
+            click.echo(one_line_of(line))
+        click.echo(_verdict(report))
     return Exit.BAD_RESULT if report.has_problems else Exit.OK
+
+
+def one_line_of(line: str) -> str:
+    """A line of the report, with its indentation: names and records are somebody else's."""
+    text = line.lstrip(" ")
+    return " " * (len(line) - len(text)) + one_line(text)
+
+
+def _verdict(report: RawReport) -> str:
+    bad = sum(app.has_problems for app in report.apps)
+    if not report.has_problems:
+        return "all of it can be exported"
+    return f"something would be left out: {bad} of {len(report.apps)} apps" if bad else "look at the notes"
 
 
 def _of_container(name: str, config: ExportsConfig, slack_days: int | None, records: int) -> RawReport:

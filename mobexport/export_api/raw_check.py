@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -131,6 +131,22 @@ class RawReport:
         """Whether an export would leave something out, or there is none to make."""
         return bool(self.notes) or not self.apps or any(app.has_problems for app in self.apps)
 
+    def to_json(self) -> dict[str, Any]:
+        """The report for programs."""
+        return {
+            "problems": self.has_problems,
+            "notes": self.notes,
+            "apps": [
+                {
+                    "app": app.app,
+                    "problems": app.has_problems,
+                    "kinds": [_kind_json(app.app, kind) for kind in app.kinds],
+                    "notRead": [skip.to_json() for skip in app.skipped],
+                }
+                for app in self.apps
+            ],
+        }
+
     def lines(self) -> Iterator[str]:
         """The report for people."""
         yield from self.notes
@@ -147,6 +163,25 @@ class RawReport:
                     yield from (f"    {line}" for line in kind.suggestion.lines(app.app, kind.kind))
         if not self.apps and not self.notes:
             yield "there is no raw data: {app}/{kind}/{YYYY-MM-DD}/{any name}.ndjson is where it belongs"
+
+
+def _kind_json(app: str, kind: KindReport) -> dict[str, Any]:
+    return {
+        "kind": kind.kind,
+        "files": kind.files,
+        "bytes": kind.size,
+        "records": kind.read,
+        "sampled": kind.is_sampled,
+        "leftOutByWhere": kind.passed_over,
+        "days": {day.isoformat(): kind.days[day] for day in sorted(kind.days)},
+        "rejected": kind.rejected,
+        "rules": dict(kind.rules),
+        "rejects": [asdict(record) for record in kind.bad],
+        "undeclared": dict(kind.undeclared),
+        "tooFarFromItsDay": {str(days): count for days, count in sorted(kind.beyond.items())},
+        "faults": kind.faults,
+        "suggestion": list(kind.suggestion.lines(app, kind.kind)) if kind.suggestion else [],
+    }
 
 
 def _kind_lines(kind: KindReport) -> Iterator[str]:

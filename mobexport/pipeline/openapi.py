@@ -6,11 +6,13 @@ a test holds their fields against these, and schemathesis what the running app a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from mobexport import export_types
 from mobexport.config import APP_NAME
 from mobexport.contract import MAX_CAMPAIGNS, MAX_CONTAINER_URL
+from mobexport.pipeline.notify import undelivered
 from mobexport.pipeline.registry.states import TABLE, State
 from mobexport.pipeline.requests.batch_parsing import MAX_PARALLEL
 from mobexport.pipeline.requests.export_list import DEFAULT_LIMIT, MAX_LIMIT, OPTIONS
@@ -23,8 +25,16 @@ _FLAG: Final = {"type": "boolean"}
 _INSTANT: Final = {"type": "string", "format": "date-time"}
 _DAY: Final = {"type": "string", "format": "date"}
 _COUNTS: Final = {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}
+_LIMIT: Final = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
+_CONTINUATION: Final = {"type": "string", "description": "From an earlier answer's `links.next`"}
 _BATCH_STATES: Final = ("Running", "Succeeded", "PartiallySucceeded", "Failed")
 _ID: Final = {"type": "string", "minLength": 1, "maxLength": 150, "pattern": "^[a-z0-9-]+$"}
+_NOTIFICATION: Final = {
+    "type": "string",
+    "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*(?:~[a-z-]+)?$",
+    "maxLength": 100,
+    "description": "Its target, of a finding also that: `ops`, `ops~schema-drift`",
+}
 _ERRORS: Final = {
     "400": "The request is wrong; `problems` names every field",
     "401": "No function key, or a call that is not signed where REQUEST_SIGNING_SECRET is set",
@@ -89,6 +99,24 @@ def describe() -> dict[str, Any]:
                 "parameters": [_parameter("target", "path", {"type": "string", "minLength": 1})],
                 "post": _operation(
                     "test_target", "Sends a test event to a notification target", "200 404 409", "targetTest"
+                ),
+            },
+            "/notifications": {
+                "get": _operation(
+                    "list_notifications",
+                    "Notifications that failed, or are pending, by export",
+                    "200 400",
+                    "notificationList",
+                    query=_notification_options(),
+                ),
+            },
+            "/exports/{exportId}/notifications/{notification}/resend": {
+                "parameters": [*id_of_export, _parameter("notification", "path", _NOTIFICATION)],
+                "post": _operation(
+                    "resend_notification",
+                    "Sends a failed notification again: the same event, with the same id",
+                    "202 404 409",
+                    "notification",
                 ),
             },
             "/health": {"get": _health()},
@@ -175,12 +203,26 @@ def _list_options() -> list[dict[str, Any]]:
         },
         "createdFrom": _INSTANT,
         "createdTo": {**_INSTANT, "description": "Excluded"},
-        "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-        "continuation": {"type": "string", "description": "From an earlier answer's `links.next`"},
+        "limit": _LIMIT,
+        "continuation": _CONTINUATION,
     }
+    return _options(schemas, OPTIONS)
+
+
+def _notification_options() -> list[dict[str, Any]]:
+    schemas: dict[str, dict[str, Any]] = {
+        "state": {"type": "string", "enum": list(undelivered.STATES), "default": "failed"},
+        "app": _app(),
+        "limit": {**_LIMIT, "description": "Exports, each with all of its notifications in that state"},
+        "continuation": _CONTINUATION,
+    }
+    return _options(schemas, undelivered.OPTIONS)
+
+
+def _options(schemas: dict[str, dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
     # An option without a value is none.
     texts = {name: {"anyOf": [schema, {"enum": [""]}]} for name, schema in schemas.items() if name != "limit"}
-    return [_parameter(name, "query", texts.get(name, schemas[name])) for name in OPTIONS]
+    return [_parameter(name, "query", texts.get(name, schemas[name])) for name in names]
 
 
 def _types() -> list[str]:
@@ -328,6 +370,25 @@ def _batch() -> dict[str, Any]:
     return {"type": "object", "properties": own, "required": list(own)}
 
 
+def _notification() -> dict[str, Any]:
+    own = {
+        "exportId": _ID,
+        "app": _TEXT,
+        "exportType": {"type": "string", "enum": _types()},
+        "attempt": {"type": "integer", "minimum": 1},
+        "notification": _NOTIFICATION,
+        "target": {**_TEXT, "description": "Of exports.toml"},
+        "event": {**_TEXT, "description": "`completed`, `failed`, or the kind of a finding"},
+        "state": {"type": "string", "enum": sorted(frozenset.union(*undelivered.STATES.values()))},
+        "tries": {"type": "integer", "minimum": 0},
+        "resent": {"type": "integer", "minimum": 0, "description": "How often it was asked for again"},
+        "lastTryAt": _or_null(_INSTANT),
+        "error": _or_null({**_TEXT, "description": "Why the last try failed"}),
+        "links": {"type": "object", "additionalProperties": _TEXT},
+    }
+    return {"type": "object", "properties": own, "required": list(own)}
+
+
 def _schedule() -> dict[str, Any]:
     texts: dict[str, Any] = {"type": "array", "items": _TEXT}
     kept = {
@@ -360,6 +421,16 @@ def _schemas() -> dict[str, Any]:
                 "unreadable": {"type": "array", "items": _TEXT},
             },
             "required": ["exports", "links"],
+        },
+        "notification": _notification(),
+        "notificationList": {
+            "type": "object",
+            "properties": {
+                "notifications": {"type": "array", "items": {"$ref": f"{_SCHEMAS}notification"}},
+                "links": {"type": "object", "properties": {"next": _TEXT}},
+                "unreadable": {"type": "array", "items": _TEXT},
+            },
+            "required": ["notifications", "links"],
         },
         "batch": _batch(),
         "scheduleList": {

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 
+from mobexport.blob_labels import READMES
 from mobexport.blob_paths import LANDING_PREFIX, WORK_PREFIX
 from mobexport.clock import stamp
 from mobexport.pipeline.registry.registry import Registry
@@ -41,6 +42,9 @@ class Purger:
 
     def purge(self, now: datetime) -> dict[str, int]:
         """Numbers of deletions, `{containers, rows, calls}`, and what the upkeep of tables did."""
+        for container in READMES:
+            # Those of a deployment were made without one, and a rule of the account deletes what is old.
+            self.storage.write_readme(container)
         return {
             "containers": sum(1 for _ in self._containers(now)),
             "rows": sum(1 for _ in self._rows(now)),

@@ -21,6 +21,7 @@ import pyarrow.fs as pa_fs
 import pyarrow.parquet as pq
 
 from mobexport import export_types
+from mobexport.blob_labels import export_labels
 from mobexport.blob_paths import CURATED_CONTAINER
 from mobexport.errors import DataError, RequestError
 from mobexport.export_types.model import ExportType
@@ -31,6 +32,7 @@ from mobexport.storage import PARQUET, DataStorage
 from mobexport.tables.commit import NewFile, TableCommit
 from mobexport.tables.pointers import Pointer, pointer_blobs, read_pointer
 from mobexport.tables.tables import Tables, as_our_errors
+from mobexport.wire import AttemptRef
 
 _REWRITTEN = "-structs.parquet"
 
@@ -216,7 +218,10 @@ class _Files:
                     writer.write_table(_in_order(_with_structs(file.read_row_group(group), wanted), wanted))
             with pq.ParquetFile(local) as written:
                 _check_columns(path, written, export_type)
-                self._storage.upload_file(CURATED_CONTAINER, target, local, PARQUET)
+                labels = export_labels(
+                    pointer.app, pointer.type, AttemptRef(pointer.export_id, pointer.attempt), pointer.day
+                )
+                self._storage.upload_file(CURATED_CONTAINER, target, local, PARQUET, labels)
                 return _new_file(target, pointer, written, local.stat().st_size)
 
 

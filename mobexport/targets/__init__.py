@@ -8,13 +8,26 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from mobexport.targets.event_grid import EventGridTarget
 from mobexport.targets.model import Target
+from mobexport.targets.slack import SlackTarget
 from mobexport.targets.storage_queue import QueueTarget
+from mobexport.targets.teams import TeamsTarget
 from mobexport.targets.webhook import WebhookTarget
 
-__all__ = ["AnyTarget", "QueueTarget", "Target", "WebhookTarget", "kinds", "registered"]
+__all__ = [
+    "AnyTarget",
+    "EventGridTarget",
+    "QueueTarget",
+    "SlackTarget",
+    "Target",
+    "TeamsTarget",
+    "WebhookTarget",
+    "kinds",
+    "registered",
+]
 
-_DECLARED: tuple[type[Target], ...] = (WebhookTarget, QueueTarget)
+_DECLARED: tuple[type[Target], ...] = (WebhookTarget, QueueTarget, SlackTarget, TeamsTarget, EventGridTarget)
 
 
 def _name(declared: type[Target]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
+    from mobexport.named_secret import NamedSecret
     from mobexport.storage import DataStorage
 
 
@@ -28,3 +29,7 @@ class Target(BaseModel):
 
         Raises Transient or Throttled to be tried again, Rejected or ConfigError when that is useless.
         """
+
+    def secrets(self) -> tuple[NamedSecret, ...]:
+        """The settings that hold its secrets; `mobexport config check` and health look at them."""
+        return ()

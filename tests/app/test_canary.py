@@ -203,13 +203,25 @@ def _run_pipeline(run: Run, azurite: Azurite, storage: DataStorage, keyed: dict[
     try:
         with Receiver(webhook) as receiver:
             config.write_text(
-                '[apps.shop]\nnotify = ["hook", "queue", "dead"]\n[apps.broken]\nnotify = ["hook"]\n'
+                '[apps.shop]\nnotify = ["hook", "queue", "dead", "chat", "team", "grid"]\n'
+                '[apps.broken]\nnotify = ["hook"]\n'
                 f'[targets.hook]\nkind = "webhook"\nurl = "{receiver.url}?token={url_token}"\n'
                 'secret_setting = "HOOK_SECRET"\n[targets.queue]\nkind = "storage-queue"\n'
                 f'[targets.dead]\nkind = "webhook"\nurl = "http://127.0.0.1:9/?token={url_token}"\n'
                 'secret_setting = "HOOK_SECRET"\n'
+                '[targets.chat]\nkind = "slack"\nurl_setting = "CHAT_URL"\n'
+                '[targets.team]\nkind = "teams"\nurl_setting = "TEAM_URL"\n'
+                '[targets.grid]\nkind = "event-grid"\n'
+                f'endpoint = "{receiver.url}"\nkey_setting = "GRID_KEY"\n'
+            )
+            chat, team = (
+                run.secret(f"path of a {name} URL", os.urandom(16).hex()) for name in ("Slack", "Teams")
             )
             settings = {
+                # One is down, the others refuse: 401, since nothing is signed.
+                "CHAT_URL": f"http://127.0.0.1:9/services/{chat}",
+                "TEAM_URL": f"{receiver.url}/{team}?sig={team}",
+                "GRID_KEY": run.secret("key of a topic"),
                 "EXPORTS_CONFIG": str(config),
                 "HOOK_SECRET": webhook,
                 "POLL_FIRST_SECONDS": "0.5",
@@ -234,8 +246,15 @@ def _run_pipeline(run: Run, azurite: Azurite, storage: DataStorage, keyed: dict[
                         time.sleep(0.3)
                     run.states[f"export of {name}"] = export["state"]
                 receiver.wait_for(lambda one: one.verified, 20)
+                receiver.wait_for(lambda one: "aeg-sas-key" in one.headers, 20)
+                for state_of in ("failed", "pending"):
+                    listed = {**query, "state": state_of}
+                    run.call("GET", f"{app.url}/api/notifications", params=listed)
+                run.call("POST", f"{app.url}/api/targets/team/test", params=query)
             for number, delivery in enumerate(receiver.received):
-                run.written[f"notification {number}"] = delivery.body + repr(dict(delivery.headers)).encode()
+                # The topic's key is sent to the topic.
+                headers = {name: one for name, one in delivery.headers.items() if name != "aeg-sas-key"}
+                run.written[f"notification {number}"] = delivery.body + repr(headers).encode()
     finally:
         ended.set()
         watcher.join()

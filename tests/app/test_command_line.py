@@ -7,11 +7,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from azure.storage.blob import AccountSasPermissions, ResourceTypes, Services, generate_account_sas
+from json_server import serving_json
+from waiting import until
 
 from localdev.app import App
 from localdev.processes import free_ports
@@ -25,6 +29,19 @@ ROOT = Path(__file__).parents[2]
 DAY = ("--from", "2025-03-23")
 
 
+@dataclass
+class Channels:
+    """Slack, Teams and Event Grid in one: what arrived, and the status of the answers."""
+
+    status: int = 200
+    arrived: list[tuple[str, Any]] = field(default_factory=list)
+    """Path and body."""
+
+    def answer(self, _method: str, path: str, _headers: dict[str, str], body: bytes) -> tuple[int, Any]:
+        self.arrived.append((path, json.loads(body)))
+        return self.status, None
+
+
 @dataclass(frozen=True)
 class Running:
     """The app, its account, and the receiver of its target `hook`."""
@@ -33,6 +50,7 @@ class Running:
     storage: DataStorage
     receiver: Receiver
     signing: str
+    channels: Channels
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +73,16 @@ def running(azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runni
         raw.upload_blob(f"cli/{declared}/2025-03-23/a.ndjson", line, overwrite=True)
     state: Path = tmp_path_factory.mktemp("command-line")
     secret, signing = new_secret(), new_secret()
-    with Receiver(secret) as receiver:
+    channels = Channels()
+    with Receiver(secret) as receiver, serving_json(channels.answer) as channel_url:
         config = state / "exports.toml"
         config.write_text(
             '[apps.cli]\n[apps.cli-slow]\n[targets.hook]\nkind = "webhook"\n'
             f'url = "{receiver.url}"\nsecret_setting = "HOOK_SECRET"\n'
+            '[targets.chat]\nkind = "slack"\nurl_setting = "CHAT_URL"\n'
+            '[targets.team]\nkind = "teams"\nurl_setting = "TEAM_URL"\n'
+            f'[targets.grid]\nkind = "event-grid"\nendpoint = "{channel_url}/grid"\n'
+            'key_setting = "GRID_KEY"\n'
             '[targets.dead]\nkind = "webhook"\nurl = "http://127.0.0.1:9/"\nsecret_setting = "HOOK_SECRET"\n'
         )
         settings = {
@@ -67,10 +90,13 @@ def running(azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runni
             "POLL_MAX_SECONDS": "1",
             "EXPORTS_CONFIG": str(config),
             "HOOK_SECRET": secret,
+            "CHAT_URL": f"{channel_url}/chat",
+            "TEAM_URL": f"{channel_url}/team",
+            "GRID_KEY": "key",
             "REQUEST_SIGNING_SECRET": signing,
         }
         with App(azurite, state, free_ports(1)[0], host="devhost", **settings) as app:
-            yield Running(app, storage, receiver, signing)
+            yield Running(app, storage, receiver, signing, channels)
 
 
 Run = Callable[..., tuple[int, str, str]]
@@ -322,14 +348,93 @@ def test_given_a_target_when_tested_then_delivered_signed_or_why_not(run, runnin
     code, out, _ = run("notify", "test", "dead")
     assert (code, "not delivered: the webhook cannot be reached" in out) == (1, True)
     code, _, err = run("notify", "test", "none")
-    assert (code, "there are: dead, hook" in err) == (2, True)
+    assert (code, "there are: chat, dead, grid, hook, team" in err) == (2, True)
+
+
+def test_given_a_target_of_each_kind_when_tested_then_in_its_form(run, running) -> None:
+    for target, path in (("chat", "/chat"), ("team", "/team"), ("grid", "/grid?api-version=2018-01-01")):
+        code, out, _ = run("notify", "test", target, "--json")
+        assert (code, json.loads(out)["delivered"]) == (0, True)
+        ((where, body),) = running.channels.arrived[-1:]
+        assert (where, "Notifications arrive here." in json.dumps(body) or body["id"]) == (
+            path, json.loads(out)["eventId"] if target == "grid" else True
+        )  # fmt: skip
+    running.channels.status = 404
+    try:
+        code, out, _ = run("notify", "test", "chat")
+    finally:
+        running.channels.status = 200
+    assert (code, "put its URL into CHAT_URL" in out) == (1, True)
+
+
+def test_given_a_target_that_refused_then_listed_and_sent_again(run, running) -> None:
+    channels = running.channels
+    words = ("export", "Event", "--app", "cli", "--from", "2025-03-21", "--notify", "grid", "--wait")
+    channels.status = 410
+    try:
+        export = json.loads(run(*words, "--json")[1])
+        until(running.app, lambda: json.loads(run("notify", "list", "--app", "cli", "--json")[1]))
+    finally:
+        channels.status = 200
+    code, out, _ = run("notify", "list", "--app", "cli")
+    assert (code, out.split()[:2]) == (0, ["export", "notification"])
+    said = rf"^{export['id']} +grid +completed +1 +\S+ +Event Grid answered HTTP 410: there is no such topic"
+    assert re.search(said, out, re.MULTILINE)
+    refused = channels.arrived[-1]
+    code, out, _ = run("notify", "resend", export["id"], "grid")
+    assert (code, out) == (0, f"{export['id']} grid: being sent again\n")
+    found = until(running.app, lambda: _delivered(run, export["id"]))
+    assert (found["state"], found["resent"]) == ("Delivered", 1)
+    assert channels.arrived[-1] == refused
+    code, _, err = run("notify", "resend", export["id"], "grid")
+    assert (code, "was delivered at" in err) == (2, True)
+    code, out, err = run("notify", "resend", "--all", "--app", "cli")
+    assert (code, out, err) == (0, "", "no failed notifications\n")
+    for wrong in (
+        (),
+        (export["id"],),
+        ("--all", export["id"], "grid"),
+        (export["id"], "grid", "--app", "cli"),
+    ):
+        assert run("notify", "resend", *wrong)[0] == 2
+
+
+def _delivered(run: Run, id_: str) -> Any:
+    """The delivery to `grid`, once it is one."""
+    found = json.loads(run("status", id_, "--json")[1])["deliveries"]["grid"]
+    return found if found["state"] == "Delivered" else None
+
+
+def test_given_no_schedules_then_the_place_where_they_belong(run) -> None:
+    assert run("schedules") == (0, "", 'no schedules: exports.toml has no [apps."…".schedule]\n')
+    assert json.loads(run("schedules", "--json")[1]) == []
+
+
+def test_given_several_refusals_then_all_are_sent_again_at_once(run, running) -> None:
+    def listed(state: str) -> list[Any]:
+        words = ("notify", "list", "--state", state, "--app", "cli", "--json")
+        return list(json.loads(run(*words)[1]))
+
+    resend = ("notify", "resend", "--all", "--app", "cli", "--target")
+    running.channels.status = 403
+    try:
+        for day in ("2025-03-19", "2025-03-20"):
+            run("export", "Event", "--app", "cli", "--from", day, "--notify", "chat", "--wait")
+        until(running.app, lambda: len(listed("failed")) == 2)
+    finally:
+        running.channels.status = 200
+    assert run(*resend, "team")[1] == ""
+    code, out, _ = run(*resend, "chat", "--json")
+    assert (code, [one["state"] for one in json.loads(out)]) == (0, ["Pending", "Pending"])
+    until(running.app, lambda: listed("pending") == [])
+    assert listed("failed") == []
 
 
 def test_given_a_healthy_app_then_doctor_is_content(run, done) -> None:
     code, out, err = run("doctor")
     assert (code, err) == (0, "")
     assert {line.rsplit("  ", 1)[0].split("  ")[0] for line in out.splitlines()[1:]} >= {
-        "app", "app: storage", "key", "clock", "account"
+        "app", "app: storage", "key", "signing", "clock", "identity", "account", "registry", "writing"
     }  # fmt: skip
     assert {one["state"] for one in json.loads(run("doctor", "--json")[1])} == {"ok"}
 
@@ -340,10 +445,62 @@ def test_given_nothing_that_answers_then_doctor_says_what_to_do(run, monkeypatch
     found = {one["check"]: one for one in json.loads(out)}
     assert code == 1
     assert {name: one["state"] for name, one in found.items()} == {
-        "app": "failed", "key": "not asked", "clock": "not asked", "account": "failed"
+        "app": "failed", "key": "not asked", "signing": "not asked", "clock": "not asked",
+        "identity": "ok", "account": "failed", "registry": "not asked", "writing": "not asked",
     }  # fmt: skip
     assert "make start" in found["app"]["remedy"]
     assert "DATA_STORAGE" in found["account"]["remedy"]
+
+
+def _doctor(run: Run) -> dict[str, dict[str, str]]:
+    return {one["check"]: one for one in json.loads(run("doctor", "--json")[1])}
+
+
+def test_given_an_identity_that_may_only_read_then_doctor_says_so(run, azurite, monkeypatch) -> None:
+    account = connection_of(azurite.connection_string)
+    sas = generate_account_sas(
+        account["AccountName"],
+        account["AccountKey"],
+        resource_types=ResourceTypes(service=True, container=True, object=True),
+        permission=AccountSasPermissions(read=True, list=True),
+        expiry=datetime.now(UTC) + timedelta(hours=1),
+        services=Services(blob=True),
+    )
+    ends = ";".join(f"{name}={account[name]}" for name in ("BlobEndpoint", "TableEndpoint"))
+    monkeypatch.setenv("DATA_STORAGE", f"{ends};SharedAccessSignature={sas}")
+    found = _doctor(run)
+    assert (found["account"]["state"], found["writing"]["state"]) == ("ok", "limited")
+    assert "Storage Blob and Table Data Contributor" in found["writing"]["remedy"]
+    # It is not for tables, either.
+    assert (found["registry"]["state"], "Table Data Reader" in found["registry"]["remedy"]) == (
+        "failed",
+        True,
+    )
+
+
+def connection_of(text: str) -> dict[str, str]:
+    """The parts of a connection string."""
+    return dict(part.split("=", 1) for part in text.strip(";").split(";"))
+
+
+def test_given_nobody_signed_in_then_doctor_names_the_remedy(run, monkeypatch) -> None:
+    for name in ("DATA_STORAGE", *(name for name in os.environ if name.startswith("AZURE_"))):
+        monkeypatch.delenv(name, raising=False)
+    for kind in ("blob", "queue", "table"):
+        monkeypatch.setenv(f"DATA_STORAGE__{kind}ServiceUri", f"https://none.{kind}.core.windows.net")
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
+    found = _doctor(run)
+    assert found["identity"]["found"] == "no way to sign in to Entra ID worked on this machine"
+    assert "az login" in found["identity"]["remedy"]
+    assert {found[name]["state"] for name in ("account", "registry", "writing")} == {"not asked"}
+
+
+def test_given_a_signing_secret_that_is_not_the_apps_then_doctor_says_so(run, monkeypatch) -> None:
+    for secret in ("", new_secret(), "whsec_no base64"):
+        monkeypatch.setenv("MOBEXPORT_SIGNING_SECRET", secret)
+        found = _doctor(run)["signing"]
+        assert (found["state"], "REQUEST_SIGNING_SECRET" in found["remedy"]) == ("failed", True)
+        assert "base64" not in found["found"] or secret == "whsec_no base64"
 
 
 def test_given_an_export_then_its_trace_as_lines_or_json(run, done) -> None:

@@ -110,9 +110,10 @@ def _satisfiable() -> dict:
     document["servers"] = []
     document["security"] = []
     document["components"]["securitySchemes"] = {}
-    options = document["paths"]["/exports"]["get"]["parameters"]
-    # A token is good only if it came from an answer.
-    options[:] = [one for one in options if one["name"] != "continuation"]
+    for path in ("/exports", "/notifications"):
+        options = document["paths"][path]["get"]["parameters"]
+        # A token is good only if it came from an answer.
+        options[:] = [one for one in options if one["name"] != "continuation"]
     (target,) = document["paths"]["/targets/{target}/test"]["parameters"]
     target["schema"] = {"enum": ["queue"]}
     schemas = document["components"]["schemas"]

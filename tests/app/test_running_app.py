@@ -15,7 +15,7 @@ from running_app import TASKS
 from localdev.app import App
 from localdev.processes import free_ports
 from mobexport.settings import read_settings
-from mobexport.storage import DataStorage
+from mobexport.storage import PARQUET, DataStorage
 
 EVENT = b'{"deviceId":"d1","name":"open","timestamp":"2025-03-23T10:00:00Z"}\n'
 ONE_DAY = {"exportType": "Event", "startDate": "2025-03-23", "endDate": "2025-03-23"}
@@ -105,6 +105,37 @@ def test_raw_rejects_are_told_by_every_end_of_the_pipeline(running, azurite) -> 
     log = running.log.read_text("utf-8")
     (rate,) = [line for line in log.splitlines() if "reject rate:" in line and '"counted"' in line]
     assert '"rejected": 1, "records": 3' in rate
+
+
+MEDIA = {".json": "application/json", ".ndjson": "application/x-ndjson", ".parquet": PARQUET}
+
+
+def test_every_blob_of_an_export_says_what_it_is_of(running, azurite) -> None:
+    settings = {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+    storage = DataStorage(read_settings(settings))
+    lines = EVENT + b"{nonsense\n"
+    storage.container("raw").upload_blob("labelled/events/2025-03-23/a.ndjson", lines, overwrite=True)
+    _, first = running.post("/api/exports", {**ONE_DAY, "app": "labelled"})
+    done = wait(running, first["id"])
+    about = {"app": "labelled", "type": "Event"}
+    of_export = {**about, "export": done["id"], "attempt": "1"}
+    found = set()
+    for container in ("exports", "curated", "rejects"):
+        for blob in storage.container(container).list_blobs(include=["metadata"]):
+            if "labelled/" not in blob.name or "/_delta_log/" in blob.name or not blob.size:
+                continue
+            ending = Path(blob.name).suffix
+            found.add((container, ending))
+            assert blob.content_settings.content_type == MEDIA[ending], blob.name
+            day = {"day": "2025-03-23"} if ending == ".parquet" else {}
+            task = {**about, "task": done["jobId"]}
+            assert blob.metadata == (task if container == "rejects" else {**of_export, **day}), blob.name
+    assert found == {
+        ("exports", ".json"),
+        ("curated", ".json"),
+        ("curated", ".parquet"),
+        ("rejects", ".ndjson"),
+    }
 
 
 def test_given_days_without_data_when_exported_then_empty_is_a_success(running) -> None:

@@ -24,7 +24,7 @@ from mobexport.services import Services
 from mobexport.settings import read_settings
 from mobexport.standard_webhooks import TOLERANCE_SECONDS, call_content, sign
 from mobexport.storage import DataStorage
-from triggers import batches, exports
+from triggers import batches, exports, targets
 from triggers.apis import CHANGE_PIPELINE
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -111,7 +111,12 @@ def test_given_any_id_then_kept_until_its_signature_has_expired(services) -> Non
 
 @pytest.mark.parametrize(
     "function",
-    [exports.request_export, exports.cancel_export, batches.request_batch],
+    [
+        exports.request_export,
+        exports.cancel_export,
+        batches.request_batch,
+        targets.resend_notification,
+    ],
     ids=lambda function: function.__name__,
 )
 def test_given_an_unsigned_call_when_made_then_401_before_anything_is_done(function) -> None:

@@ -1,6 +1,8 @@
 """The timers, fired by hand in a running app: what was missed is asked for, goes on, or goes."""
 
 import asyncio
+import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ from durable_app.healing import LOST
 from localdev.app import App
 from localdev.processes import free_ports
 from mobexport import ids
+from mobexport.cli import main
 from mobexport.config import ExportsConfig
 from mobexport.contract import TaskState
 from mobexport.export_api.tasks.task_registry import TaskRegistry
@@ -68,7 +71,7 @@ def state(app: App, export_id: str) -> str:
     return str(app.get(f"/api/exports/{export_id}")[1]["state"])
 
 
-def test_given_days_of_downtime_then_each_missed_day_is_exported(azurite, storage, tmp_path) -> None:
+def test_given_days_of_downtime_then_each_missed_day_is_exported(azurite, storage, tmp_path, capsys) -> None:
     config = '[apps.timed]\nschedule = {at = "00:00", types = ["Event", "Tag"], late_days = 1}\n'
     # Midnight may come while this runs.
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
@@ -95,6 +98,13 @@ def test_given_days_of_downtime_then_each_missed_day_is_exported(azurite, storag
         assert [one["exportType"] for one in found].count(
             "Tag"
         ) == noted().toordinal() - yesterday.toordinal() + 1
+        assert main(["schedules", "--url", app.url]) == 0
+        header, line = capsys.readouterr().out.splitlines()
+        assert header.split("  ")[0] == "app"
+        assert re.match(rf"timed +00:00 UTC +Event, Tag +{noted()} +\d{{4}}-\S+ \d\d:\d\d +\S+ 00:00$", line)
+        assert main(["schedules", "--url", app.url, "--json"]) == 0
+        (told,) = json.loads(capsys.readouterr().out)
+        assert (told["app"], told["lateDays"], told["dueDays"]) == ("timed", 1, [])
         # Fired again, nothing is due.
         count = len(found)
         fire(app, "tick")

@@ -383,6 +383,28 @@ def test_given_long_files_when_checked_then_the_first_records(tmp_path) -> None:
     assert 100 <= app.kinds[0].read < 50_000
 
 
+def test_given_json_wanted_then_all_that_the_lines_say(tmp_path, capsys) -> None:
+    bad = json.dumps({"deviceId": "d", "name": "\x1b[31mred", "timestamp": "soon"}).encode() + b"\n"
+    raw = tmp_path / "raw"
+    put(raw, {f"{AT}/a.ndjson": GOOD * 3 + bad, f"{AT}/b.jsonl": GOOD, "app/event/2025-03-23/a.ndjson": GOOD})
+    config = tmp_path / "exports.toml"
+    config.write_text("[apps.app]", "utf-8")
+    words = ["raw", "check", str(raw), "--config", str(config)]
+    assert main([*words, "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["problems"], told["notes"]) == (True, [])
+    (app,) = told["apps"]
+    (kind,) = [one for one in app["kinds"] if one["kind"] == "events"]
+    assert (kind["files"], kind["records"], kind["rejected"], kind["days"]) == (1, 4, 1, {"2025-03-23": 3})
+    (reject,) = kind["rejects"]
+    assert (reject["file"], reject["line"]) == ("events/2025-03-23/a.ndjson", 4)
+    assert {one["files"] for one in app["notRead"]} == {0, 1}
+    assert main(words) == 1
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1] == "something would be left out: 1 of 1 apps"
+    assert "\x1b" not in printed
+
+
 def test_given_no_folder_when_checked_then_exit_2(tmp_path, capsys) -> None:
     assert main(["raw", "check", str(tmp_path / "none")]) == 2
     assert "is no folder" in capsys.readouterr().err

@@ -243,7 +243,7 @@ class MemoryStorage:
             if name.startswith(prefix):
                 yield RawBlob(name, "e", len(data))
 
-    def copy_blob(self, source: str, blob: RawBlob, target: str, name: str) -> bool:
+    def copy_blob(self, source: str, blob: RawBlob, target: str, name: str, labels: Any = None) -> bool:
         self.told()
         self.containers.setdefault(target, {}).setdefault(name, self.containers[source][blob.name])
         return True
@@ -257,7 +257,9 @@ class MemoryStorage:
         data = self.containers.get(container, {}).get(name)
         return (json.loads(data), data.decode()) if data is not None else None
 
-    def write_json(self, container: str, name: str, value: Any, *, etag: str | None = None) -> bool:
+    def write_json(
+        self, container: str, name: str, value: Any, *, etag: str | None = None, labels: Any = None
+    ) -> bool:
         self.told()
         blobs = self.containers.setdefault(container, {})
         there = blobs.get(name)

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from mobexport import export_types
+from mobexport.blob_labels import README, READMES
 from mobexport.blob_paths import COMPLETE, CURATED_CONTAINER, EXPORTS_CONTAINER, landing_prefix
 from mobexport.clock import stamp
 from mobexport.errors import Transient
@@ -187,6 +188,18 @@ def test_given_old_containers_then_purged_unless_still_collected_from(
     assert exists == {
         "landing-00000000000000000000": False, "work-x1": False, "unrelated": True, ended.landing: True
     }  # fmt: skip
+
+
+def test_given_containers_without_a_readme_when_purged_then_there_is_one(purger, storage) -> None:
+    for container in (EXPORTS_CONTAINER, CURATED_CONTAINER):
+        storage.container(container)
+        storage.delete_blob(container, README)
+    storage.container("raw")
+    purger.purge(datetime.now(UTC))
+    for container in (EXPORTS_CONTAINER, CURATED_CONTAINER):
+        assert storage.container(container).download_blob(README).readall() == READMES[container].encode()
+    # To raw data the app writes nothing.
+    assert not storage.container("raw").get_blob_client(README).exists()
 
 
 def test_given_curated_files_when_purged_then_old_ones_that_do_not_count(

@@ -292,6 +292,9 @@ def test_given_a_users_container_then_another_export_without_the_secret() -> Non
         '{\\"sig\\":\\"SECRET\\"}',
         "token eyJhbGciOiJub25lIn0.SECRET.SECRET was refused",
         "Authorization%3A%20Bearer%20SECRET",
+        "POST https://hooks.slack.com/services/T0/B0/SECRET failed",
+        "hooks.slack-gov.com%2Fservices%2FSECRET",
+        "{'aeg-sas-key': 'SECRET/+='}",
     ],
 )
 def test_given_a_secret_in_text_when_redacted_then_gone(text: str) -> None:

@@ -14,6 +14,7 @@ from datetime import date
 from functools import cached_property
 from typing import Any, Final
 
+from mobexport.blob_labels import README
 from mobexport.contract import MAX_DAYS
 from mobexport.raw_mapping import RawMapping
 from mobexport.records.raw_formats import UNMAPPED, Packing, split_ending, stored_as
@@ -110,6 +111,9 @@ class RawLayout:
 
     def judge(self, name: str) -> Found | Skip:
         """Whether that blob is one of the files."""
+        if name == README:
+            # A pattern that begins with a wildcard fits it, too.
+            return Skip(name, HIDDEN)
         found = self._regex.fullmatch(name)
         if found is None:
             return Skip(name, HIDDEN if is_hidden(name.rpartition("/")[2]) else self._misplaced(name))

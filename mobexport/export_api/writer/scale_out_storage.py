@@ -12,6 +12,7 @@ from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobBlock, BlobClient, ContentSettings
 
+from mobexport.blob_labels import Labels
 from mobexport.errors import SourceChanged
 from mobexport.export_api.writer.blocks import Aside, Blocks, BlockTarget
 from mobexport.export_api.writer.raw_store import RawInput
@@ -69,9 +70,10 @@ class BlobTarget:
     The client's errors pass: whoever runs the step knows which of them are the caller's fault.
     """
 
-    def __init__(self, blob: BlobClient, content_type: str) -> None:
+    def __init__(self, blob: BlobClient, content_type: str, labels: Labels | None = None) -> None:
         self._blob = blob
         self._settings = ContentSettings(content_type=content_type)
+        self._labels = dict(labels) if labels else None
 
     def stage(self, block: str, data: bytes) -> None:
         """Keeps a block, over one of that name."""
@@ -80,7 +82,9 @@ class BlobTarget:
     def commit(self, blocks: Sequence[str]) -> None:
         """Makes the file of these blocks; what was staged besides them is dropped."""
         self._blob.commit_block_list(
-            [BlobBlock(block_id=_id(block)) for block in blocks], content_settings=self._settings
+            [BlobBlock(block_id=_id(block)) for block in blocks],
+            content_settings=self._settings,
+            metadata=self._labels,
         )
 
 

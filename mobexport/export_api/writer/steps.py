@@ -15,6 +15,7 @@ from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from mobexport import export_types
+from mobexport.blob_labels import task_labels
 from mobexport.blob_paths import REJECTS_CONTAINER, raw_rejects_path, work_container
 from mobexport.clock import now
 from mobexport.config import ExportsConfig
@@ -137,7 +138,7 @@ class TaskWriter:
                 counts = write(target=target)
                 self._keep_rejects(task, counts, rejects)
                 with step.aside():
-                    write_file(target, url, _file_name(task, spec), spec.output.content_type)
+                    write_file(target, url, _file_name(task, spec), spec.output.content_type, _labels(task))
         return _shown(counts, plan)
 
     @_unless_ended
@@ -188,7 +189,7 @@ class TaskWriter:
         blob = self.storage.container(REJECTS_CONTAINER).get_blob_client(raw_rejects_path(task.ref))
         with (
             self._ends(task),
-            BlockStream(BlobTarget(blob, NDJSON)) as rejects,
+            BlockStream(BlobTarget(blob, NDJSON, _labels(task))) as rejects,
             self._target(task, spec) as target,
         ):
             counts = scale_out.commit(spec, tokens, written, store, target, rejects)
@@ -202,7 +203,9 @@ class TaskWriter:
 
     def _keep_rejects(self, task: ExportTask, counts: ExportCounts, rejects: Path) -> None:
         if counts.rejected:
-            self.storage.upload_file(REJECTS_CONTAINER, raw_rejects_path(task.ref), rejects, NDJSON)
+            self.storage.upload_file(
+                REJECTS_CONTAINER, raw_rejects_path(task.ref), rejects, NDJSON, _labels(task)
+            )
 
     # --- parts --------------------------------------------------------------------------------------------
 
@@ -294,7 +297,11 @@ def _from_plan(fixed: Mapping[str, Any]) -> tuple[Plan, scale_out.Spec]:
 
 
 def _blocks(task: ExportTask, spec: scale_out.Spec, url: ContainerUrl) -> AbstractContextManager[TargetFile]:
-    return open_blocks(url, _file_name(task, spec), spec.output.content_type)
+    return open_blocks(url, _file_name(task, spec), spec.output.content_type, _labels(task))
+
+
+def _labels(task: ExportTask) -> dict[str, str]:
+    return task_labels(task.export_type, task.ref)
 
 
 def _file_name(task: ExportTask, spec: scale_out.Spec) -> str:

@@ -17,6 +17,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import ContainerClient, ContentSettings
 
+from mobexport.blob_labels import Labels
 from mobexport.container_url import ContainerUrl
 from mobexport.errors import Rejected
 from mobexport.export_api.writer.scale_out_storage import BlobTarget
@@ -64,7 +65,9 @@ def open_target(url: ContainerUrl) -> Iterator[tuple[ContainerClient, Limit]]:
         connections.release()
 
 
-def write_file(source: Path, url: ContainerUrl, name: str, content_type: str) -> None:
+def write_file(
+    source: Path, url: ContainerUrl, name: str, content_type: str, labels: Labels | None = None
+) -> None:
     """Writes the file whole or not at all. Raises Rejected if the container refuses it for good."""
     settings = ContentSettings(content_type=content_type)
     try:
@@ -74,7 +77,9 @@ def write_file(source: Path, url: ContainerUrl, name: str, content_type: str) ->
             container.get_blob_client(name) as blob,
             within(_CALL_SECONDS + source.stat().st_size / _LEAST_BYTES_A_SECOND),
         ):
-            blob.upload_blob(data, overwrite=True, content_settings=settings)
+            blob.upload_blob(
+                data, overwrite=True, content_settings=settings, metadata=dict(labels) if labels else None
+            )
     except HttpResponseError as error:
         if is_written_already(error, url):
             return
@@ -110,7 +115,9 @@ class TargetFile:
 
 
 @contextmanager
-def open_blocks(url: ContainerUrl, name: str, content_type: str) -> Iterator[TargetFile]:
+def open_blocks(
+    url: ContainerUrl, name: str, content_type: str, labels: Labels | None = None
+) -> Iterator[TargetFile]:
     """A file of the container to be written in blocks. Raises Rejected if its SAS cannot do that."""
     if not url.can_overwrite:
         raise Rejected(
@@ -119,7 +126,7 @@ def open_blocks(url: ContainerUrl, name: str, content_type: str) -> Iterator[Tar
             code="NeedsWrite",
         )
     with open_target(url) as (container, within), container.get_blob_client(name) as blob:
-        yield TargetFile(BlobTarget(blob, content_type), url, within)
+        yield TargetFile(BlobTarget(blob, content_type, labels), url, within)
 
 
 def is_written_already(error: HttpResponseError, url: ContainerUrl) -> bool:

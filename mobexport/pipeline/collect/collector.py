@@ -48,7 +48,11 @@ class Collector:
         _check_names(blob.name.removeprefix(prefix) for blob in found)
         pending = sum(
             not self.storage.copy_blob(
-                container, blob, EXPORTS_CONTAINER, row.files_folder + blob.name.removeprefix(prefix)
+                container,
+                blob,
+                EXPORTS_CONTAINER,
+                row.files_folder + blob.name.removeprefix(prefix),
+                row.labels(),
             )
             for blob in found
         )
@@ -77,7 +81,7 @@ class Collector:
             "files": [copied[name].to_json() for name in names],
         }
         # Whoever is second finds the first one's list, which is the one that counts.
-        self.storage.write_json(EXPORTS_CONTAINER, row.folder + COMPLETE, complete)
+        self.storage.write_json(EXPORTS_CONTAINER, row.folder + COMPLETE, complete, labels=row.labels())
 
 
 def _check_names(names: Iterable[str]) -> None:

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from mobexport.config import Endpoint
 from mobexport.contract import API_VERSION, MAX_DESCRIPTION, MAX_TOP, RecordCounts, TaskState
+from mobexport.credentials import forget_tokens, get_token
 from mobexport.errors import MobexportError, Rejected, Transient
 from mobexport.failure_policy import Decision, Peer, as_error, on_status
 from mobexport.http_calls import BETWEEN_BYTES, Answer, CallFailed, call
-from mobexport.pipeline.jobs.credentials import forget_tokens, get_token
 from mobexport.pipeline.jobs.source import Delivery, Job
 from mobexport.pipeline.registry.export_request import ExportRequest
 from mobexport.pipeline.registry.states import JobState

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mobexport.clock import stamp
-from mobexport.pipeline.account import why_empty
+from mobexport.pipeline.account import total_rejected, why_empty
 from mobexport.pipeline.findings import Finding
 from mobexport.pipeline.registry.export_row import ExportRow
 from mobexport.pipeline.registry.states import State
@@ -21,11 +21,17 @@ def make_event(row: ExportRow, event: str) -> dict[str, Any]:
     ended, `event` is `completed` or `failed`.
     """
     account = row.account
+    rejected, records = total_rejected(account) if account else (None, None)
     return _event(
         row,
         event,
         {
             "state": str(row.state),
+            "beganAt": row.began_at,
+            "endedAt": row.ended_at,
+            # Of both halves together; `counts` has each.
+            "rejected": rejected,
+            "records": records,
             "counts": account,
             "empty": why_empty(account) if account and row.state is State.EMPTY else None,
             "manifest": row.manifest,

@@ -8,7 +8,7 @@ from typing import Any
 
 from mobexport.clock import stamp
 from mobexport.errors import MobexportError
-from mobexport.pipeline.registry.export_row import PENDING, event_key
+from mobexport.pipeline.registry.export_row import FAILED, PENDING, event_key
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.storage import known_error
 from mobexport.telemetry import metrics
@@ -36,6 +36,8 @@ class Deliverer:
         if pending is None or event is None or pending["state"] not in PENDING:
             return {"state": pending["state"] if pending else "Unknown"}
         delivery = {"event": pending["event"], "state": "Delivered", "tries": tries, "at": stamp()}
+        if "resent" in pending:
+            delivery["resent"] = pending["resent"]
         try:
             self.post(target.partition("~")[0], event)
         except Exception as raised:
@@ -43,7 +45,7 @@ class Deliverer:
             if error is None:
                 error = MobexportError(f"sending failed ({type(raised).__name__}); the log has the details")
             last = tries >= attempts or not error.retryable
-            delivery |= {"state": "Failed" if last else "Retrying", "error": prose(error.message)}
+            delivery |= {"state": FAILED if last else "Retrying", "error": prose(error.message)}
             self._record(ref, target, delivery)
             raise
         self._record(ref, target, delivery)

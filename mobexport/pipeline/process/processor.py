@@ -92,7 +92,7 @@ class Processor:
         result = self.storage.read_json(EXPORTS_CONTAINER, result_name)
         if result is None:
             result = self._convert(row, index, self._file(row, index))
-            self.storage.write_json(EXPORTS_CONTAINER, result_name, result)
+            self.storage.write_json(EXPORTS_CONTAINER, result_name, result, labels=row.labels())
         self._count_converted(row, index)
         return _counts(result)
 
@@ -104,7 +104,7 @@ class Processor:
         row = self.registry.attempt(ref)
         name = cut_path(row.folder, index)
         if self.storage.read_json(EXPORTS_CONTAINER, name) is None:
-            self.storage.write_json(EXPORTS_CONTAINER, name, self._cut(row, index))
+            self.storage.write_json(EXPORTS_CONTAINER, name, self._cut(row, index), labels=row.labels())
         found = self.storage.read_json(EXPORTS_CONTAINER, name)["parts"]
         return {"parts": max(len(found), 1), "lanes": self.settings.export_lanes}
 
@@ -118,7 +118,7 @@ class Processor:
             from mobexport.records.element_ranges import Part
 
             result = self._convert(row, index, self._file(row, index), number, Part(*parts[number]))
-            self.storage.write_json(EXPORTS_CONTAINER, result_name, result)
+            self.storage.write_json(EXPORTS_CONTAINER, result_name, result, labels=row.labels())
         done = self.storage.list_blobs(EXPORTS_CONTAINER, conversion_prefix(row.folder, index))
         if sum(1 for _ in done) == len(parts):
             self._count_converted(row, index)
@@ -201,7 +201,8 @@ class Processor:
         outputs = []
         for output in conversion.outputs:
             path = row.day_folder(output.date) + output.path.name
-            self.storage.upload_file(CURATED_CONTAINER, path, output.path, PARQUET)
+            labels = row.labels(output.date)
+            self.storage.upload_file(CURATED_CONTAINER, path, output.path, PARQUET, labels)
             outputs.append(
                 {
                     "path": path,
@@ -215,7 +216,7 @@ class Processor:
         rejects = None
         if conversion.rejected and conversion.rejects is not None:
             rejects = rejects_path
-            self.storage.upload_file(REJECTS_CONTAINER, rejects, conversion.rejects, NDJSON)
+            self.storage.upload_file(REJECTS_CONTAINER, rejects, conversion.rejects, NDJSON, row.labels())
         return {
             "outputs": outputs,
             "rejects": rejects,
@@ -243,7 +244,7 @@ class Processor:
         nothing ends it otherwise, and whoever finds it so completes the commit.
         """
         manifest: Any = make_manifest(row, conversions, self._earlier_manifest(row))
-        if not self.storage.write_json(CURATED_CONTAINER, row.manifest_path, manifest):
+        if not self.storage.write_json(CURATED_CONTAINER, row.manifest_path, manifest, labels=row.labels()):
             manifest = self.storage.read_json(CURATED_CONTAINER, row.manifest_path)
         return self._commit_manifest(row, manifest, started_by)
 

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from mobexport import blob_paths
+from mobexport.blob_labels import export_labels
 from mobexport.errors import UnreadableRow
 from mobexport.ids import new_secret_name
 from mobexport.pipeline.account import make_account
@@ -21,7 +22,9 @@ from mobexport.wire import AttemptRef
 PARTITION: Final = "exports"
 
 PENDING: Final = frozenset({"Pending", "Retrying"})
-"""States of a delivery that is still to be made; `Delivered` and `Failed` are final."""
+"""States of a delivery that is still to be made; `Delivered` is final, `Failed` until somebody asks again."""
+FAILED: Final = "Failed"
+"""State of a delivery that was given up."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,10 @@ class ExportRow:
         request = self.request
         return blob_paths.day_folder(request.app, request.export_type, day, snapshot=request.window is None)
 
+    def labels(self, day: date | None = None) -> dict[str, str]:
+        """Metadata of the newest attempt's blobs, for people."""
+        return export_labels(self.request.app, self.request.export_type, self.ref, day)
+
     def delivery(self, target: str, attempt: int | None = None) -> Mapping[str, Any] | None:
         """State of a delivery (of the newest attempt); None if there is none."""
         return self.deliveries.get(_delivery_key(attempt or self.attempt, target))
@@ -134,6 +141,14 @@ class ExportRow:
             if delivery["state"] in PENDING:
                 found.append((int(attempt), target))
         return tuple(found)
+
+    @property
+    def undelivered(self) -> str | None:
+        """`failed`, `pending`, or `both`: whether a delivery was given up, or is still to be made."""
+        failed = any(delivery["state"] == FAILED for delivery in self.deliveries.values())
+        if self.pending_deliveries:
+            return "both" if failed else "pending"
+        return "failed" if failed else None
 
     @property
     def processing(self) -> bool:
@@ -176,10 +191,16 @@ class ExportRow:
         )
 
     def with_delivery(self, attempt: int, target: str, delivery: Mapping[str, Any]) -> ExportRow:
-        """The row with the new state of a delivery; an event without pending deliveries is dropped."""
+        """The row with the new state of a delivery; an event that was delivered to all is dropped."""
         deliveries = {**self.deliveries, _delivery_key(attempt, target): dict(delivery)}
         changed = replace(self, deliveries=deliveries)
-        still = {event_key(number, name) for number, name in changed.pending_deliveries}
+        open_ends = PENDING | {FAILED}
+        still = {
+            event_key(int(number), name)
+            for key, one in deliveries.items()
+            for number, _, name in [key.partition("/")]
+            if one["state"] in open_ends
+        }
         return replace(changed, events={key: event for key, event in self.events.items() if key in still})
 
 
@@ -253,6 +274,7 @@ def to_entity(row: ExportRow) -> dict[str, Any]:
         "request": json.dumps(request.to_json()),
         "state": str(row.state),
         "open": row.open,
+        "undelivered": row.undelivered,
     }
     entity |= {name: getattr(row, name) for name in _PLAIN}
     entity |= {name: json.dumps(list(getattr(row, name)), ensure_ascii=False) for name in _LISTS}
@@ -293,7 +315,7 @@ def from_entity(entity: Mapping[str, Any]) -> ExportRow:
         row = _read(entity)
         # Whatever a list shows of a row must be there.
         assert all(isinstance(one, dict) for one in (*row.deliveries.values(), *row.events.values()))
-        _ = row.open, row.seconds
+        _ = row.open, row.undelivered, row.seconds
     except (KeyError, ValueError, TypeError, AttributeError, AssertionError, RecursionError) as error:
         raise UnreadableRow(EXPORTS_TABLE, str(entity.get("RowKey")), error) from None
     return row

@@ -172,11 +172,22 @@ class Registry:
 
     def page(self, query: ListQuery) -> Page:
         """Exports that fit the query, by id. Raises RequestError for a continuation that storage refuses."""
+        return self._page(query.filter(PARTITION), query.parameters(), query.limit, query.token())
+
+    def undelivered(self, state: str, app: str | None, limit: int, token: Mapping[str, str] | None) -> Page:
+        """Exports with a `failed` or a `pending` delivery, by id; raises as `page` does."""
+        terms = f"PartitionKey eq '{PARTITION}' and (undelivered eq '{state}' or undelivered eq 'both')"
+        terms += " and app eq @app" if app else ""
+        return self._page(terms, {"app": app} if app else {}, limit, dict(token) if token else None)
+
+    def _page(
+        self, terms: str, parameters: Mapping[str, Any], limit: int, token: dict[str, str] | None
+    ) -> Page:
         found: list[ExportRow] = []
         unreadable: list[str] = []
         pages: Any = self._table.query_entities(
-            query.filter(PARTITION), parameters=query.parameters(), results_per_page=query.limit
-        ).by_page(query.token())  # type: ignore[arg-type]
+            terms, parameters=dict(parameters), results_per_page=limit
+        ).by_page(token)  # type: ignore[arg-type]
         # A page of a table may be empty and still not the last one.
         try:
             for page in pages:
@@ -184,7 +195,7 @@ class Registry:
                 if found or unreadable or pages.continuation_token is None:
                     break
         except HttpResponseError as error:
-            if query.continuation and error.status_code == 400:
+            if token and error.status_code == 400:
                 raise RequestError.of([FORGED]) from None
             raise
         return Page(found, encode_token(pages.continuation_token), unreadable)

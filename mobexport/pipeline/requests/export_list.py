@@ -77,8 +77,7 @@ def parse_list_query(query: Mapping[str, str]) -> ListQuery:
         for name in given
         if name not in names
     ]
-    if (app := given.get("app")) and not APP_NAME.fullmatch(app):
-        problems.append(Problem("app", "is no name that an app can have"))
+    app = parse_app(given, problems)
     export_type = None
     if wanted := given.get("exporttype"):
         try:
@@ -87,14 +86,27 @@ def parse_list_query(query: Mapping[str, str]) -> ListQuery:
             problems.append(Problem("exportType", error.message))
     states = _states(given.get("state", ""), problems)
     times = [_time(names[name], given.get(name), problems) for name in ("createdfrom", "createdto")]
-    limit = given.get("limit", str(DEFAULT_LIMIT))
-    if not (re.fullmatch(r"[0-9]{1,3}", limit) and 1 <= int(limit) <= MAX_LIMIT):
-        problems.append(Problem("limit", f"must be a whole number from 1 to {MAX_LIMIT}"))
-        limit = "1"
-    continuation = _decode(given.get("continuation"), problems)
+    limit = parse_limit(given, problems)
+    continuation = parse_token(given, problems)
     if problems:
         raise RequestError.of(problems)
-    return ListQuery(app, export_type, states, times[0], times[1], int(limit), continuation)
+    return ListQuery(app, export_type, states, times[0], times[1], limit, continuation)
+
+
+def parse_app(given: Mapping[str, str], problems: list[Problem]) -> str | None:
+    """The option `app` of a list."""
+    if (app := given.get("app")) and not APP_NAME.fullmatch(app):
+        problems.append(Problem("app", "is no name that an app can have"))
+    return app
+
+
+def parse_limit(given: Mapping[str, str], problems: list[Problem]) -> int:
+    """The option `limit` of a list."""
+    limit = given.get("limit", str(DEFAULT_LIMIT))
+    if re.fullmatch(r"[0-9]{1,3}", limit) and 1 <= int(limit) <= MAX_LIMIT:
+        return int(limit)
+    problems.append(Problem("limit", f"must be a whole number from 1 to {MAX_LIMIT}"))
+    return 1
 
 
 def encode_token(token: Mapping[str, str] | None) -> str | None:
@@ -102,7 +114,9 @@ def encode_token(token: Mapping[str, str] | None) -> str | None:
     return base64.urlsafe_b64encode(json.dumps(dict(token)).encode()).decode() if token else None
 
 
-def _decode(text: str | None, problems: list[Problem]) -> Mapping[str, str] | None:
+def parse_token(given: Mapping[str, str], problems: list[Problem]) -> Mapping[str, str] | None:
+    """The option `continuation` of a list, as the table's own."""
+    text = given.get("continuation")
     if not text:
         return None
     try:

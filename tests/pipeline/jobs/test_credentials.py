@@ -9,8 +9,8 @@ import pytest
 from oauth_server import SECRET, TENANT, OAuthServer, send_json
 
 from mobexport.config import Endpoint, Source
+from mobexport.credentials import forget_tokens
 from mobexport.errors import ConfigError, Transient
-from mobexport.pipeline.jobs.credentials import forget_tokens
 from mobexport.pipeline.jobs.export_api_client import ExportApiClient
 
 JOB = {"id": "t1", "state": "Queued"}

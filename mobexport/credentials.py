@@ -1,4 +1,4 @@
-"""Entra ID tokens for calls to an Export API, from azure-identity, cached until refused."""
+"""Entra ID tokens of this app for other services, from azure-identity, cached until refused."""
 
 from __future__ import annotations
 

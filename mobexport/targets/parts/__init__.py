@@ -1,0 +1,1 @@
+"""Parts of several kinds of targets."""
