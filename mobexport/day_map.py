@@ -1,0 +1,123 @@
+"""The days of an app: raw files that are there, and rows that are in the tables, by type."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from mobexport import export_types
+from mobexport.blob_paths import CURATED_CONTAINER
+from mobexport.config import App, ExportsConfig, find_app
+from mobexport.contract import read_day
+from mobexport.errors import Problem, RequestError
+from mobexport.export_api.writer.raw_layout import RawLayout
+from mobexport.export_api.writer.raw_store import find_files
+from mobexport.export_types.model import ExportType
+from mobexport.settings import Settings
+from mobexport.storage import DataStorage, known_error
+from mobexport.tables.commit import day_column, table_folder
+
+if TYPE_CHECKING:
+    from mobexport.tables.tables import Tables
+
+MAX_MAP_DAYS: Final = 35
+"""Days that one look covers: it lists blobs for each type and day."""
+OPTIONS: Final = ("last", "days")
+
+
+@dataclass(frozen=True)
+class DayMap:
+    """Looks at days over one data account."""
+
+    config: ExportsConfig
+    settings: Settings
+    storage: DataStorage
+    tables: Tables
+
+    def show(self, app: str, query: Mapping[str, str], now: datetime) -> dict[str, Any]:
+        """Each type's days up to `last` (default: today, UTC). Raises NotFound, RequestError.
+
+        Two questions for each type: a list of raw blobs for each day, and the table's log. A type whose
+        table or raw data cannot be read has an `error`; the others go on.
+        """
+        own = find_app(self.config, self.settings, app)
+        first, last = _span(query, now.astimezone(UTC).date())
+        shown = [self._type(app, own, one, (first, last)) for one in export_types.all_types()]
+        return {"app": app, "first": str(first), "last": str(last), "types": shown}
+
+    def _type(self, app: str, own: App, declared: ExportType, span: tuple[date, date]) -> dict[str, Any]:
+        about = {"exportType": declared.name, "kind": declared.kind, "historical": declared.historical}
+        layout = RawLayout(app, declared.kind, own.raw.get(declared.kind))
+        try:
+            raw = self._raw(layout, span)
+            exported, rows = self._table(app, declared)
+        except Exception as raised:
+            if (error := known_error(raised)) is None:
+                raise
+            return {**about, "days": [], "error": error.message}
+        days = []
+        for number in range((span[1] - span[0]).days + 1):
+            day = span[0] + timedelta(days=number)
+            files, size = (None, None) if raw is None else raw.get(day, (0, 0))
+            told = {"files": files, "bytes": size, "exported": day in exported, "rows": rows[day]}
+            days.append({"day": str(day), **told})
+        return {**about, "days": days, "error": None}
+
+    def _raw(self, layout: RawLayout, span: tuple[date, date]) -> dict[date, tuple[int, int]] | None:
+        """(files, bytes) by the day of the folder; None where the names tell none."""
+        files, _ = find_files(self.storage, layout, self.settings.raw_container, span)
+        found: dict[date, tuple[int, int]] = {}
+        for file in files:
+            if file.day is None:
+                return None
+            count, size = found.get(file.day, (0, 0))
+            found[file.day] = (count + 1, size + file.blob.size)
+        return found
+
+    def _table(self, app: str, declared: ExportType) -> tuple[set[date], Counter[date]]:
+        """Days that some export replaced, and the rows of each day."""
+        # Heavy: Delta and Arrow, for this look alone.
+        from mobexport.tables.active_files import active_files
+        from mobexport.tables.tables import as_our_errors
+        from mobexport.tables.transactions import read_transactions
+
+        folder, column = table_folder(app, declared.name), day_column(declared)
+        rows: Counter[date] = Counter()
+        with as_our_errors(folder):
+            table = self.tables.open(folder)
+            if table is None:
+                return set(), rows
+            for file in active_files(table):
+                rows[date.fromisoformat(file.partition[column])] += file.rows
+            container = self.storage.container(CURATED_CONTAINER)
+            known = read_transactions(container, folder, table.version())
+        named = (re.match(rf"{column}=(\d{{4}}-\d\d-\d\d)", name) for name in known)
+        return {date.fromisoformat(match[1]) for match in named if match} | set(rows), rows
+
+
+def _span(query: Mapping[str, str], today: date) -> tuple[date, date]:
+    """First and last day. Raises RequestError that lists every option that is wrong or unknown."""
+    # A function key may stand in the query too.
+    given = {name.lower(): value for name, value in query.items() if name.lower() != "code"}
+    problems = [
+        Problem(name, f"is not an option here; there are: {', '.join(OPTIONS)}")
+        for name in given
+        if name not in OPTIONS
+    ]
+    last, days = today, MAX_MAP_DAYS
+    try:
+        last = read_day(given["last"]) if given.get("last") else today
+    except ValueError as error:
+        problems.append(Problem("last", str(error)))
+    text = given.get("days") or str(MAX_MAP_DAYS)
+    if re.fullmatch(r"[0-9]{1,3}", text, re.ASCII) and 1 <= int(text) <= MAX_MAP_DAYS:
+        days = int(text)
+    else:
+        problems.append(Problem("days", f"must be a whole number from 1 to {MAX_MAP_DAYS}"))
+    if problems:
+        raise RequestError.of(problems)
+    return date.fromordinal(max(last.toordinal() - days + 1, date.min.toordinal())), last

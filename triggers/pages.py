@@ -1,0 +1,254 @@
+"""The status page: what the HTTP API tells and takes, for people. The pages are in `mobexport/pages`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlencode
+
+import azure.functions as func
+
+from durable_app.blueprint import Blueprint
+from durable_app.http import status_of
+from durable_app.sdk import Client
+from durable_app.starting import begin_export, cancel
+from mobexport.errors import RequestError
+from triggers.apis import CHANGE_PAGE, PAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mobexport.pages.posts import Fields
+    from mobexport.services import Services
+
+blueprint = Blueprint()
+
+_FILES: Final = 20
+
+
+@blueprint.route(PAGE, "ui", "GET")
+def page_exports(services: Services, req: func.HttpRequest) -> func.HttpResponse:
+    """The list of exports, with filters."""
+    from mobexport import export_types
+    from mobexport.clock import now
+    from mobexport.pages import bodies, export_view
+    from mobexport.pipeline.account import total_rejected
+    from mobexport.pipeline.registry.registry import Page
+    from mobexport.pipeline.registry.states import State
+    from mobexport.pipeline.requests.export_list import ListQuery, parse_list_query
+    from mobexport.pipeline.requests.views import show_export
+
+    problems: dict[str, str] = {}
+    given = {name: value for name, value in req.params.items() if value}
+    try:
+        found = services.registry.page(parse_list_query(given))
+    except RequestError as error:
+        problems = bodies.problems_of(error)
+        found = Page([], None, [])
+    if not given and not problems:
+        found = services.registry.page(ListQuery())
+    base = services.settings.own_api_url
+    # Newest first, whatever the order of the registry's pages is.
+    rows = sorted(found.rows, key=lambda row: row.began_at, reverse=True)
+    shown = [show_export(row, base) for row in rows]
+    kept = {name: value for name, value in given.items() if name.lower() != "continuation"}
+    return _page(
+        services,
+        req,
+        "exports",
+        here="",
+        status=400 if problems else 200,
+        exports=[
+            {
+                "export": one,
+                "seconds": export_view.seconds(one, now()),
+                "rejects": total_rejected(one["counts"])[0] if one["counts"] else None,
+                "progress": export_view.progress(one),
+            }
+            for one in shown
+        ],
+        live=any(not State(one["state"]).terminal for one in shown),
+        unreadable=found.unreadable,
+        next=urlencode({**kept, "continuation": found.token}) if found.token else "",
+        types=[one.name for one in export_types.all_types()],
+        states=list(State),
+        apps=sorted(services.config.apps),
+        given=bodies.given({name: [value] for name, value in given.items()}),
+        problems=problems,
+    )
+
+
+@blueprint.route(PAGE, "ui/exports/{exportId}", "GET")
+def page_export(services: Services, req: func.HttpRequest) -> func.HttpResponse:
+    """One export."""
+    from mobexport.blob_paths import CURATED_CONTAINER
+    from mobexport.clock import now
+    from mobexport.pages import export_view
+    from mobexport.pipeline.requests.reject_samples import show_rejects
+    from mobexport.pipeline.requests.views import show_export
+
+    row = services.registry.get(req.route_params["exportId"])
+    export = show_export(row, services.settings.own_api_url)
+    rules = export_view.rules(export)
+    samples = show_rejects(services.storage, row) if rules else {"raw": [], "export": []}
+    manifest = services.storage.read_json(CURATED_CONTAINER, row.manifest) if row.manifest else None
+    files = manifest["outputs"] if manifest else []
+    return _page(
+        services,
+        req,
+        "export",
+        export=export,
+        notice=_NOTICES.get(req.params.get("done", ""), ""),
+        seconds=export_view.seconds(export, now()),
+        progress=export_view.progress(export),
+        steps=export_view.timeline(export),
+        bars=export_view.account(export),
+        rules=rules,
+        samples=[("raw data", samples["raw"]), ("export file", samples["export"])],
+        files=files[:_FILES],
+        more_files=max(len(files) - _FILES, 0),
+        can_cancel=export_view.can_cancel(export),
+        can_rerun=export_view.can_rerun(export),
+        can_wait=not row.state.terminal,
+        live=export_view.is_live(export),
+    )
+
+
+_NOTICES: Final = {
+    "requested": "The export was requested.",
+    "known": "This export was there already.",
+    "cancel": "The cancel was requested.",
+    "rerun": "The next attempt was requested.",
+}
+
+
+@blueprint.client_route(CHANGE_PAGE, "ui/exports/{exportId}/cancel", "POST")
+async def page_cancel(services: Services, req: func.HttpRequest, client: Client) -> func.HttpResponse:
+    """303 to the export."""
+    await asyncio.to_thread(_form, services, req)
+    row = await cancel(client, services, req.route_params["exportId"])
+    return _see(f"/exports/{quote(row.id, safe='')}?done=cancel")
+
+
+@blueprint.client_route(CHANGE_PAGE, "ui/exports/{exportId}/rerun", "POST")
+async def page_rerun(services: Services, req: func.HttpRequest, client: Client) -> func.HttpResponse:
+    """303 to the export, in its next attempt."""
+    from mobexport.clock import now
+    from mobexport.pipeline.requests.rerun_body import rerun_body
+    from mobexport.pipeline.requests.views import show_export
+
+    await asyncio.to_thread(_form, services, req)
+    row = await asyncio.to_thread(services.registry.get, req.route_params["exportId"])
+    body = rerun_body(show_export(row, services.settings.own_api_url), now())
+    row, _ = await begin_export(client, services, {**body, "notify": list(row.request.notify)})
+    return _see(f"/exports/{quote(row.id, safe='')}?done=rerun")
+
+
+@blueprint.route(PAGE, "ui/request", "GET")
+def page_request_form(services: Services, req: func.HttpRequest) -> func.HttpResponse:
+    """The form that requests an export; what the query names is filled in."""
+    fields = {name: [value] for name, value in req.params.items()}
+    return _request_form(services, req, fields, {})
+
+
+@blueprint.client_route(CHANGE_PAGE, "ui/request", "POST")
+async def page_request(services: Services, req: func.HttpRequest, client: Client) -> func.HttpResponse:
+    """303 to the export; 400 with the form and what is wrong."""
+    from mobexport.pages import bodies
+
+    fields = await asyncio.to_thread(_form, services, req)
+    try:
+        row, began = await begin_export(client, services, bodies.export_body(fields))
+    except RequestError as error:
+        problems = bodies.problems_of(error)
+        return await asyncio.to_thread(_request_form, services, req, fields, problems, status_of(error))
+    return _see(f"/exports/{quote(row.id, safe='')}?done={'requested' if began else 'known'}")
+
+
+def _request_form(
+    services: Services, req: func.HttpRequest, fields: Fields, problems: Mapping[str, str], status: int = 200
+) -> func.HttpResponse:
+    from mobexport import export_types
+    from mobexport.pages import bodies
+    from mobexport.pipeline.requests.request_parsing import by_campaign, campaign_types
+    from mobexport.records.formats import ExportFormat
+
+    all_types = export_types.all_types()
+    return _page(
+        services,
+        req,
+        "request",
+        here="/request",
+        status=status,
+        types=[one.name for one in all_types],
+        campaign_types=sorted(
+            {kind for one in all_types if by_campaign(one) for kind in campaign_types(one)}
+        ),
+        formats=list(ExportFormat),
+        apps=sorted(services.config.apps),
+        targets=sorted(services.config.targets),
+        chosen=fields.get("notify", []),
+        given=bodies.given(fields),
+        more=bool({"format", "containerUrl", "notify", "rerun"} & {*problems, *fields} - {"format"}),
+        campaign=any(name.startswith("campaign") for name in (*problems, *fields)),
+        problems=problems,
+    )
+
+
+@blueprint.route(PAGE, "ui/static/{name}", "GET")
+def page_file(_services: Services, req: func.HttpRequest) -> func.HttpResponse:
+    """A file that pages load."""
+    from mobexport.pages.site import HEADERS, read_asset
+
+    data, media = read_asset(req.route_params["name"])
+    headers = {**HEADERS, "Cache-Control": "private, max-age=31536000, immutable"}
+    return func.HttpResponse(data, headers=headers, mimetype=media, charset="utf-8")
+
+
+# Name and path of what the pages lead to.
+_PAGES: Final = (("Exports", ""), ("Request", "/request"))
+
+
+def _page(
+    services: Services,
+    req: func.HttpRequest,
+    template: str,
+    *,
+    here: str | None = None,
+    status: int = 200,
+    **values: Any,
+) -> func.HttpResponse:
+    """A page for this visitor; `here` is its path among those of the navigation."""
+    from mobexport.pages.access import admit
+    from mobexport.pages.posts import token_of
+    from mobexport.pages.site import render
+
+    visitor = admit(services.settings, req.headers)
+    token, cookie = token_of(services.settings, req.headers)
+    site = {
+        "pages": _PAGES,
+        "here": here,
+        "visitor": visitor.name,
+        "may_change": visitor.may_change,
+        "token": token,
+    }
+    page = render(template, site=site, **values)
+    headers = {**page.headers, **({"Set-Cookie": cookie} if cookie else {})}
+    return func.HttpResponse(
+        page.html, status_code=status, headers=headers, mimetype="text/html", charset="utf-8"
+    )
+
+
+def _form(services: Services, req: func.HttpRequest) -> Fields:
+    from mobexport.pages.posts import read_form
+
+    return read_form(services.settings, req.headers, req.get_body() or b"")
+
+
+def _see(path: str) -> func.HttpResponse:
+    """303: the answer to a form is another page, so that a reload does not send it again."""
+    from mobexport.pages.site import ROOT
+
+    return func.HttpResponse(
+        status_code=303, headers={"Location": f"{ROOT}{path}", "Cache-Control": "no-store"}
+    )
