@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -39,15 +39,30 @@ class DayMap:
     tables: Tables
 
     def show(self, app: str, query: Mapping[str, str], now: datetime) -> dict[str, Any]:
-        """Each type's days up to `last` (default: today, UTC). Raises NotFound, RequestError.
+        """Each type's days up to `last` (default: the newest with raw data). Raises NotFound, RequestError.
 
         Two questions for each type: a list of raw blobs for each day, and the table's log. A type whose
         table or raw data cannot be read has an `error`; the others go on.
         """
         own = find_app(self.config, self.settings, app)
-        first, last = _span(query, now.astimezone(UTC).date())
+        first, last = _span(query, lambda: self._newest(app, own, now.astimezone(UTC).date()))
         shown = [self._type(app, own, one, (first, last)) for one in export_types.all_types()]
         return {"app": app, "first": str(first), "last": str(last), "types": shown}
+
+    def _newest(self, app: str, own: App, today: date) -> date:
+        """The newest day that has a folder of raw data, not after today; today if there is none.
+
+        Where a mapping names the files there are no such folders: its days do not count.
+        """
+        found = [date.min]
+        for declared in export_types.all_types():
+            layout = RawLayout(app, declared.kind, own.raw.get(declared.kind))
+            if layout.is_usual:
+                where = layout.container(self.settings.raw_container)
+                names = self.storage.list_folders(where, f"{app}/{declared.kind}/")
+                found += [day for name in names if (day := _day(name.rstrip("/"))) and day <= today]
+        newest = max(found)
+        return today if newest == date.min else newest
 
     def _type(self, app: str, own: App, declared: ExportType, span: tuple[date, date]) -> dict[str, Any]:
         about = {"exportType": declared.name, "kind": declared.kind, "historical": declared.historical}
@@ -99,7 +114,14 @@ class DayMap:
         return {date.fromisoformat(match[1]) for match in named if match} | set(rows), rows
 
 
-def _span(query: Mapping[str, str], today: date) -> tuple[date, date]:
+def _day(text: str) -> date | None:
+    try:
+        return read_day(text)
+    except ValueError:
+        return None
+
+
+def _span(query: Mapping[str, str], newest: Callable[[], date]) -> tuple[date, date]:
     """First and last day. Raises RequestError that lists every option that is wrong or unknown."""
     # A function key may stand in the query too.
     given = {name.lower(): value for name, value in query.items() if name.lower() != "code"}
@@ -108,9 +130,9 @@ def _span(query: Mapping[str, str], today: date) -> tuple[date, date]:
         for name in given
         if name not in OPTIONS
     ]
-    last, days = today, MAX_MAP_DAYS
+    last, days = None, MAX_MAP_DAYS
     try:
-        last = read_day(given["last"]) if given.get("last") else today
+        last = read_day(given["last"]) if given.get("last") else None
     except ValueError as error:
         problems.append(Problem("last", str(error)))
     text = given.get("days") or str(MAX_MAP_DAYS)
@@ -120,4 +142,5 @@ def _span(query: Mapping[str, str], today: date) -> tuple[date, date]:
         problems.append(Problem("days", f"must be a whole number from 1 to {MAX_MAP_DAYS}"))
     if problems:
         raise RequestError.of(problems)
+    last = last or newest()
     return date.fromordinal(max(last.toordinal() - days + 1, date.min.toordinal())), last

@@ -11,19 +11,21 @@ import azure.functions as func
 from durable_app.blueprint import Blueprint
 from durable_app.http import status_of
 from durable_app.sdk import Client
-from durable_app.starting import begin_export, cancel
+from durable_app.starting import begin_batch, begin_export, cancel
 from mobexport.errors import RequestError
 from triggers.apis import CHANGE_PAGE, PAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mobexport.pages.posts import Fields
+    from mobexport.pipeline.requests.batches import Batch
     from mobexport.services import Services
 
 blueprint = Blueprint()
 
 _FILES: Final = 20
+_LINES: Final = 20
 
 
 @blueprint.route(PAGE, "ui", "GET")
@@ -195,6 +197,162 @@ def _request_form(
     )
 
 
+@blueprint.route(PAGE, "ui/batch", "GET")
+def page_batch_form(services: Services, req: func.HttpRequest) -> func.HttpResponse:
+    """The form that requests a batch."""
+    return _batch_form(services, req, {}, {})
+
+
+@blueprint.client_route(CHANGE_PAGE, "ui/batch", "POST")
+async def page_request_batch(services: Services, req: func.HttpRequest, client: Client) -> func.HttpResponse:
+    """303 to the batch; 400 with the form and what is wrong."""
+    from mobexport.pages import bodies
+
+    fields = await asyncio.to_thread(_form, services, req)
+    body = bodies.batch_body(fields)
+    try:
+        batch, began = await begin_batch(client, lambda: services.request_batch(body))
+    except RequestError as error:
+        problems = bodies.problems_of(error)
+        return await asyncio.to_thread(_batch_form, services, req, fields, problems, status_of(error))
+    return _see_batch(batch, began)
+
+
+def _see_batch(batch: Batch, began: bool) -> func.HttpResponse:
+    return _see(f"/batches/{quote(batch.id, safe='')}?done={'requested' if began else 'known'}")
+
+
+def _batch_form(
+    services: Services, req: func.HttpRequest, fields: Fields, problems: Mapping[str, str], status: int = 200
+) -> func.HttpResponse:
+    from mobexport import export_types
+    from mobexport.pages import bodies
+
+    return _page(
+        services,
+        req,
+        "batch_form",
+        here="/batch",
+        status=status,
+        types=[one.name for one in export_types.all_types()],
+        chosen_types=fields.get("exportTypes", []),
+        apps=sorted(services.config.apps),
+        targets=sorted(services.config.targets),
+        chosen=fields.get("notify", []),
+        given=bodies.given(fields),
+        problems=problems,
+    )
+
+
+@blueprint.route(PAGE, "ui/batches/{batchId}", "GET")
+def page_batch(services: Services, req: func.HttpRequest) -> func.HttpResponse:
+    """One batch."""
+    from mobexport.pipeline.requests.views import show_batch
+
+    batch = show_batch(services.batches.get(req.route_params["batchId"]), services.settings.own_api_url)
+    notice = {"requested": "The batch was requested.", "known": "This batch was there already."}
+    return _page(
+        services,
+        req,
+        "batch",
+        batch=batch,
+        notice=notice.get(req.params.get("done", ""), ""),
+        live=batch["endedAt"] is None,
+    )
+
+
+@blueprint.route(PAGE, "ui/schedules", "GET")
+def page_schedules(services: Services, req: func.HttpRequest) -> func.HttpResponse:
+    """The schedules of exports.toml."""
+    from mobexport.clock import now
+
+    return _page(services, req, "schedules", here="/schedules", schedules=services.scheduler.shown(now()))
+
+
+@blueprint.client_route(CHANGE_PAGE, "ui/schedules/{app}/run", "POST")
+async def page_run_schedule(services: Services, req: func.HttpRequest, client: Client) -> func.HttpResponse:
+    """303 to the batch that the schedule would request."""
+    await asyncio.to_thread(_form, services, req)
+    app = req.route_params["app"]
+    return _see_batch(*await begin_batch(client, lambda: services.run_schedule(app)))
+
+
+@blueprint.route(PAGE, "ui/raw", "GET")
+def page_raw(services: Services, req: func.HttpRequest) -> func.HttpResponse:
+    """The calendar of one app: days that are there, exported, missing."""
+    from mobexport.pages import calendar_view
+
+    def view(shown: Mapping[str, Any]) -> dict[str, Any]:
+        earlier, later = calendar_view.pages(shown)
+        return {
+            "days": calendar_view.calendar(shown),
+            "kinds": calendar_view.readable(shown),
+            "missing": calendar_view.missing(shown),
+            "earlier": earlier,
+            "later": later,
+        }
+
+    return _days_page(services, req, "raw", view, marks=calendar_view.MARKS)
+
+
+@blueprint.route(PAGE, "ui/charts", "GET")
+def page_charts(services: Services, req: func.HttpRequest) -> func.HttpResponse:
+    """Charts of one app: rows by day, rejects, durations."""
+    from mobexport.pages import charts
+    from mobexport.pipeline.requests.export_list import MAX_LIMIT, ListQuery
+    from mobexport.pipeline.requests.views import show_export
+
+    def view(shown: Mapping[str, Any]) -> dict[str, Any]:
+        found = services.registry.page(ListQuery(app=shown["app"], limit=MAX_LIMIT)).rows
+        rows = sorted(found, key=lambda row: row.began_at, reverse=True)
+        exports = [show_export(row, services.settings.own_api_url) for row in rows]
+        kinds = (charts.rows_by_day(one) for one in shown["types"])
+        return {
+            "rows": [one for one in kinds if one],
+            "rates": charts.reject_rates(exports),
+            "lines": charts.durations(exports)[:_LINES],
+        }
+
+    return _days_page(services, req, "charts", view, phases=charts.PHASES)
+
+
+def _days_page(
+    services: Services,
+    req: func.HttpRequest,
+    template: str,
+    view: Callable[[Mapping[str, Any]], dict[str, Any]],
+    **values: Any,
+) -> func.HttpResponse:
+    """A page of an app's days: of the app that the query names, else of the only one."""
+    from mobexport.clock import now
+    from mobexport.pages import bodies
+
+    given = {name: value for name, value in req.params.items() if value}
+    apps = sorted(services.config.apps)
+    app = given.get("app") or (apps[0] if apps else "")
+    problems: dict[str, str] = {}
+    shown: Mapping[str, Any] | None = None
+    if app:
+        try:
+            query = {name: value for name, value in given.items() if name != "app"}
+            shown = services.day_map.show(app, query, now())
+        except RequestError as error:
+            problems = bodies.problems_of(error)
+    return _page(
+        services,
+        req,
+        template,
+        here=f"/{template}",
+        status=400 if problems else 200,
+        shown=shown,
+        apps=apps,
+        given=bodies.given({"app": [app], "last": [shown["last"]] if shown else [""]}),
+        problems=problems,
+        **values,
+        **(view(shown) if shown else {}),
+    )
+
+
 @blueprint.route(PAGE, "ui/static/{name}", "GET")
 def page_file(_services: Services, req: func.HttpRequest) -> func.HttpResponse:
     """A file that pages load."""
@@ -206,7 +364,14 @@ def page_file(_services: Services, req: func.HttpRequest) -> func.HttpResponse:
 
 
 # Name and path of what the pages lead to.
-_PAGES: Final = (("Exports", ""), ("Request", "/request"))
+_PAGES: Final = (
+    ("Exports", ""),
+    ("Request", "/request"),
+    ("Batch", "/batch"),
+    ("Schedules", "/schedules"),
+    ("Raw data", "/raw"),
+    ("Charts", "/charts"),
+)
 
 
 def _page(

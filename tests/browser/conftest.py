@@ -41,7 +41,7 @@ class Stage:
     slow: ScriptedExportApi
     browser: Any
     errors: list[str] = field(default_factory=list)
-    """What the browser complained of: scripts that failed, requests that the policy refused."""
+    """Complaints of the browser: scripts that failed, what the policy refused, requests to other hosts."""
 
     def open(self, path: str = "", **options: Any) -> Any:
         """A new page at that path below `/api/ui`, in a context of its own."""
@@ -50,8 +50,13 @@ class Stage:
         page.set_default_timeout(20_000)
         page.on("console", lambda one: self.errors.append(one.text) if one.type == "error" else None)
         page.on("pageerror", lambda one: self.errors.append(str(one)))
+        page.on("request", self._check_host)
         page.goto(f"{self.app.url}/api/ui{path}")
         return page
+
+    def _check_host(self, request: Any) -> None:
+        if not request.url.startswith(f"{self.app.url}/"):
+            self.errors.append(f"another host: {request.url}")
 
     def ask(self, **body: str) -> str:
         """Requests an export and waits for its end; its id."""

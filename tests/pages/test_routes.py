@@ -33,9 +33,13 @@ AZURE = {
     "PAGE_AUTH": "easy-auth",
 }
 CONFIG = ExportsConfig.model_validate(
-    {"apps": {"shop": {"notify": ["ops"]}}, "targets": {"ops": {"kind": "storage-queue", "queue": "ops"}}}
+    {
+        "apps": {"shop": {"notify": ["ops"], "schedule": {}}},
+        "targets": {"ops": {"kind": "storage-queue", "queue": "ops"}},
+    }
 )
-GETS = {one for one in dir(pages) if one.startswith("page_")} - {"page_request", "page_cancel", "page_rerun"}
+FORMS = ("page_request", "page_request_batch", "page_cancel", "page_rerun", "page_run_schedule")
+GETS = {one for one in dir(pages) if one.startswith("page_")} - {*FORMS}
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +96,7 @@ def test_given_nobody_signed_in_then_401_with_a_link_and_no_dialog(name: str) ->
     assert '/.auth/login/aad?post_login_redirect_uri=/api/ui"' in html(answer)
 
 
-@pytest.mark.parametrize("name", ["page_request", "page_cancel", "page_rerun"])
+@pytest.mark.parametrize("name", FORMS)
 def test_given_a_reader_then_forms_are_forbidden(name: str) -> None:
     answer = call(name, services(**AZURE), {**SENT, **principal("reader")})
     assert (answer.status_code, "operator" in html(answer)) == (403, True)
@@ -103,9 +107,9 @@ def test_given_a_reader_then_the_form_tells_whom_it_is_for() -> None:
     assert '<form method="post"' in html(call("page_request_form", services(**AZURE), principal("operator")))
 
 
-@pytest.mark.parametrize("name", ["page_request", "page_cancel", "page_rerun"])
+@pytest.mark.parametrize("name", FORMS)
 def test_given_a_form_of_another_site_then_403_and_nothing_is_done(name: str) -> None:
-    answer = call(name, services(), {**SENT, "Origin": "https://evil.example"}, exportId="x")
+    answer = call(name, services(), {**SENT, "Origin": "https://evil.example"}, exportId="x", app="shop")
     assert (answer.status_code, "another site" in html(answer)) == (403, True)
 
 
@@ -203,6 +207,43 @@ def test_given_a_snapshot_of_another_day_then_rerun_says_what_to_do(storage) -> 
     )
     answer = call("page_rerun", given, exportId=row.id)
     assert (answer.status_code, "that day is over" in html(answer)) == (400, True)
+
+
+def test_given_a_schedule_then_next_run_and_a_button(storage) -> None:
+    page = html(call("page_schedules", services(storage)))
+    assert 'action="/api/ui/schedules/shop/run"' in page
+    assert "none yet" in page
+    assert "<form" not in html(call("page_schedules", services(storage, **AZURE), principal("reader")))
+
+
+def test_given_no_schedule_of_an_app_then_running_it_is_404(storage) -> None:
+    answer = call("page_run_schedule", services(storage), app="other")
+    assert (answer.status_code, "schedule]" in html(answer)) == (404, True)
+
+
+def test_given_a_wrong_batch_then_the_form_again_with_each_problem(storage) -> None:
+    form = {"app": "shop", "exportTypes": "Event", "startDate": "2025-03-23", "windowDays": "many"}
+    answer = call("page_request_batch", services(storage), form=form)
+    page = html(answer)
+    assert answer.status_code == 400
+    assert 'id="problem-windowDays"' in page
+    assert 'id="problem-endDate"' in page
+    assert 'value="Event" checked' in page
+
+
+@pytest.mark.parametrize("name", ["page_raw", "page_charts"])
+def test_given_wrong_days_then_400_and_what_is_wrong(storage, name: str) -> None:
+    answer = call(name, services(storage), query={"app": "shop", "last": "<soon>"})
+    assert (answer.status_code, "&lt;soon&gt;" in html(answer)) == (400, False)
+    assert "must be a date" in html(answer)
+    assert call(name, services(storage), query={"app": "<b>"}).status_code == 400
+
+
+@pytest.mark.parametrize("name", ["page_raw", "page_charts"])
+def test_given_an_app_without_anything_then_the_page_says_so(storage, name: str) -> None:
+    answer = call(name, services(storage), query={"app": "shop", "last": "2020-01-01"})
+    assert answer.status_code == 200
+    assert "All raw data" in html(answer) or "No rows of these days" in html(answer)
 
 
 def test_given_a_static_file_then_it_may_be_kept_and_nothing_else_is_there() -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from mobexport.errors import NotFound
 from mobexport.pages import bodies, words
+from mobexport.pages.calendar_view import MARKS, Cell, Day
+from mobexport.pages.charts import Line, Piece, columns
 from mobexport.pages.export_view import account, can_rerun, is_live, rules, seconds, timeline
 from mobexport.pages.site import asset, read_asset, render
 
@@ -149,6 +151,32 @@ def test_given_a_hostile_name_anywhere_then_it_is_text(name: str) -> None:
     assert name != "template" or "{{ 7*7 }}" in found.text
 
 
+def _batch(odd: str) -> dict[str, Any]:
+    times = {"createdAt": BASE["createdAt"], "endedAt": None}
+    own = {"id": odd, "state": odd, "counts": {odd: 1}, "parallel": 1, "notes": [odd]}
+    return {**own, **times, "exports": [_everywhere(odd)]}
+
+
+def _schedule(odd: str) -> dict[str, Any]:
+    texts = dict.fromkeys(("app", "at", "timeZone", "lastDay", "lastRunAt", "nextRunAt", "error"), odd)
+    return {**texts, "types": [odd], "lateDays": 1, "digest": False, "dueDays": [odd], "watched": [odd]}
+
+
+def _days(odd: str) -> dict[str, Any]:
+    kind = {"exportType": odd, "kind": odd, "historical": True, "days": [], "error": odd}
+    cell = Cell("missing", "!", odd, asks=True)
+    shown = {"app": odd, "first": odd, "last": odd, "types": [kind]}
+    line = {"days": [Day(odd, (cell,))], "kinds": [kind], "missing": 1, "earlier": odd, "later": odd}
+    return {"shown": shown, "marks": MARKS, **line}
+
+
+def _charts(odd: str) -> dict[str, Any]:
+    chart = columns(odd, [(odd, 1.0, odd)])
+    line = Line(_everywhere(odd), 1.0, (Piece(odd, 1.0, "quiet", 0, 1),))
+    days = {"shown": _days(odd)["shown"], "rows": [chart], "rates": chart}
+    return {**days, "lines": [line], "phases": ((odd, "quiet"),)}
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_given_a_hostile_list_filter_and_form_then_it_is_text(name: str) -> None:
     odd = HOSTILE[name]
@@ -161,6 +189,14 @@ def test_given_a_hostile_list_filter_and_form_then_it_is_text(name: str) -> None
             "request", campaign_types=[odd], formats=[odd], targets=[odd], chosen=[odd], more=True,
             campaign=True, **shared,
         ),
+        render(
+            "batch_form", chosen_types=[odd], targets=[odd], chosen=[odd],
+            **shared,
+        ),
+        render("batch", notice=odd, live=True, batch=_batch(odd), site=SITE),
+        render("schedules", schedules=[_schedule(odd)], site=SITE),
+        render("raw", **shared, **_days(odd)),
+        render("charts", **shared, **_charts(odd)),
         render("error", title=odd, detail=odd, sign_in=True, back=True),
     ]  # fmt: skip
     for page in pages:

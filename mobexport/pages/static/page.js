@@ -2,25 +2,28 @@
 // Without this script everything works; the page shows what there was when it was loaded.
 "use strict";
 (() => {
-  const WAIT = 2000;
-  const SLOW = 10000;
+  const FIRST = 1000; // milliseconds, again after each change
+  const MOST = 5000;
   const announcer = document.getElementById("announcer");
-  let failures = 0;
+  let wait = FIRST;
 
   const spoken = (root) =>
     new Map([...root.querySelectorAll("[data-say]")].map((one, n) => [n, one.dataset.say]));
 
   function take(fresh) {
     const before = spoken(document);
+    let changed = false;
     for (const part of document.querySelectorAll("[data-part]")) {
       const other = fresh.getElementById(part.id);
       if (!other || other.innerHTML === part.innerHTML) continue;
+      changed = true;
       const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
       part.replaceWith(document.adoptNode(other));
       if (focused) (document.getElementById(focused) || document.getElementById("main")).focus();
     }
     const news = [...spoken(document).values()].filter((text) => ![...before.values()].includes(text));
     if (news.length) announcer.textContent = news.slice(0, 3).join(". ");
+    return changed;
   }
 
   async function look() {
@@ -29,18 +32,17 @@
         const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "error" });
         if (answer.ok) {
           const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-          take(fresh);
-          failures = 0;
+          wait = take(fresh) ? FIRST : Math.min(1.3 * wait, MOST);
           if (!fresh.querySelector("main[data-live]")) return;
-        } else failures += 1;
+        } else wait = MOST;
       } catch {
-        failures += 1;
+        wait = MOST;
       }
     }
-    setTimeout(look, failures ? SLOW : WAIT);
+    setTimeout(look, wait);
   }
 
-  if (document.querySelector("main[data-live]")) setTimeout(look, WAIT);
+  if (document.querySelector("main[data-live]")) setTimeout(look, wait);
   const problems = document.querySelector(".problems");
   if (problems) problems.focus();
   // A form that was sent is not sent again by a second click.
