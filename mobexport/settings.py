@@ -95,6 +95,8 @@ class Settings(BaseSettings):
 
     page_auth: Literal["local", "easy-auth", "off"] = "local"
     """Who sees the status page: anybody on a developer's machine, signed-in users with a role, or nobody."""
+    page_client_id: str = Field("", pattern=rf"^(?:{GUID})?$")
+    """Client id of the app registration that signs the status page's users in, with `easy-auth`."""
     website_auth_enabled: bool = False
     """Set by the platform: whether App Service Authentication is in front of the app."""
 

@@ -46,7 +46,9 @@ def admit(settings: Settings, headers: Mapping[str, str]) -> Visitor:
     if settings.page_auth == "easy-auth":
         if not settings.website_auth_enabled:
             raise NotFound("PAGE_AUTH is easy-auth, and App Service Authentication is off: docs/deploy.md")
-        return _signed_in(given.get(PRINCIPAL))
+        if not settings.page_client_id:
+            raise NotFound("PAGE_AUTH is easy-auth, and PAGE_CLIENT_ID is not set: docs/deploy.md")
+        return _signed_in(given.get(PRINCIPAL), settings.page_client_id)
     if settings.page_auth == "local" and settings.is_local:
         # A page of another host whose name was made to lead to this machine sends its own name.
         if not is_loopback(f"http://{given.get('host', '')}"):
@@ -58,10 +60,13 @@ def admit(settings: Settings, headers: Mapping[str, str]) -> Visitor:
     )
 
 
-def _signed_in(principal: str | None) -> Visitor:
+def _signed_in(principal: str | None, client_id: str) -> Visitor:
     if not principal:
         raise Unauthorized("sign in to see this page")
     claims = _claims(principal)
+    # Authentication also takes tokens of the Export API's callers: they are of another audience.
+    if ("aud", client_id.lower()) not in [(name, value.lower()) for name, value in claims]:
+        raise Unauthorized("you are signed in for another application: sign in to see this page")
     roles = {value for name, value in claims if name in _ROLE_CLAIMS}
     if not roles & {READER, OPERATOR}:
         raise Forbidden(

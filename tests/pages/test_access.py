@@ -18,7 +18,8 @@ AZURE = {
     "WEBSITE_INSTANCE_ID": "1",
     "EXPORT_API_SCOPE": "api://x/.default",
 }
-EASY = {**AZURE, "PAGE_AUTH": "easy-auth", "WEBSITE_AUTH_ENABLED": "True"}
+CLIENT = "44444444-4444-4444-4444-44444444444a"
+EASY = {**AZURE, "PAGE_AUTH": "easy-auth", "WEBSITE_AUTH_ENABLED": "True", "PAGE_CLIENT_ID": CLIENT}
 HERE = {"host": "127.0.0.1:7071"}
 
 
@@ -28,7 +29,11 @@ def settings(environ: dict[str, str]) -> Settings:
 
 def principal(*roles: str, **changes: Any) -> dict[str, str]:
     """The header of App Service Authentication for somebody with these roles."""
-    claims = [{"typ": "name", "val": "Ada"}, {"typ": "preferred_username", "val": "ada@example.com"}]
+    claims = [
+        {"typ": "aud", "val": CLIENT.upper()},
+        {"typ": "name", "val": "Ada"},
+        {"typ": "preferred_username", "val": "ada@example.com"},
+    ]
     claims += [{"typ": "roles", "val": role} for role in roles]
     body = {"auth_typ": "aad", "claims": claims, "name_typ": "name", "role_typ": "roles", **changes}
     return {"X-MS-CLIENT-PRINCIPAL": base64.b64encode(json.dumps(body).encode()).decode()}
@@ -58,6 +63,7 @@ def test_given_another_host_name_on_this_machine_then_refused(host: str) -> None
         {**AZURE, "WEBSITE_AUTH_ENABLED": "True"},
         {**EASY, "WEBSITE_AUTH_ENABLED": "False"},
         {**AZURE, "PAGE_AUTH": "easy-auth"},
+        {**EASY, "PAGE_CLIENT_ID": ""},
     ],
 )
 def test_given_no_authentication_in_front_then_there_is_no_page(environ: dict[str, str]) -> None:
@@ -72,7 +78,7 @@ def test_given_a_role_then_looking_is_for_readers_changing_for_operators(roles, 
 
 def test_given_roles_under_the_long_name_of_version_one_then_they_count() -> None:
     long = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"
-    claims = [{"typ": long, "val": "reader"}]
+    claims = [{"typ": "aud", "val": CLIENT}, {"typ": long, "val": "reader"}]
     assert admit(settings(EASY), principal(claims=claims)) == Visitor("somebody", may_change=False)
 
 
@@ -92,6 +98,8 @@ def test_given_a_user_without_a_role_then_forbidden(roles: tuple[str, ...]) -> N
         {"X-MS-CLIENT-PRINCIPAL": base64.b64encode(b"[1]").decode()},
         {"X-MS-CLIENT-PRINCIPAL": "A" * 40_000},
         {"X-MS-CLIENT-PRINCIPAL": "é"},
+        principal(claims=[{"typ": "roles", "val": "operator"}]),
+        principal(claims=[{"typ": "roles", "val": "operator"}, {"typ": "aud", "val": CLIENT[:-1] + "b"}]),
         principal("operator", auth_typ="google"),
         principal("operator", claims="operator"),
         principal("operator", claims=[{"typ": "roles", "val": ["operator"]}]),

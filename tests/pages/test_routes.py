@@ -18,6 +18,7 @@ from mobexport.services import Services
 from mobexport.settings import read_settings
 from triggers import pages
 
+CLIENT_ID = "44444444-4444-4444-4444-44444444444a"
 TOKEN = "0123456789abcdef" * 2
 SENT = {
     "Host": "127.0.0.1:7071",
@@ -31,6 +32,7 @@ AZURE = {
     "WEBSITE_HOSTNAME": "x.azurewebsites.net",
     "WEBSITE_AUTH_ENABLED": "True",
     "PAGE_AUTH": "easy-auth",
+    "PAGE_CLIENT_ID": CLIENT_ID,
 }
 CONFIG = ExportsConfig.model_validate(
     {
@@ -69,7 +71,7 @@ def html(answer: func.HttpResponse) -> str:
 
 
 def principal(*roles: str) -> dict[str, str]:
-    claims = [{"typ": "roles", "val": role} for role in roles]
+    claims = [{"typ": "aud", "val": CLIENT_ID}, *({"typ": "roles", "val": role} for role in roles)]
     text = json.dumps({"auth_typ": "aad", "claims": claims}).encode()
     return {"X-MS-CLIENT-PRINCIPAL": base64.b64encode(text).decode()}
 
