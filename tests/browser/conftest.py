@@ -30,6 +30,8 @@ url = "{slow}"
 kind = "storage-queue"
 queue = "ops-{queue}"
 """
+PICTURES = ("exports", "export", "export-phone", "raw", "charts")
+"""Those of docs/status-page.md."""
 BAD = ['{"bad": 1}', "no json <b>at all</b>"]
 
 
@@ -121,10 +123,11 @@ def shot(request: pytest.FixtureRequest) -> Callable[[Any, str], None]:
     """Keeps a picture of a page for the docs, where SCREENSHOTS names a folder."""
 
     def keep(page: Any, name: str) -> None:
-        if folder := os.environ.get("SCREENSHOTS"):
+        if (folder := os.environ.get("SCREENSHOTS")) and name in PICTURES:
             path = Path(folder) / f"status-page-{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=path, clip={"x": 0, "y": 0, **page.viewport_size})
+            size = {**page.viewport_size, **({"height": 1500} if name == "export" else {})}
+            page.screenshot(path=path, full_page=True, clip={"x": 0, "y": 0, **size})
             assert path.stat().st_size < 200_000
 
     return keep
