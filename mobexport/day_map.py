@@ -109,7 +109,7 @@ class DayMap:
             for file in active_files(table):
                 rows[date.fromisoformat(file.partition[column])] += file.rows
             container = self.storage.container(CURATED_CONTAINER)
-            known = read_transactions(container, folder, table.version())
+            known = read_transactions(container, folder, table.version()).known
         named = (re.match(rf"{column}=(\d{{4}}-\d\d-\d\d)", name) for name in known)
         return {date.fromisoformat(match[1]) for match in named if match} | set(rows), rows
 
