@@ -37,18 +37,17 @@ def page_exports(services: Services, req: func.HttpRequest) -> func.HttpResponse
     from mobexport.pipeline.account import total_rejected
     from mobexport.pipeline.registry.registry import Page
     from mobexport.pipeline.registry.states import State
-    from mobexport.pipeline.requests.export_list import ListQuery, parse_list_query
+    from mobexport.pipeline.requests.export_list import parse_list_query
     from mobexport.pipeline.requests.views import show_export
 
     problems: dict[str, str] = {}
-    given = {name: value for name, value in req.params.items() if value}
+    # Never a key in a link: one that came as `code` is not passed on.
+    given = {name: value for name, value in req.params.items() if value and name.lower() != "code"}
     try:
         found = services.registry.page(parse_list_query(given))
     except RequestError as error:
         problems = bodies.problems_of(error)
         found = Page([], None, [])
-    if not given and not problems:
-        found = services.registry.page(ListQuery())
     base = services.settings.own_api_url
     # Newest first, whatever the order of the registry's pages is.
     rows = sorted(found.rows, key=lambda row: row.began_at, reverse=True)
