@@ -14,8 +14,7 @@ from mobexport.blob_paths import CURATED_CONTAINER
 from mobexport.config import App, ExportsConfig, find_app
 from mobexport.contract import read_day
 from mobexport.errors import Problem, RequestError
-from mobexport.export_api.writer.raw_layout import RawLayout
-from mobexport.export_api.writer.raw_store import find_files
+from mobexport.export_api.writer.raw_layout import RawLayout, Skip
 from mobexport.export_types.model import ExportType
 from mobexport.settings import Settings
 from mobexport.storage import DataStorage, known_error
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from mobexport.tables.tables import Tables
 
 MAX_MAP_DAYS: Final = 35
-"""Days that one look covers: it lists blobs for each type and day."""
+"""Days that one look covers: it lists blobs of each type, and shows each day."""
 OPTIONS: Final = ("last", "days")
 
 
@@ -41,7 +40,7 @@ class DayMap:
     def show(self, app: str, query: Mapping[str, str], now: datetime) -> dict[str, Any]:
         """Each type's days up to `last` (default: the newest with raw data). Raises NotFound, RequestError.
 
-        Two questions for each type: a list of raw blobs for each day, and the table's log. A type whose
+        Two questions for each type: a list of raw blobs for each month, and the table's log. A type whose
         table or raw data cannot be read has an `error`; the others go on.
         """
         own = find_app(self.config, self.settings, app)
@@ -84,13 +83,20 @@ class DayMap:
 
     def _raw(self, layout: RawLayout, span: tuple[date, date]) -> dict[date, tuple[int, int]] | None:
         """(files, bytes) by the day of the folder; None where the names tell none."""
-        files, _ = find_files(self.storage, layout, self.settings.raw_container, span)
+        where = layout.container(self.settings.raw_container)
+        # A month at a time where the folders are days: a list for each day is 35 calls.
+        prefixes = _months(layout, span) if layout.is_usual else layout.prefixes(span)
+        blobs = {blob.name: blob for one in prefixes for blob in self.storage.list_blobs(where, one)}
         found: dict[date, tuple[int, int]] = {}
-        for file in files:
-            if file.day is None:
+        for blob in blobs.values():
+            verdict = layout.judge(blob.name)
+            if isinstance(verdict, Skip):
+                continue
+            if verdict.day is None:
                 return None
-            count, size = found.get(file.day, (0, 0))
-            found[file.day] = (count + 1, size + file.blob.size)
+            if span[0] <= verdict.day <= span[1]:
+                count, size = found.get(verdict.day, (0, 0))
+                found[verdict.day] = (count + 1, size + blob.size)
         return found
 
     def _table(self, app: str, declared: ExportType) -> tuple[set[date], Counter[date]]:
@@ -112,6 +118,11 @@ class DayMap:
             known = read_transactions(container, folder, table.version()).known
         named = (re.match(rf"{column}=(\d{{4}}-\d\d-\d\d)", name) for name in known)
         return {date.fromisoformat(match[1]) for match in named if match} | set(rows), rows
+
+
+def _months(layout: RawLayout, span: tuple[date, date]) -> list[str]:
+    days = (date.fromordinal(day) for day in range(span[0].toordinal(), span[1].toordinal() + 1))
+    return list(dict.fromkeys(f"{layout.app}/{layout.kind}/{day.isoformat()[:8]}" for day in days))
 
 
 def _day(text: str) -> date | None:

@@ -27,7 +27,7 @@ def look(azurite) -> DayMap:
     raw = storage.container("raw")
     for name in ("days/events/2026-11-20/a.ndjson", "days/events/2026-11-20/b.ndjson"):
         raw.upload_blob(name, b"x" * 10, overwrite=True)
-    for day in ("2026-11-21", "2026-11-23", "2099-01-01"):
+    for day in ("2026-10-31", "2026-11-21", "2026-11-23", "2099-01-01"):
         raw.upload_blob(f"days/events/{day}/a.ndjson", b"x", overwrite=True)
     raw.upload_blob("days/tags/2026-11-21/a.ndjson", b"x", overwrite=True)
     raw.upload_blob("logs/x.ndjson", b"x", overwrite=True)
@@ -59,6 +59,11 @@ def test_given_raw_files_and_a_table_then_each_day_tells_both(look: DayMap) -> N
         "2026-11-22": (0, 0, False, 0),
         "2026-11-23": (1, 1, False, 0),
     }
+
+
+def test_given_days_of_two_months_then_raw_files_of_both(look: DayMap) -> None:
+    found = event_days(look.show("days", {"last": "2026-11-21", "days": "30"}, NOW))
+    assert [day for day, one in found.items() if one["files"]] == ["2026-10-31", "2026-11-20", "2026-11-21"]
 
 
 def test_given_no_day_then_up_to_the_newest_that_is_there(look: DayMap) -> None:
