@@ -23,7 +23,7 @@ WORKER_KILLS = 1
 WORKERS ?= 2
 BICEP ?= $(firstword $(shell command -v bicep) $(wildcard $(HOME)/.azure/bin/bicep ../shared/tools/bicep))
 
-.PHONY: help setup demo start docs pages raw-pages check test test-all trace soak bench-cold-start bench-devhost chaos bench-exports bench-paging bench-polling bench-tables infra rehearse package lock smoke attack bench-package bench-export bench-convert bench-mapped bench-cliffs bench-calls bench-scale fuzz format clean
+.PHONY: help setup demo start docs pages raw-pages check test screenshots test-all trace soak bench-cold-start bench-devhost chaos bench-exports bench-paging bench-polling bench-tables infra rehearse package lock smoke attack bench-package bench-export bench-convert bench-mapped bench-cliffs bench-calls bench-scale fuzz format clean
 
 help: ## this list
 	@echo "usage: make TARGET [NAME=value]"
@@ -49,8 +49,11 @@ check: setup ## lint, types, unit and replay tests; about a minute
 	@$(BIN)/mypy
 	@$(BIN)/pytest -q -n $(WORKERS) -m "not azurite and not node and not browser and not slow and not long"
 
-test: setup ## everything that needs no network, storage emulator included; five to seven minutes
-	@$(BIN)/pytest -q -n $(WORKERS) -m "not slow and not browser"
+test: setup ## everything that needs no network, storage emulator and Chromium (if it is there) included; five to eight minutes
+	@$(BIN)/pytest -q -n $(WORKERS) -m "not slow"
+
+screenshots: setup ## the pictures of docs/status-page.md, by the tests that look at the pages
+	@SCREENSHOTS=docs/images $(BIN)/pytest -q -m browser tests/browser -k everybody
 
 test-all: setup ## the slow tests as well
 	@$(BIN)/pytest -q -n $(WORKERS)

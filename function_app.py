@@ -19,6 +19,7 @@ from triggers import (
     exported_file,
     exports,
     health,
+    pages,
     schedules,
     targets,
     unknown_paths,
@@ -28,7 +29,7 @@ app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 
 TRIGGERS = (
     *(exports, batches, targets, export_tasks, exported_file),
-    *(schedules, health, api_docs, unknown_paths),
+    *(schedules, health, api_docs, pages, unknown_paths),
 )
 ORCHESTRATORS = (
     run_export,

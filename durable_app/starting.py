@@ -1,4 +1,4 @@
-"""Start orchestrations under fixed ids, wake them, and ask whether they are running.
+"""Begin what was requested: start orchestrations under fixed ids, wake them, ask whether they are running.
 
 Several callers may start the same orchestration, at any time and again: its id names its subject, a running
 one is left alone, and one that has ended looks into the registry first.
@@ -7,21 +7,52 @@ one is left alone, and one that has ended looks into the registry first.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from durable_app.sdk import Client
 from mobexport import durable_names as names
 from mobexport.export_api.messages import ServeExportTask
 from mobexport.pipeline.messages import DeliverNotification, ProcessExport, RunBatch
 from mobexport.telemetry import tracing
-from mobexport.telemetry.logs import get_logger
+from mobexport.telemetry.logs import get_logger, note
 from mobexport.wire import AttemptRef, Message, TaskRef
 
 if TYPE_CHECKING:
     from mobexport.pipeline.registry.export_row import ExportRow
+    from mobexport.pipeline.requests.batches import Batch
     from mobexport.services import Services
 
 _log = get_logger(__name__)
+
+
+async def begin_export(client: Client, services: Services, body: Any) -> tuple[ExportRow, bool]:
+    """Requests the export of a body and sees that it runs; whether this call began an attempt."""
+    from mobexport.pipeline.registry.states import State
+
+    row, began = await asyncio.to_thread(services.request_export, body)
+    note(exportId=row.id, attempt=row.attempt)
+    if row.state is State.REQUESTED:
+        # Also for a request that found it: the call that made the row may have died before this line.
+        await start_run(client, services, row)
+    return row, began
+
+
+async def begin_batch(client: Client, request: Callable[[], tuple[Batch, bool]]) -> tuple[Batch, bool]:
+    """Makes a request of a batch and sees that it runs; whether this call began it."""
+    batch, began = await asyncio.to_thread(request)
+    note(batchId=batch.id)
+    if batch.ended_at is None:
+        # Also for a request that found it: the call that made the row may have died before this line.
+        await start_batch(client, batch.id)
+    return batch, began
+
+
+async def cancel(client: Client, services: Services, export_id: str) -> ExportRow:
+    """Sets the cancel flag of an export; the event only ends a wait early."""
+    row = await asyncio.to_thread(services.registry.request_cancel, export_id)
+    await wake(client, names.run_instance(row.ref), names.CANCEL)
+    return row
 
 
 async def start_run(client: Client, services: Services, row: ExportRow) -> None:

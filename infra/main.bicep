@@ -13,6 +13,9 @@ param location string
 @description('Application (client) id of the app registration that stands for the Export API; infra/hooks/entra.sh makes one.')
 param exportApiClientId string
 
+@description('Application (client) id of the app registration that signs the status page\'s users in; infra/hooks/page.sh makes one. Empty: no page.')
+param statusPageClientId string
+
 @description('Names of app settings whose values are kept in the vault: the secret_setting entries of exports.toml.')
 param secretSettings string[]
 
@@ -237,6 +240,9 @@ module functionApp 'modules/functionapp.bicep' = {
     exportApiClientId: length(exportApiClientId) == 36
       ? exportApiClientId
       : fail('EXPORT_API_CLIENT_ID: set the client id of the app registration; infra/hooks/entra.sh makes one')
+    statusPageClientId: empty(statusPageClientId) || length(statusPageClientId) == 36
+      ? statusPageClientId
+      : fail('STATUS_PAGE_CLIENT_ID: set the client id of the app registration; infra/hooks/page.sh makes one')
     secretSettings: secretSettings
   }
   dependsOn: [roles, vault, vnet] // the host fails its first start without them

@@ -41,6 +41,7 @@ param tier = tiers[empty(chosen) ? 'dev' : chosen]
 param environmentName = readEnvironmentVariable('AZURE_ENV_NAME', '')
 param location = readEnvironmentVariable('AZURE_LOCATION', '')
 param exportApiClientId = readEnvironmentVariable('EXPORT_API_CLIENT_ID', '')
+param statusPageClientId = readEnvironmentVariable('STATUS_PAGE_CLIENT_ID', '')
 param secretSettings = empty(secrets) ? ['OPS_WEBHOOK_SECRET'] : secrets
 param rawContainer = empty(raw) ? 'raw' : raw
 param alertEmail = readEnvironmentVariable('ALERT_EMAIL', '')

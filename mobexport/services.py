@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mobexport.clock import now
 from mobexport.config import App, Endpoint, ExportsConfig, config_path, find_endpoint, read_config
+from mobexport.day_map import DayMap
 from mobexport.errors import ConfigError, Unavailable
 from mobexport.export_api.auth.authentication import check_caller
 from mobexport.export_api.tasks.export_tasks import ExportTasks
@@ -197,6 +198,16 @@ class Services:
     def request_batch(self, body: Any) -> tuple[Batch, bool]:
         """The batch of a request body, and whether this call began it. Raises RequestError."""
         return self.batches.add(parse_batch(body, self.config, self.settings, now()))
+
+    def run_schedule(self, app: str) -> tuple[Batch, bool]:
+        """The batch that the app's schedule would request now, and whether this call began it. Raises
+        NotFound."""
+        return self.batches.add(self.scheduler.batch_now(app, now()))
+
+    @cached_property
+    def day_map(self) -> DayMap:
+        """Raw data and tables, day by day."""
+        return DayMap(self.config, self.settings, self.storage, self.tables)
 
     def run_message(self, row: ExportRow) -> RunExport:
         """Input of `run_export`: a snapshot of the settings, so that a running export never sees a change."""

@@ -93,6 +93,13 @@ class Settings(BaseSettings):
     export_api_authority: str = "https://login.microsoftonline.com"
     """URL of Entra ID, without the tenant; another one in sovereign clouds."""
 
+    page_auth: Literal["local", "easy-auth", "off"] = "local"
+    """Who sees the status page: anybody on a developer's machine, signed-in users with a role, or nobody."""
+    page_client_id: str = Field("", pattern=rf"^(?:{GUID})?$")
+    """Client id of the app registration that signs the status page's users in, with `easy-auth`."""
+    website_auth_enabled: bool = False
+    """Set by the platform: whether App Service Authentication is in front of the app."""
+
     export_api_max_tasks: int = Field(200, ge=1, le=10_000)
     """Unfinished tasks that one app may have; beyond, a new one is answered 429."""
 

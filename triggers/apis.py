@@ -1,15 +1,15 @@
-"""The two APIs of this app: their callers and the form of their errors."""
+"""The two APIs of this app, and its status page: their callers and the form of their errors."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import azure.functions as func
 
 from durable_app.http import Api, headers_of, problem, respond, status_of
-from mobexport.errors import MobexportError
+from mobexport.errors import Forbidden, MobexportError
 from mobexport.redact import redact
 
 if TYPE_CHECKING:
@@ -47,11 +47,59 @@ def _contract_error(error: MobexportError) -> func.HttpResponse:
     return respond(status_of(error), error_body(error.own_code, redact(error.message)), headers_of(error))
 
 
+def _check_visitor(services: Services, req: func.HttpRequest) -> None:
+    """Somebody who may see the status page; the role after that: a stranger learns nothing of it."""
+    from mobexport.pages.access import admit
+
+    admit(services.settings, req.headers)
+    services.check_pipeline_role()
+
+
+def _check_operator(services: Services, req: func.HttpRequest) -> None:
+    from mobexport.pages.access import OPERATOR, admit
+
+    if not admit(services.settings, req.headers).may_change:
+        raise Forbidden(f"this is for the role {OPERATOR}; yours only looks")
+    services.check_pipeline_role()
+
+
+def _page_error(error: MobexportError) -> func.HttpResponse:
+    from mobexport.pages.site import render
+
+    status = status_of(error)
+    page = render(
+        "error",
+        title=_TITLES.get(status, "This did not work"),
+        detail=redact(error.message),
+        sign_in=status == 401,
+        back=status not in (401, 403),
+    )
+    headers = {**headers_of(error), **page.headers}
+    # Nobody is asked for a token here, and browsers would show a dialog of their own.
+    headers.pop("WWW-Authenticate", None)
+    return func.HttpResponse(
+        page.html, status_code=status, headers=headers, mimetype="text/html", charset="utf-8"
+    )
+
+
+_TITLES: Final = {
+    400: "This cannot be done",
+    401: "Sign in",
+    403: "Not allowed",
+    404: "Not found",
+    409: "Too late, or too early",
+    503: "Not now",
+}
+
 ANY = Api(lambda _services, _req: None, problem)
 """Neither of both: for what this app does not have."""
 READ_PIPELINE = Api(_check_role, problem)
 """The pipeline's HTTP API, for calls that only read."""
 CHANGE_PIPELINE = Api(_check_signed, problem)
 """The pipeline's HTTP API, for calls that request and cancel."""
+PAGE = Api(_check_visitor, _page_error, anonymous=True)
+"""The status page; ANONYMOUS to the host, since browsers send no function key."""
+CHANGE_PAGE = Api(_check_operator, _page_error, anonymous=True)
+"""Its forms."""
 EXPORT_API = Api(_check_caller, _contract_error, anonymous=True)
 """The Export API; ANONYMOUS to the host, since official clients send no function key."""

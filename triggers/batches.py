@@ -1,8 +1,7 @@
-"""The pipeline's HTTP API for batches, many exports in one request, and for schedules."""
+"""The pipeline's HTTP API for batches (many exports in one request), schedules, and days."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import azure.functions as func
@@ -10,11 +9,11 @@ import azure.functions as func
 from durable_app.blueprint import Blueprint
 from durable_app.http import read_json, respond
 from durable_app.sdk import Client
-from durable_app.starting import start_batch
-from mobexport.telemetry.logs import note
+from durable_app.starting import begin_batch
 from triggers.apis import CHANGE_PIPELINE, READ_PIPELINE
 
 if TYPE_CHECKING:
+    from mobexport.pipeline.requests.batches import Batch
     from mobexport.services import Services
 
 blueprint = Blueprint()
@@ -23,16 +22,9 @@ blueprint = Blueprint()
 @blueprint.client_route(CHANGE_PIPELINE, "batches", "POST")
 async def request_batch(services: Services, req: func.HttpRequest, client: Client) -> func.HttpResponse:
     """202 when this call began the batch, 200 with the batch as it is otherwise."""
-    from mobexport.pipeline.requests.views import show_batch
-
-    batch, began = await asyncio.to_thread(services.request_batch, read_json(req))
-    note(batchId=batch.id)
-    if batch.ended_at is None:
-        # Also for a request that found it: the call that made the row may have died before this line.
-        await start_batch(client, batch.id)
-    shown = show_batch(batch, services.settings.own_api_url)
-    headers = {"Location": shown["links"]["self"], "Retry-After": "10"}
-    return respond(202 if began else 200, shown, headers)
+    body = read_json(req)
+    batch, began = await begin_batch(client, lambda: services.request_batch(body))
+    return _begun(services, batch, began)
 
 
 @blueprint.route(READ_PIPELINE, "batches/{batchId}", "GET")
@@ -50,3 +42,27 @@ def list_schedules(services: Services, _req: func.HttpRequest) -> func.HttpRespo
     from mobexport.clock import now
 
     return respond(200, {"schedules": services.scheduler.shown(now())})
+
+
+@blueprint.client_route(CHANGE_PIPELINE, "schedules/{app}/run", "POST")
+async def run_schedule(services: Services, req: func.HttpRequest, client: Client) -> func.HttpResponse:
+    """202 when this call began the batch that the schedule would request, 200 with it otherwise, 404."""
+    app = req.route_params["app"]
+    batch, began = await begin_batch(client, lambda: services.run_schedule(app))
+    return _begun(services, batch, began)
+
+
+@blueprint.route(READ_PIPELINE, "apps/{app}/days", "GET")
+def list_days(services: Services, req: func.HttpRequest) -> func.HttpResponse:
+    """200 with raw files and exported rows of each type and day, 404."""
+    from mobexport.clock import now
+
+    return respond(200, services.day_map.show(req.route_params["app"], req.params, now()))
+
+
+def _begun(services: Services, batch: Batch, began: bool) -> func.HttpResponse:
+    from mobexport.pipeline.requests.views import show_batch
+
+    shown = show_batch(batch, services.settings.own_api_url)
+    headers = {"Location": shown["links"]["self"], "Retry-After": "10"}
+    return respond(202 if began else 200, shown, headers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -11,9 +10,7 @@ import azure.functions as func
 from durable_app.blueprint import Blueprint
 from durable_app.http import read_json, respond
 from durable_app.sdk import Client
-from durable_app.starting import start_run, wake
-from mobexport import durable_names as names
-from mobexport.telemetry.logs import note
+from durable_app.starting import begin_export, cancel
 from triggers.apis import CHANGE_PIPELINE, READ_PIPELINE
 
 if TYPE_CHECKING:
@@ -25,14 +22,9 @@ blueprint = Blueprint()
 @blueprint.client_route(CHANGE_PIPELINE, "exports", "POST")
 async def request_export(services: Services, req: func.HttpRequest, client: Client) -> func.HttpResponse:
     """202 when this call began an attempt, 200 with the export as it is otherwise."""
-    from mobexport.pipeline.registry.states import State
     from mobexport.pipeline.requests.views import show_export
 
-    row, began = await asyncio.to_thread(services.request_export, read_json(req))
-    note(exportId=row.id, attempt=row.attempt)
-    if row.state is State.REQUESTED:
-        # Also for a request that found it: the call that made the row may have died before this line.
-        await start_run(client, services, row)
+    row, began = await begin_export(client, services, read_json(req))
     shown = show_export(row, services.settings.own_api_url)
     headers = {"Location": shown["links"]["self"], "Retry-After": "5"}
     return respond(202 if began else 200, shown, headers)
@@ -70,11 +62,19 @@ def get_export(services: Services, req: func.HttpRequest) -> func.HttpResponse:
     return respond(200, show_export(row, services.settings.own_api_url))
 
 
+@blueprint.route(READ_PIPELINE, "exports/{exportId}/rejects", "GET")
+def get_rejects(services: Services, req: func.HttpRequest) -> func.HttpResponse:
+    """200 with the first rejects of the newest attempt, 404."""
+    from mobexport.pipeline.requests.reject_samples import show_rejects
+
+    row = services.registry.get(req.route_params["exportId"])
+    return respond(200, show_rejects(services.storage, row))
+
+
 @blueprint.client_route(CHANGE_PIPELINE, "exports/{exportId}/cancel", "POST")
 async def cancel_export(services: Services, req: func.HttpRequest, client: Client) -> func.HttpResponse:
-    """202 once the flag is set, 409 when it is too late. The event only ends a wait early."""
+    """202 once the flag is set, 409 when it is too late."""
     from mobexport.pipeline.requests.views import show_export
 
-    row = await asyncio.to_thread(services.registry.request_cancel, req.route_params["exportId"])
-    await wake(client, names.run_instance(row.ref), names.CANCEL)
+    row = await cancel(client, services, req.route_params["exportId"])
     return respond(202, show_export(row, services.settings.own_api_url))

@@ -39,6 +39,9 @@ param allowedIpRanges string[]
 @description('Application (client) id of the app registration that stands for the Export API.')
 param exportApiClientId string
 
+@description('Application (client) id of the app registration that signs the status page\'s users in; empty: no page.')
+param statusPageClientId string
+
 @description('Names of app settings whose values are secrets of the vault, under the same name with hyphens.')
 param secretSettings string[]
 
@@ -78,7 +81,13 @@ var settings = {
   EXPORT_API_TENANT_ID: tenant().tenantId
   EXPORT_API_AUDIENCE: '${exportApiClientId},api://${exportApiClientId}'
   EXPORT_API_SCOPE: 'api://${exportApiClientId}/.default'
+  PAGE_AUTH: empty(statusPageClientId) ? 'off' : 'easy-auth'
+  PAGE_CLIENT_ID: statusPageClientId
 }
+
+// The setting that App Service Authentication reads instead of a client secret: the identity signs for it.
+var assertionSetting = 'OVERRIDE_USE_MI_FIC_ASSERTION_CLIENTID'
+var signIn = empty(statusPageClientId) ? {} : { '${assertionSetting}': identityClientId }
 
 var secrets = toObject(
   secretSettings,
@@ -162,7 +171,36 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
 
   resource appsettings 'config' = {
     name: 'appsettings'
-    properties: union(settings, secrets)
+    properties: union(settings, signIn, secrets)
+  }
+
+  // Signs in whoever comes to the status page. All other calls reach the app as before, which checks keys, tokens
+  // and roles itself; tokens for the Export API must not be refused on the way.
+  resource authentication 'config' = if (!empty(statusPageClientId)) {
+    name: 'authsettingsV2'
+    properties: {
+      platform: { enabled: true }
+      globalValidation: {
+        requireAuthentication: false
+        unauthenticatedClientAction: 'AllowAnonymous'
+      }
+      httpSettings: { requireHttps: true }
+      login: { tokenStore: { enabled: false } }
+      identityProviders: {
+        azureActiveDirectory: {
+          enabled: true
+          registration: {
+            clientId: statusPageClientId
+            clientSecretSettingName: assertionSetting
+            openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+          }
+          validation: {
+            allowedAudiences: [statusPageClientId, exportApiClientId, 'api://${exportApiClientId}']
+          }
+        }
+      }
+    }
+    dependsOn: [appsettings]
   }
 }
 

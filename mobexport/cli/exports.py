@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from mobexport import export_types
+from mobexport import clock, export_types
 from mobexport.cli.connection import app_options, connect
 from mobexport.cli.exits import Exit
 from mobexport.cli.output import json_option, one_line, print_json, print_json_line, print_rows
-from mobexport.errors import RequestError
 from mobexport.pipeline.registry.states import State
+from mobexport.pipeline.requests.rerun_body import rerun_body
 
 if TYPE_CHECKING:
     from mobexport.cli.app_api import AppApi
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _TYPES: Final = click.Choice([one.name for one in export_types.all_types()], case_sensitive=False)
 _DAY: Final = click.DateTime(["%Y-%m-%d"])
-_CAMPAIGN: Final = ("campaignType", "campaignIds", "campaignWindowStart", "campaignWindowEnd")
 
 
 def _api() -> AppApi:
@@ -181,28 +180,9 @@ def rerun(export_id: str, notify: tuple[str, ...], wait: bool, timeout: float | 
     """Repeat an export that has ended, as its next attempt."""
     api = _api()
     shown = api.get_export(export_id)
-    found = api.request_export({**_body_again(shown), **({"notify": list(notify)} if notify else {})})
+    body = rerun_body(shown, clock.now())
+    found = api.request_export({**body, **({"notify": list(notify)} if notify else {})})
     return _requested(api, found, wait, timeout, as_json)
-
-
-def _body_again(shown: Mapping[str, Any]) -> dict[str, Any]:
-    """The body that asks for the same export once more. Raises RequestError if there can be none."""
-    if shown["destination"]:
-        raise RequestError(
-            f"{shown['id']} went to {shown['destination']}, whose URL is not kept: ask again with"
-            " `mobexport export … --container-url URL --rerun`"
-        )
-    # A snapshot belongs to its day, also one that is chosen by campaign.
-    day, today = shown["snapshotDay"], datetime.now(UTC).date().isoformat()
-    if day and day != today:
-        raise RequestError(
-            f"{shown['id']} is the snapshot of {day}, and that day is over: `mobexport export"
-            f" {shown['exportType']} --app {shown['app']}` makes today's"
-        )
-    body: dict[str, Any] = {"exportType": shown["exportType"], "app": shown["app"], "rerun": True}
-    if shown["window"]:
-        body |= dict(zip(("startDate", "endDate"), shown["window"], strict=True))
-    return body | {name: shown[name] for name in _CAMPAIGN if name in shown}
 
 
 @click.command("list")

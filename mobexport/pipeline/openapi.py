@@ -12,10 +12,12 @@ from typing import Any, Final
 from mobexport import export_types
 from mobexport.config import APP_NAME
 from mobexport.contract import MAX_CAMPAIGNS, MAX_CONTAINER_URL
+from mobexport.day_map import MAX_MAP_DAYS
 from mobexport.pipeline.notify import undelivered
 from mobexport.pipeline.registry.states import TABLE, State
 from mobexport.pipeline.requests.batch_parsing import MAX_PARALLEL
 from mobexport.pipeline.requests.export_list import DEFAULT_LIMIT, MAX_LIMIT, OPTIONS
+from mobexport.pipeline.requests.reject_samples import SAMPLES
 from mobexport.pipeline.requests.request_parsing import MAX_DAYS, by_campaign, campaign_types
 from mobexport.records.formats import ExportFormat
 
@@ -79,6 +81,15 @@ def describe() -> dict[str, Any]:
                     "cancel_export", "Cancels an export that is not collected yet", "202 404 409", "export"
                 ),
             },
+            "/exports/{exportId}/rejects": {
+                "parameters": id_of_export,
+                "get": _operation(
+                    "get_rejects",
+                    "The first rejects of either half, with their reasons",
+                    "200 404",
+                    "rejectSamples",
+                ),
+            },
             "/batches": {
                 "post": _operation(
                     "request_batch",
@@ -94,6 +105,30 @@ def describe() -> dict[str, Any]:
             },
             "/schedules": {
                 "get": _operation("list_schedules", "Schedules: last day, next run", "200", "scheduleList"),
+            },
+            "/schedules/{app}/run": {
+                "parameters": [_parameter("app", "path", _app())],
+                "post": _operation(
+                    "run_schedule",
+                    "Requests what the schedule would request now: 202 begins the batch, 200 shows it",
+                    "200 202 404",
+                    "batch",
+                ),
+            },
+            "/apps/{app}/days": {
+                "parameters": [_parameter("app", "path", _app())],
+                "get": _operation(
+                    "list_days",
+                    "Raw files and exported rows of each type and day",
+                    "200 400 404",
+                    "dayMap",
+                    query=[
+                        _parameter("last", "query", {"anyOf": [_DAY, {"enum": [""]}]}),
+                        _parameter(
+                            "days", "query", {"type": "integer", "minimum": 1, "maximum": MAX_MAP_DAYS}
+                        ),
+                    ],
+                ),
             },
             "/targets/{target}/test": {
                 "parameters": [_parameter("target", "path", {"type": "string", "minLength": 1})],
@@ -331,6 +366,11 @@ def _export() -> dict[str, Any]:
         "manifest": _or_null({**_TEXT, "description": "Path in `curated`; docs/manifest.schema.json"}),
         "processingStartedBy": _or_null(_TEXT),
         "phases": {"type": "object", "additionalProperties": _INSTANT},
+        "moments": {
+            "type": "object",
+            "additionalProperties": _INSTANT,
+            "description": "When the attempt entered each state, was Converted, was Committed",
+        },
         "restarts": {"type": "integer", "minimum": 0},
         "deliveries": {"type": "object", "additionalProperties": {"type": "object"}},
         "lateFiles": {"type": "array", "items": _TEXT},
@@ -406,6 +446,40 @@ def _schedule() -> dict[str, Any]:
     return {"type": "object", "properties": {**kept, **more}, "required": list(kept)}
 
 
+def _reject_samples() -> dict[str, Any]:
+    place = {"file": _TEXT, "line": _TEXT, "element": _TEXT, "record": _TEXT}
+    reject = {**place, "rule": _TEXT, "field": _TEXT, "original": _TEXT}
+    samples = {
+        "type": "array",
+        "maxItems": SAMPLES,
+        "items": {"type": "object", "properties": reject, "required": ["rule", "original"]},
+    }
+    own = {"raw": samples, "export": samples}
+    return {"type": "object", "properties": own, "required": list(own)}
+
+
+def _day_map() -> dict[str, Any]:
+    number = _or_null({"type": "integer", "minimum": 0})
+    day = {
+        "day": _DAY,
+        "files": {**number, "description": "Raw files; null: their names tell no day"},
+        "bytes": number,
+        "exported": {**_FLAG, "description": "Whether the table has this day, also without rows"},
+        "rows": {"type": "integer", "minimum": 0},
+    }
+    days = {"type": "array", "items": {"type": "object", "properties": day, "required": list(day)}}
+    kind = {
+        "exportType": {"type": "string", "enum": _types()},
+        "kind": _TEXT,
+        "historical": {**_FLAG, "description": "False: a snapshot, whose days are those of its requests"},
+        "days": days,
+        "error": _or_null(_TEXT),
+    }
+    kinds = {"type": "array", "items": {"type": "object", "properties": kind, "required": list(kind)}}
+    own = {"app": _TEXT, "first": _DAY, "last": _DAY, "types": kinds}
+    return {"type": "object", "properties": own, "required": list(own)}
+
+
 def _schemas() -> dict[str, Any]:
     problem = {"field": _TEXT, "message": _TEXT}
     code = {"code": _TEXT, "message": _TEXT}
@@ -438,6 +512,8 @@ def _schemas() -> dict[str, Any]:
             "properties": {"schedules": {"type": "array", "items": _schedule()}},
             "required": ["schedules"],
         },
+        "rejectSamples": _reject_samples(),
+        "dayMap": _day_map(),
         "targetTest": {
             "type": "object",
             "properties": {

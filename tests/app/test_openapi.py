@@ -116,6 +116,8 @@ def _satisfiable() -> dict:
         options[:] = [one for one in options if one["name"] != "continuation"]
     (target,) = document["paths"]["/targets/{target}/test"]["parameters"]
     target["schema"] = {"enum": ["queue"]}
+    for path in ("/schedules/{app}/run", "/apps/{app}/days"):
+        document["paths"][path]["parameters"][0]["schema"] = {"enum": [APP]}
     schemas = document["components"]["schemas"]
     narrow = {
         "app": {"enum": [APP, None]},

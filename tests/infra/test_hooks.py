@@ -278,6 +278,60 @@ def test_given_a_client_id_then_it_is_printed_and_the_directory_left_alone(tmp_p
     assert not stage.calls(" ad ")
 
 
+# --- page.sh ------------------------------------------------------------------------------------------
+
+PAGE_ENV = {
+    "AZURE_ENV_NAME": "dev",
+    "FUNCTION_APP_URL": "https://func-x.azurewebsites.net",
+    "APP_CLIENT_ID": "identity-client",
+}
+
+
+def _page_directory(apps: str, credentials: str) -> list[tuple[str, Sequence[Answer]]]:
+    return [
+        (r"^az ad app federated-credential list", [(0, credentials, "")]),
+        (r"^az ad app federated-credential create", [OK]),
+        (r"^az ad sp show", [(0, "identity-object\n", "")]),
+        (r"^az account show", [(0, "tenant-1\n", "")]),
+        *_directory(apps, "principal\n"),
+    ]
+
+
+def test_given_no_page_registration_then_one_with_roles_and_no_secret(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, _page_directory("", ""))
+    done = stage.run("page.sh", **PAGE_ENV)
+    assert done.returncode == 0, done.stderr
+    (created,) = stage.calls("ad app create")
+    assert "--display-name mobexport-dev-page --sign-in-audience AzureADMyOrg" in created["line"]
+    application, principal = stage.calls("az rest")
+    body = json.loads(application["line"].split("--body ")[1])
+    assert [role["value"] for role in body["appRoles"]] == ["reader", "operator"]
+    assert body["web"]["redirectUris"] == ["https://func-x.azurewebsites.net/.auth/login/aad/callback"]
+    assert body["web"]["implicitGrantSettings"] == {"enableIdTokenIssuance": True}
+    assert "servicePrincipals/principal" in principal["line"]
+    assert '"appRoleAssignmentRequired": true' in principal["line"]
+    (credential,) = stage.calls("federated-credential create")
+    trusted = json.loads(credential["line"].split("--parameters ")[1])
+    assert (trusted["subject"], trusted["audiences"]) == ("identity-object", ["api://AzureADTokenExchange"])
+    assert trusted["issuer"] == "https://login.microsoftonline.com/tenant-1/v2.0"
+    assert not stage.calls("credential reset|password")
+    assert len(stage.calls(f"azd env set STATUS_PAGE_CLIENT_ID {CLIENT}$")) == 1
+    assert done.stdout.endswith(f"export STATUS_PAGE_CLIENT_ID={CLIENT}\n")
+
+
+def test_given_a_page_registration_when_repeated_then_nothing_is_made(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, _page_directory(f"{CLIENT}\n", "app-identity\n"))
+    assert stage.run("page.sh", **PAGE_ENV).returncode == 0
+    assert not stage.calls("create")
+
+
+@pytest.mark.parametrize("missing", ["FUNCTION_APP_URL", "APP_CLIENT_ID"])
+def test_given_no_deployment_yet_then_page_hook_says_so(tmp_path: Path, missing: str) -> None:
+    stage = Stage(tmp_path, [])
+    done = stage.run("page.sh", **{name: value for name, value in PAGE_ENV.items() if name != missing})
+    assert (done.returncode, "deploy first" in done.stderr) == (2, True)
+
+
 # --- secrets.sh ---------------------------------------------------------------------------------------
 
 REFUSED: Answer = (1, "", "ERROR: (Forbidden) Caller is not authorized to perform action\n")

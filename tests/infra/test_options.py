@@ -6,12 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from bicep_compiler import MAIN, ROOT, Bicep, of_type
+from bicep_compiler import MAIN, ROOT, TENANT, Bicep, of_type
 
 from mobexport.settings import MAX_SAS_LIFETIME
 from mobexport.storage import EXPORTS_TABLE
 
 ACCOUNT = "Microsoft.Storage/storageAccounts"
+CONFIG = "Microsoft.Web/sites/config"
 NETWORKS = {
     "open": {},
     "closed": {"PRIVATE_NETWORK": "true"},
@@ -220,6 +221,51 @@ def test_diagnostics_audit_the_vault_deletions_and_deliveries(bicep: Bicep) -> N
     settings = of_type(deploy(bicep, DIAGNOSTICS="true"), "Microsoft.Insights/diagnosticSettings")
     logs = {item["properties"]["logs"][0].get("category", "audit") for item in settings}
     assert logs == {"audit", "DeliveryFailures", "StorageDelete"}
+
+
+# --- the status page ------------------------------------------------------------------------------------
+
+PAGE = "44444444-4444-4444-4444-444444444444"
+
+
+def test_status_page_signs_in_and_lets_other_calls_pass(bicep: Bicep) -> None:
+    snapshot = deploy(bicep, STATUS_PAGE_CLIENT_ID=PAGE)
+    configs = {item["name"].rsplit("/", 1)[1]: item["properties"] for item in of_type(snapshot, CONFIG)}
+    found = configs["authsettingsV2"]
+    assert found["platform"] == {"enabled": True}
+    assert found["globalValidation"] == {
+        "requireAuthentication": False,
+        "unauthenticatedClientAction": "AllowAnonymous",
+    }
+    directory = found["identityProviders"]["azureActiveDirectory"]
+    assert directory["registration"]["clientId"] == PAGE
+    issuer = directory["registration"]["openIdIssuer"]
+    assert issuer == f"[format('{{0}}{{1}}/v2.0', environment().authentication.loginEndpoint, '{TENANT}')]"
+    # Callers of the Export API send their tokens through it.
+    settings = configs["appsettings"]
+    assert directory["validation"]["allowedAudiences"] == [
+        PAGE,
+        *settings["EXPORT_API_AUDIENCE"].split(","),
+    ]
+    assert (settings["PAGE_AUTH"], settings["PAGE_CLIENT_ID"]) == ("easy-auth", PAGE)
+    # No client secret: the app's identity signs.
+    name = directory["registration"]["clientSecretSettingName"]
+    assert settings[name] == settings["AZURE_CLIENT_ID"]
+
+
+def test_without_a_status_page_there_is_no_authentication_in_front(bicep: Bicep) -> None:
+    snapshot = deploy(bicep)
+    names = [item["name"].rsplit("/", 1)[1] for item in of_type(snapshot, CONFIG)]
+    assert names == ["appsettings"]
+    (config,) = of_type(snapshot, CONFIG)
+    assert config["properties"]["PAGE_AUTH"] == "off"
+
+
+def test_status_page_client_id_that_is_none_is_refused(bicep: Bicep) -> None:
+    env = {**MAIN, "STATUS_PAGE_CLIENT_ID": "yes"}
+    done = bicep.call("snapshot", "infra/main.bicepparam", env=env)
+    assert "STATUS_PAGE_CLIENT_ID" in done.stdout + done.stderr
+    assert done.returncode == 1
 
 
 # --- people ---------------------------------------------------------------------------------------------

@@ -40,7 +40,10 @@ OFFLINE = ("NewConnectionError", "Network is unreachable", "name resolution", "C
 def test_given_this_folder_when_packed_then_only_what_runs(tmp_path: Path) -> None:
     files = deployed_files()
     assert {path.parts[0] for path in files} | {"exports.toml"} == DEPLOYED
-    assert {path.suffix for path in files} <= {".py", ".json", ".txt", ".toml", ""}
+    assert {path.suffix for path in files} <= {
+        *(".py", ".json", ".txt", ".toml", ""),
+        *(".html", ".css", ".js", ".svg"),  # the status page
+    }
     assert not [path for path in files if "test" in path.name or path.name.startswith(".")]
 
 

@@ -66,7 +66,11 @@ def test_given_the_app_when_built_as_a_wheel_then_mobexport_alone(wheel: Path) -
     assert _packages(wheel) == {"mobexport"}
     with zipfile.ZipFile(wheel) as archive:
         shipped = {name for name in archive.namelist() if name.startswith("mobexport/")}
-    assert shipped == {path.relative_to(ROOT).as_posix() for path in (ROOT / "mobexport").rglob("*.py")}
+    assert shipped == {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "mobexport").rglob("*")
+        if path.suffix in (".py", ".html", ".css", ".js", ".svg")
+    }
 
 
 def test_given_devhost_when_built_as_a_wheel_then_devhost_alone(checkout: Path, tmp_path: Path) -> None:

@@ -21,6 +21,10 @@ from mobexport.wire import AttemptRef
 
 PARTITION: Final = "exports"
 
+CONVERTED: Final = "Converted"
+"""Moment of an attempt: its files are converted, the manifest is written."""
+COMMITTED: Final = "Committed"
+"""Moment of an attempt: its rows are in the table."""
 PENDING: Final = frozenset({"Pending", "Retrying"})
 """States of a delivery that is still to be made; `Delivered` is final, `Failed` until somebody asks again."""
 FAILED: Final = "Failed"
@@ -69,6 +73,9 @@ class ExportRow:
     """First starter of the processing that committed: `blob trigger`, or `run` after its grace time."""
     phases: Mapping[str, str] = field(default_factory=dict)
     """Time at which the attempt entered each phase (`create`, `poll`, …, `done`)."""
+    moments: Mapping[str, str] = field(default_factory=dict)
+    """Time at which the attempt entered each state; of a commit also CONVERTED and COMMITTED. Rows of earlier
+    versions have none."""
     trace: str | None = None
     """Trace of the request that began the attempt, as a W3C traceparent; all its steps are in it."""
     restarts: int = 0
@@ -167,6 +174,20 @@ class ExportRow:
         pairs = itertools.pairwise(entered)
         return {phase: (until - since).total_seconds() for (since, phase), (until, _) in pairs}
 
+    def moved(self, before: ExportRow, at: str) -> ExportRow:
+        """The row with the times of what this change of it made happen."""
+        moments = dict(self.moments)
+        if self.state is not before.state:
+            moments[self.state] = at
+        if self.committing and not before.committing:
+            moments[CONVERTED] = at
+        if self.manifest and not before.manifest:
+            moments[COMMITTED] = at
+        phases = (
+            self.phases if self.state.phase == before.state.phase else {**self.phases, self.state.phase: at}
+        )
+        return replace(self, phases=phases, moments=moments)
+
     def next_attempt(self, request: ExportRequest, at: str, trace: str | None = None) -> ExportRow:
         """The row as its next attempt begins; the pending notifications of earlier attempts stay."""
         pending = {_delivery_key(attempt, target) for attempt, target in self.pending_deliveries}
@@ -226,6 +247,7 @@ def begin(request: ExportRequest, attempt: int, at: str, trace: str | None = Non
         began_at=at,
         marker=new_secret_name(),
         phases={State.REQUESTED.phase: at},
+        moments={State.REQUESTED: at},
         trace=trace,
     )
 
@@ -241,6 +263,7 @@ _MAPPINGS: Final = (
     "events",
     "error",
     "phases",
+    "moments",
 )
 _LISTS: Final = ("orphans", "late_files")
 _PLAIN: Final = (

@@ -124,9 +124,7 @@ class Registry:
                 if changed.state is not row.state:
                     _log.info("export %s stays %s: no move to %s", row.id, row.state, changed.state)
                 return None
-            if changed.state.phase == row.state.phase:
-                return changed
-            return replace(changed, phases={**changed.phases, changed.state.phase: stamp()})
+            return changed.moved(row, stamp())
 
         return self.amend(ref.export_id, allowed, row)
 

@@ -94,6 +94,16 @@ class Scheduler:
             # After they were kept: whoever dies here sends them once more, with the same ids.
             self._keep(name, row["through"], watched, self._send(name, outbox), row.get("at"))
 
+    def batch_now(self, app: str, now: datetime) -> Batch:
+        """The batch of the newest day that is due, as the tick would keep it: to be asked for at any time.
+
+        The tick finds it when it comes to that day. Raises NotFound.
+        """
+        own = self.config.apps.get(app)
+        if own is None or own.schedule is None:
+            raise NotFound(f'exports.toml has no [apps."{app[:64]}".schedule]')
+        return self._batch(app, own, own.schedule, own.schedule.latest_day(now), now, fresh=True)
+
     def shown(self, now: datetime) -> list[dict[str, Any]]:
         """Each schedule with the last day that was asked for, and when the next run is due.
 

@@ -57,6 +57,7 @@ def show_export(row: ExportRow, base_url: str) -> dict[str, Any]:
         "manifest": row.manifest,
         "processingStartedBy": row.processing_started_by,
         "phases": dict(row.phases),
+        "moments": dict(row.moments),
         "restarts": row.restarts,
         "deliveries": {
             key.partition("/")[2]: dict(delivery)

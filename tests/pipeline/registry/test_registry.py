@@ -48,6 +48,22 @@ def test_given_a_succeeded_export_when_requested_then_kept_unless_rerun(registry
     assert registry.request(make_request(), rerun=True)[0].attempt == 2
 
 
+def test_given_an_attempt_that_moves_then_each_moment_is_kept(registry, make_request) -> None:
+    row, _ = registry.request(make_request(), rerun=False)
+    for state in (State.SUBMITTED, State.RUNNING, State.RUNNING, State.COLLECTING, State.PROCESSING):
+        registry.change(row.ref, lambda now, state=state: replace(now, state=state))
+    registry.change(row.ref, lambda now: replace(now, committing=True))
+    registry.change(row.ref, lambda now: replace(now, manifest="m"))
+    registry.change(row.ref, lambda now: replace(now, state=State.SUCCEEDED))
+    found = registry.get(row.id).moments
+    assert list(found) == [
+        *("Requested", "Submitted", "Running", "Collecting", "Processing"),
+        *("Converted", "Committed", "Succeeded"),
+    ]
+    assert list(found.values()) == sorted(found.values())
+    assert list(registry.request(make_request(), rerun=True)[0].moments) == ["Requested"]
+
+
 def test_given_a_terminal_attempt_when_changed_then_it_stays(registry, make_request) -> None:
     row, _ = registry.request(make_request(), rerun=False)
     registry.change(row.ref, lambda now: replace(now, state=State.CANCELLED))

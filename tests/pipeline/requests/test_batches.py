@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from mobexport.config import ExportsConfig
-from mobexport.errors import Conflict, RequestError
+from mobexport.errors import Conflict, NotFound, RequestError
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
 from mobexport.pipeline.requests.batch_parsing import parse_batch
@@ -172,6 +172,17 @@ def test_given_a_schedule_then_late_days_per_type_and_snapshots_once(app, storag
     assert [one["exportType"] for one in subjects] == ["Event", "Tag", "Push", "Push", "Push", "Push"]
     assert {item.request.notify for item in batch.items} == {("q",)}
     assert list(daily.due(NOW + timedelta(hours=5))) == []
+
+
+def test_given_a_schedule_run_by_hand_then_the_tick_finds_its_batch(app, storage, batches) -> None:
+    daily = scheduler(app, storage, batches, at="03:00", types=["Event"])
+    by_hand, began = batches.add(daily.batch_now(app, NOW))
+    assert began
+    (due,) = daily.due(NOW + timedelta(minutes=5))
+    assert due.id == by_hand.id
+    assert not batches.add(daily.batch_now(app, NOW))[1]
+    with pytest.raises(NotFound, match="schedule"):
+        daily.batch_now("other", NOW)
 
 
 @pytest.mark.parametrize("garbage", [{"through": "then"}, {"through": "2026-11-23", "watched": "{["}, {}])
