@@ -90,6 +90,8 @@ class App(_Table):
 
     checks: Literal["lenient", "strict"] = "lenient"
     """`strict` rejects records without the ids that the published schema asks for."""
+    csv_formulas: Literal["as-recorded", "quoted"] = "as-recorded"
+    """`quoted` puts a `'` before each text of a CsvBlob that a spreadsheet would take for a formula."""
     notify: tuple[str, ...] = ()
     """Targets of this app's notifications when a request names none."""
     parallel: int = Field(4, ge=1, le=32)

@@ -154,6 +154,7 @@ def write_export(
     workdir: Path,
     limits: Limits,
     mappings: Mapping[str, RawMapping] | None = None,
+    quote_formulas: bool = False,
 ) -> ExportCounts:
     """Writes the export file to `target`, and raw lines that cannot be used (if there are any) to `rejects`.
 
@@ -162,12 +163,12 @@ def write_export(
     `rejects` is NDJSON: file, line (from 1), rule, field (where one is at fault), original. `workdir` takes
     temporary files, no more than `limits` allow. Raises DataError (`TooLarge`) where the limits do not
     suffice, for files that are no intact gzip or Parquet, and whatever reading a file raises. `mappings`: by
-    kind, what its fields are called.
+    kind, what its fields are called. `quote_formulas`: CSV for spreadsheets.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     ordered = sorted(files, key=lambda file: file.name)
     chosen = selection or Selection(window)
-    text = ExportText(export_type, output)
+    text = ExportText(export_type, output, quote_formulas)
     tally = Tally()
     loaders = make_loaders(export_type, chosen, workdir, limits, mappings=mappings)
     with ExitStack() as stack:

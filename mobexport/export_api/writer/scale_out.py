@@ -90,6 +90,8 @@ class Spec:
     """How many ranges of the group key's MD5 are written side by side."""
     mappings: Mapping[str, Any] = field(default_factory=dict)
     """By kind, its mapping as it was when the task began; JSON."""
+    quote_formulas: bool = False
+    """Of CSV: the app's `csv_formulas` when the task began."""
 
     @property
     def raw_mappings(self) -> dict[str, RawMapping]:
@@ -104,7 +106,7 @@ class Spec:
     @property
     def text(self) -> ExportText:
         """What makes its text."""
-        return ExportText(self.declared, self.output)
+        return ExportText(self.declared, self.output, self.quote_formulas)
 
     @property
     def bounds(self) -> tuple[int, ...]:
@@ -121,6 +123,7 @@ class Spec:
             "slices": [one.to_json() for one in self.slices],
             "buckets": self.buckets,
             "mappings": dict(self.mappings),
+            "quoteFormulas": self.quote_formulas,
         }
 
     @classmethod
@@ -133,6 +136,7 @@ class Spec:
             tuple(map(Slice.from_json, value["slices"])),
             value["buckets"],
             value.get("mappings", {}),
+            value.get("quoteFormulas", False),
         )
 
 

@@ -18,7 +18,7 @@ from mobexport import export_types
 from mobexport.blob_labels import task_labels
 from mobexport.blob_paths import REJECTS_CONTAINER, raw_rejects_path, work_container
 from mobexport.clock import now
-from mobexport.config import ExportsConfig
+from mobexport.config import App, ExportsConfig
 from mobexport.container_url import ContainerUrl, check_configured_url
 from mobexport.contract import TaskState
 from mobexport.errors import DataError, MobexportError, Rejected
@@ -128,6 +128,7 @@ class TaskWriter:
                 workdir=workdir,
                 limits=self.settings.work_limits,
                 mappings=spec.raw_mappings,
+                quote_formulas=spec.quote_formulas,
             )
             if url.can_overwrite:
                 # Sent block by block while the rest is made.
@@ -213,8 +214,8 @@ class TaskWriter:
         from mobexport.export_api.writer import scale_out
 
         export_type = export_types.get(task.export_type)
-        own = self.config.apps[task.app].raw if task.app in self.config.apps else {}
-        mappings = {kind: one for kind, one in own.items() if kind in export_type.kinds}
+        app = self.config.apps.get(task.app, App())
+        mappings = {kind: one for kind, one in app.raw.items() if kind in export_type.kinds}
         found = plan_files(
             self.storage,
             self.settings.raw_container,
@@ -232,6 +233,7 @@ class TaskWriter:
             task.selection,
             tuple(file.entry(task.app) for file in found.files),
             mappings={kind: mapping_to_json(one) for kind, one in mappings.items()},
+            quote_formulas=app.csv_formulas == "quoted",
         )
         if sum(file.unpacked for file in spec.files) > self.settings.export_small_mb * 2**20:
             with self._target(task, spec):
