@@ -30,12 +30,12 @@ from mobexport.config_problems import (
     CrossProblems,
     Place,
     find_problems,
-    nearest,
     syntax_problem,
     with_lines,
 )
 from mobexport.errors import ConfigError, NotFound, UnknownExportType
 from mobexport.ids import GUID
+from mobexport.near_names import did_you_mean
 from mobexport.raw_mapping import RawMapping, check_raw, with_presets
 from mobexport.schedule import Schedule
 from mobexport.settings import Duration, Settings, check_total_deadline, is_loopback
@@ -171,7 +171,7 @@ def _cross_problems(data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
             yield ("apps", name), "use 1-64 letters, digits, dots, hyphens and underscores"
         for target in _texts(_table(app).get("notify")):
             if target not in targets:
-                near = nearest(target, targets)
+                near = did_you_mean(target, targets)
                 yield ("apps", name, "notify"), f"there is no [targets.{target}]{near}"
         for wanted in _texts(_table(_table(app).get("schedule")).get("types")):
             try:
@@ -181,7 +181,7 @@ def _cross_problems(data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     for caller, allowed in _table(data.get("callers")).items():
         for name in _texts(allowed):
             if name not in apps:
-                yield ("callers", caller), f'there is no [apps."{name}"]{nearest(name, apps)}'
+                yield ("callers", caller), f'there is no [apps."{name}"]{did_you_mean(name, apps)}'
 
 
 def _table(value: Any) -> Mapping[str, Any]:

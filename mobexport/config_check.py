@@ -15,9 +15,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from mobexport.config import USUAL_FILE, ExportsConfig, config_path, read_config
-from mobexport.config_problems import nearest
 from mobexport.errors import ConfigError
 from mobexport.named_secret import signing_secret
+from mobexport.near_names import did_you_mean
 from mobexport.settings import Settings, is_loopback, read_settings, setting_names
 
 LOCAL_SETTINGS: Final = "local.settings.json"
@@ -88,7 +88,7 @@ def _misspelt(values: Mapping[str, Any]) -> Iterator[str]:
     known = setting_names()
     for name in sorted(values):
         # By chance names of others are near, but not as near as this.
-        if name.upper() not in known and (near := nearest(name.upper(), known, 0.85)):
+        if name.upper() not in known and (near := did_you_mean(name.upper(), known, 0.85)):
             yield f"{name}: no such setting{near}"
 
 

@@ -34,7 +34,7 @@ DOTS = "a name with dots stands in quotes: "
         (
             "[apps.shop]\nchekcs = 1",
             "2: apps.shop.chekcs",
-            "no such key; did you mean `checks`? Allowed: checks, n",
+            "no such key; did you mean `checks`? Allowed: checks, c",
         ),
         (
             "[apps.shop.schedule]\ntimezone = 'UTC'",

@@ -156,7 +156,7 @@ def unread_folders(
     usual = [one.kind for one in layouts(app, kinds, mappings) if one.is_usual]
     if not usual:
         return []
-    found = unread_kinds(storage, container, app)
+    found = unread_kinds(storage, container, app, mappings)
     for kind in usual:
         folders = (one for one in storage.list_folders(container, f"{app}/{kind}/") if one.endswith("/"))
         found += [
@@ -167,13 +167,22 @@ def unread_folders(
     return found
 
 
-def unread_kinds(storage: RawListing, container: str, app: str) -> list[Skip]:
-    """Folders and files of the app that belong to no kind."""
+def unread_kinds(
+    storage: RawListing, container: str, app: str, mappings: Mapping[str, RawMapping]
+) -> list[Skip]:
+    """Folders and files of the app that belong to no kind, and that no mapping of the app reads."""
     known = sorted(declared_kinds())
+    read = [
+        prefix
+        for one in layouts(app, mappings, mappings)
+        if not one.is_usual and one.container(container) == container
+        for prefix in one.prefixes(None)
+    ]
     return [
         Skip(f"{app}/{name}", reason, 0 if name.endswith("/") else 1)
         for name in storage.list_folders(container, f"{app}/")
         if (reason := kind_folder_reason(name.rstrip("/"), known))
+        and not any(one.startswith(f"{app}/{name}") or f"{app}/{name}".startswith(one) for one in read)
     ]
 
 

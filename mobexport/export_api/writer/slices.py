@@ -76,7 +76,8 @@ class RawEntry:
     @property
     def is_gzip(self) -> bool:
         """Whether it is lines in gzip, by its name or by what its uploader said."""
-        return self.stored == Stored(RawFormat.NDJSON, Packing.GZIP)
+        stored = self.stored
+        return stored.packing is Packing.GZIP and stored.format in (RawFormat.NDJSON, RawFormat.TSV)
 
     @property
     def is_whole(self) -> bool:

@@ -223,7 +223,7 @@ class TaskWriter:
             export_type,
             task.selection.window,
             self.settings.raw_slack_days,
-            mappings,
+            app.raw,
         )
         if lines := list(told(found.skipped)):
             _log.warning("export task %s does not read all there is: %s", task.id, "; ".join(lines))

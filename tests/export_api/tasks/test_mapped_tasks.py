@@ -1,5 +1,6 @@
 """Tasks over mapped raw data: small ones and ones in steps, with what they did not read."""
 
+import gzip
 import json
 from typing import Any
 
@@ -111,3 +112,35 @@ def test_given_unread_folders_when_served_then_the_task_says_so(services, app, p
     ]  # fmt: skip
     assert "is no kind; did you mean `events`?" in task.error_details
     assert "did you mean `2025-03-23`?" in task.error_details
+
+
+def test_given_tab_separated_files_in_steps_then_the_same_bytes(
+    server, storage, app, put_raw, landing
+) -> None:
+    raw = {
+        "path": "{app}/dump/{date:%Y-%m-%d}/**",
+        "format": "tsv",
+        "columns": ["device", "event", "at", "props"],
+        "fields": {
+            "deviceId": "device",
+            "name": "event",
+            "timestamp": {"path": "at", "as": "epoch-ms"},
+            "extras": "props",
+        },
+    }
+    made = [f"d{n % 7}\tn{n}\t{1742688000000 + n}\t" + ('{"q":"\\""}' if n % 9 else "{") for n in range(200)]
+    data = "\n".join(made).encode()
+    put_raw("dump/2025-03-23/a.tsv", data)
+    put_raw("dump/2025-03-23/b.tsv.gz", b"".join(gzip.compress(one) for one in data.splitlines(True)))
+    put_raw("dump/2025-03-23/c.txt.zst", zstd(data))
+    read = []
+    for settings in ({}, {"EXPORT_SMALL_MB": "0", "EXPORT_SLICE_MB": "0.002"}):
+        planned, task = run(server(raw, **settings), app, landing)
+        assert (planned.slices > 3) == bool(settings)
+        assert task.state is TaskState.SUCCEEDED
+        blob = storage.container(f"landing-{app}").download_blob(f"Event-{task.id}.json")
+        rejects = storage.container("rejects").download_blob(f"raw/{app}/{task.id}.ndjson")
+        counts = {name: task.counts[name] for name in ("read", "rejected", "exported", "rules")}
+        read.append((blob.readall(), rejects.readall(), counts))
+    assert read[0] == read[1]
+    assert read[0][2] == {"read": 600, "rejected": 69, "exported": 531, "rules": {"not-json:props": 69}}
