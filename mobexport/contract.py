@@ -85,6 +85,11 @@ def read_instant(value: Any) -> datetime:
     raise ValueError("must be a time with an offset, such as 2025-03-23T00:00:00Z")
 
 
+def not_come(day: date, today: date) -> str | None:
+    """Why a window cannot end on that UTC day: it has not come. Today has, though it is not over."""
+    return f"has not come yet: today is {today} (UTC)" if day > today else None
+
+
 class TaskState(StrEnum):
     """Life of an export task: Queued → Started → Succeeded | Failed."""
 

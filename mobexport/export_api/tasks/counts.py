@@ -48,13 +48,11 @@ class ExportCounts:
         }
 
 
-def why_empty(counts: Mapping[str, Any], missing: str | None) -> str:
-    """Why a file has no records; `missing` is the folder that is not there, if one is the reason."""
+def why_empty(counts: Mapping[str, Any]) -> str:
+    """Why a file has no records, as far as the counts say."""
     files, read, rejected, outside = (
         counts.get(name) or 0 for name in ("files", "read", "rejected", "outsideWindow")
     )
-    if missing:
-        return f"there is no {missing}"
     if not files:
         return "there is no raw file for those days"
     if not read:

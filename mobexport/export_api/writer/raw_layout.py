@@ -99,6 +99,14 @@ class RawLayout:
         """Whether no mapping says where they lie."""
         return self.pattern == USUAL
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Folders without which there is no file, the outer one first."""
+        if self.is_usual:
+            return f"{self.app}/", f"{self.app}/{self.kind}/"
+        folder, slash, _ = self._prefix(None).rpartition("/")
+        return (folder + slash,) if folder else ()
+
     def container(self, usual: str) -> str:
         """The container; `usual` is RAW_CONTAINER."""
         return (self.mapping and self.mapping.container) or usual

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mobexport import config, export_types
 from mobexport.container_url import check_configured_url
-from mobexport.contract import MAX_CAMPAIGNS, read_day, read_instant
+from mobexport.contract import MAX_CAMPAIGNS, not_come, read_day, read_instant
 from mobexport.errors import MobexportError, Problem, RequestError, UnknownExportType
 from mobexport.export_types import ExportType, FieldKind, Parameters
 from mobexport.pipeline.registry.export_request import Campaign, ExportRequest
@@ -177,8 +177,8 @@ class BodyReader:
             self.wrong("endDate", "must not be before startDate")
         elif (end - start).days >= MAX_DAYS:
             self.wrong("endDate", f"must be less than {MAX_DAYS} days after startDate")
-        if end > self._today:
-            self.wrong("endDate", f"has not come yet: today is {self._today} (UTC)")
+        if problem := not_come(end, self._today):
+            self.wrong("endDate", problem)
         return start, end
 
     def _date(self, name: str) -> date | None:
@@ -225,8 +225,8 @@ class BodyReader:
             return None
         if start > end:
             self.wrong("campaignWindowEnd", "must not be before campaignWindowStart")
-        if end.date() > self._today:
-            self.wrong("campaignWindowEnd", f"has not come yet: today is {self._today} (UTC)")
+        if problem := not_come(end.date(), self._today):
+            self.wrong("campaignWindowEnd", problem)
         return _utc(start), _utc(end)
 
     def _instant(self, name: str) -> datetime | None:
