@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
+from mobexport.errors import OtherVersion
 from mobexport.export_api.tasks.selection import Window
 from mobexport.export_api.writer.raw_layout import (
     Days,
@@ -77,7 +78,17 @@ class Plan:
         }
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Plan:
+    def from_json(cls, value: dict[str, Any], container: str) -> Plan:
+        """The plan; of version 1, which knew no mappings, all files are in `container`. Raises OtherVersion."""
+        if value["version"] == 1:
+            blobs = (RawBlob(**one) for one in value["blobs"])
+            found = (RawInput(blob, container, blob.name.split("/")[1]) for blob in blobs)
+            return cls(tuple(found), value["ignored"])
+        if value["version"] != 2:
+            raise OtherVersion(
+                "this task's plan was made by another version of the app: deployed while it was running, see"
+                " docs/upgrade.md"
+            )
         files = (
             RawInput(RawBlob(**one["blob"]), one["container"], one["kind"], one.get("format", ""))
             for one in value["files"]

@@ -96,7 +96,7 @@ class TaskWriter:
         made = self._make_plan(task)
         if not self.storage.write_json(work_container(task.id), _PLAN, made):
             return Planned(task, *self._planned(task))
-        return Planned(task, *_from_plan(made))
+        return Planned(task, *self._read_plan(made))
 
     def write_file(self, planned: Planned) -> dict[str, Any]:
         """A small task in one step; the counts of section 3 of the design."""
@@ -261,7 +261,13 @@ class TaskWriter:
         fixed = self.storage.read_json(work_container(task.id), _PLAN)
         if fixed is None:
             raise DataError(f"the plan of task {task.id} is gone: was its work container deleted?")
-        return _from_plan(fixed)
+        return self._read_plan(fixed)
+
+    def _read_plan(self, fixed: Mapping[str, Any]) -> tuple[Plan, scale_out.Spec]:
+        from mobexport.export_api.writer import scale_out
+
+        plan = Plan.from_json(fixed["input"], self.settings.raw_container)
+        return plan, scale_out.Spec.from_json(fixed["spec"])
 
     def _url(self, task: ExportTask) -> ContainerUrl:
         secret = self.registry.container_url(task.app, task.id)
@@ -290,12 +296,6 @@ class TaskWriter:
             if not error.retryable:
                 self.registry.fail(task.app, task.id, redact(error.message))
             raise
-
-
-def _from_plan(fixed: Mapping[str, Any]) -> tuple[Plan, scale_out.Spec]:
-    from mobexport.export_api.writer import scale_out
-
-    return Plan.from_json(fixed["input"]), scale_out.Spec.from_json(fixed["spec"])
 
 
 def _blocks(task: ExportTask, spec: scale_out.Spec, url: ContainerUrl) -> AbstractContextManager[TargetFile]:
