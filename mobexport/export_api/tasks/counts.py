@@ -27,6 +27,8 @@ class ExportCounts:
     """Fields that no declaration has, with the usable records that had them; beyond 50 names under `*`."""
     rules: Mapping[str, int] = field(default_factory=dict)
     """Rejected records by `rule`, or `rule:field`."""
+    late_filed: int = 0
+    """Usable records further from the day of their file's folder than is looked."""
 
     def balances(self) -> bool:
         """Whether nothing was lost or counted twice."""
@@ -45,6 +47,7 @@ class ExportCounts:
             "elements": self.elements,
             "unknownFields": dict(self.unknown_fields),
             "rules": dict(self.rules),
+            **({"lateFiled": self.late_filed} if self.late_filed else {}),
         }
 
 

@@ -21,6 +21,7 @@ from mobexport.export_api.writer.raw_layout import (
 from mobexport.export_api.writer.slices import RawEntry
 from mobexport.export_types.model import ExportType
 from mobexport.raw_mapping import RawMapping, declared_kinds
+from mobexport.records.instants import days_around
 from mobexport.storage import RawBlob
 
 
@@ -49,7 +50,8 @@ class RawInput:
     def entry(self, app: str) -> RawEntry:
         """The file as a step reads it."""
         name = self.blob.name.removeprefix(f"{app}/")
-        return RawEntry(name, self.blob.size, self.kind, self.blob.encoding, self.format)
+        day = str(self.day) if self.day else ""
+        return RawEntry(name, self.blob.size, self.kind, self.blob.encoding, self.format, day)
 
     def to_json(self) -> dict[str, Any]:
         form = {"format": self.format} if self.format else {}
@@ -79,7 +81,10 @@ class Plan:
 
     @classmethod
     def from_json(cls, value: dict[str, Any], container: str) -> Plan:
-        """The plan; of version 1, which knew no mappings, all files are in `container`. Raises OtherVersion."""
+        """The plan; of version 1, which knew no mappings, all files are in `container`.
+
+        Raises OtherVersion for one that a later version made.
+        """
         if value["version"] == 1:
             blobs = (RawBlob(**one) for one in value["blobs"])
             found = (RawInput(blob, container, blob.name.split("/")[1]) for blob in blobs)
@@ -206,6 +211,4 @@ def window_days(window: Window | None, slack_days: int) -> Days | None:
     if window is None:
         return None
     first, last = (end.astimezone(UTC).date() if isinstance(end, datetime) else end for end in window)
-    start = max(first.toordinal() - slack_days, date.min.toordinal())
-    end = min(last.toordinal() + slack_days, date.max.toordinal())
-    return date.fromordinal(start), date.fromordinal(end)
+    return days_around(first, last, slack_days)

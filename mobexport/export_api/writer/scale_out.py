@@ -92,6 +92,8 @@ class Spec:
     """By kind, its mapping as it was when the task began; JSON."""
     quote_formulas: bool = False
     """Of CSV: the app's `csv_formulas` when the task began."""
+    slack_days: int | None = None
+    """Days beside a window that are looked into; None: there is no window."""
 
     @property
     def raw_mappings(self) -> dict[str, RawMapping]:
@@ -124,6 +126,7 @@ class Spec:
             "buckets": self.buckets,
             "mappings": dict(self.mappings),
             "quoteFormulas": self.quote_formulas,
+            "slackDays": self.slack_days,
         }
 
     @classmethod
@@ -137,6 +140,7 @@ class Spec:
             value["buckets"],
             value.get("mappings", {}),
             value.get("quoteFormulas", False),
+            value.get("slackDays"),
         )
 
 
@@ -173,7 +177,9 @@ def partition_slice(
     workdir.mkdir(parents=True, exist_ok=True)
     name = f"slice-{number:05}-{secrets.token_hex(4)}"
     rejects, summary = (workdir / f"{name}{ending}" for ending in (".rejects", ".json"))
-    loaders = make_loaders(spec.declared, spec.selection, workdir, limits, spec.bounds, spec.raw_mappings)
+    loaders = make_loaders(
+        spec.declared, spec.selection, workdir, limits, spec.bounds, spec.raw_mappings, spec.slack_days
+    )
     with ExitStack() as stack, RejectsFile(rejects) as kept:
         for loader in loaders.values():
             stack.callback(loader.spill.path.unlink, missing_ok=True)
@@ -186,6 +192,7 @@ def partition_slice(
         for piece in spec.slices[number].pieces:
             entry = spec.files[piece.file]
             loader = loaders[entry.kind or spec.declared.kind]
+            loader.day = entry.day
             if (count := _load(loader, piece, entry, source, reject)) is not None:
                 lines.append((piece.number, count))
         for loader in loaders.values():
@@ -203,6 +210,7 @@ def partition_slice(
         "outside": sum(loader.outside for loader in loaders.values()),
         "rejected": kept.count,
         "rules": dict(kept.rules),
+        "lateFiled": sum(loader.late_filed for loader in loaders.values()),
         "names": names.counts,
         "lines": lines,
         "index": {kind: loader.spill.index for kind, loader in loaders.items()},
@@ -309,6 +317,7 @@ def commit(
         elements,
         names.ranked(),
         dict(rules),
+        sum(one.get("lateFiled", 0) for one in summaries),
     )
 
 

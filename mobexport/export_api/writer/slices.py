@@ -67,6 +67,8 @@ class RawEntry:
     """Its Content-Encoding."""
     format: str = ""
     """Its format; empty: by its name."""
+    day: str = ""
+    """The day of its folder, where it has one."""
 
     @property
     def stored(self) -> Stored:
@@ -92,7 +94,7 @@ class RawEntry:
         return self.size * GZIP_RATIO if packed else self.size
 
     def to_json(self) -> list[Any]:
-        return [self.name, self.size, self.kind, self.encoding, self.format]
+        return [self.name, self.size, self.kind, self.encoding, self.format, self.day]
 
 
 def plan_slices(

@@ -112,6 +112,7 @@ class TaskWriter:
                 partial(self.storage.read_chunks, file.container, file.blob),
                 entry.kind,
                 entry.stored,
+                entry.day,
             )
             for entry, file in zip(spec.files, plan.files, strict=True)
         ]
@@ -129,6 +130,7 @@ class TaskWriter:
                 limits=self.settings.work_limits,
                 mappings=spec.raw_mappings,
                 quote_formulas=spec.quote_formulas,
+                slack_days=spec.slack_days,
             )
             if url.can_overwrite:
                 # Sent block by block while the rest is made.
@@ -234,6 +236,7 @@ class TaskWriter:
             tuple(file.entry(task.app) for file in found.files),
             mappings={kind: mapping_to_json(one) for kind, one in mappings.items()},
             quote_formulas=app.csv_formulas == "quoted",
+            slack_days=self.settings.raw_slack_days if found.days else None,
         )
         if sum(file.unpacked for file in spec.files) > self.settings.export_small_mb * 2**20:
             with self._target(task, spec):

@@ -70,6 +70,7 @@ def test_given_raw_data_when_served_then_file_counts_and_no_secret_left(
     assert shown == {
         "read": 3, "rejected": 1, "outside": 1, "superseded": 0, "removed": 0, "exported": 1,
         "files": 1, "ignoredFiles": 1, "rules": {"missing:name": 1},
+        "daysRead": ["2025-03-22", "2025-03-25"], "lateFiled": 1,
         "rejects": f"rejects/raw/{app}/{task.id}.ndjson",
     }  # fmt: skip
     assert services.tasks.container_url(app, task.id) is None

@@ -235,7 +235,7 @@ def as_version_1(storage, app: str, task_id: str) -> None:
     blobs = [one["blob"] for one in given["files"]]
     plan["input"] = {"version": 1, "blobs": blobs, "ignored": given["ignored"]}
     spec["files"] = [file[:4] for file in spec["files"]]
-    for name in ("mappings", "quoteFormulas"):
+    for name in ("mappings", "quoteFormulas", "slackDays"):
         del spec[name]
     storage.container(f"work-{task_id}").upload_blob("plan.json", json.dumps(plan), overwrite=True)
 
