@@ -46,6 +46,10 @@ APP_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 """An app's name is a folder name, a table key and a URL segment at once."""
 
 
+MAX_TARGETS = 20
+"""Targets of one export: each has its delivery in the export's row."""
+
+
 ClientId = Annotated[
     str,
     StringConstraints(to_lower=True, pattern=rf"^{GUID}$"),
@@ -92,7 +96,7 @@ class App(_Table):
     """`strict` rejects records without the ids that the published schema asks for."""
     csv_formulas: Literal["as-recorded", "quoted"] = "as-recorded"
     """`quoted` puts a `'` before each text of a CsvBlob that a spreadsheet would take for a formula."""
-    notify: tuple[str, ...] = ()
+    notify: tuple[str, ...] = Field((), max_length=MAX_TARGETS)
     """Targets of this app's notifications when a request names none."""
     parallel: int = Field(4, ge=1, le=32)
     """Exports of a batch, or of the schedule, that run at once."""
@@ -261,7 +265,7 @@ def find_app(config: ExportsConfig, settings: Settings, name: str) -> App:
         return config.apps[name]
     if settings.is_local and not config.apps and APP_NAME.fullmatch(name):
         return App()
-    raise NotFound(f'app {name!r} is not configured; add [apps."{name[:64]}"] to exports.toml')
+    raise NotFound(f'app {name[:64]!r} is not configured; add [apps."{name[:64]}"] to exports.toml')
 
 
 @dataclass(frozen=True)

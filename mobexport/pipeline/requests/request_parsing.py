@@ -122,10 +122,13 @@ class BodyReader:
         if not isinstance(chosen, list) or not all(isinstance(name, str) for name in chosen):
             self.wrong("notify", "must be a list of target names")
             return False, ()
+        if len(chosen) > config.MAX_TARGETS:
+            self.wrong("notify", f"must be at most {config.MAX_TARGETS} target names")
+            return False, ()
         for name in chosen:
             if name not in self._config.targets:
                 known = ", ".join(sorted(self._config.targets)) or "none"
-                self.wrong("notify", f"there is no target {name!r} in exports.toml; there are: {known}")
+                self.wrong("notify", f"there is no target {name[:64]!r} in exports.toml; there are: {known}")
         return own.checks == "strict", tuple(dict.fromkeys(chosen))
 
     def flag(self, name: str) -> bool:
