@@ -63,7 +63,7 @@ def test_given_more_targets_than_a_row_holds_then_refused(now) -> None:
         ExportsConfig.model_validate({"apps": {APP: {"notify": list(TARGETS)}}, "targets": TARGETS})
 
 
-def test_given_the_largest_batch_with_the_longest_names_then_its_row_holds_it(storage, now) -> None:
+def test_given_the_largest_batch_then_its_row_holds_it(storage, now) -> None:
     body = {**BODY, "endDate": "2026-07-19", "notify": list(TARGETS)[:MAX_TARGETS], "exportTypes": ["Event"]}
     batch = parse_batch(body, CONFIG, SETTINGS, now)
     assert len(batch.items) == MAX_EXPORTS
@@ -72,9 +72,7 @@ def test_given_the_largest_batch_with_the_longest_names_then_its_row_holds_it(st
     assert batches.get(batch.id) == batch
 
 
-def test_given_events_with_long_texts_that_wait_then_the_schedules_row_holds_them(
-    storage, registry, caplog
-) -> None:
+def test_given_waiting_events_then_the_schedules_row_holds_them(storage, registry, caplog) -> None:
     posted: list[str] = []
     scheduler = Scheduler(
         CONFIG,
@@ -99,7 +97,7 @@ def test_given_events_with_long_texts_that_wait_then_the_schedules_row_holds_the
     storage.table(EXPORTS_TABLE).delete_entity(row)
 
 
-def test_given_a_step_on_long_names_then_its_mark_holds_and_its_error_is_cut(storage) -> None:
+def test_given_a_step_on_long_names_then_its_error_is_cut(storage) -> None:
     steps = HeavySteps(storage)
     for _ in range(MAX_DEATHS):
         steps._begin("long-names", LONG, "CONVERT_PART_MB")
