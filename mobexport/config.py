@@ -30,12 +30,12 @@ from mobexport.config_problems import (
     CrossProblems,
     Place,
     find_problems,
-    nearest,
     syntax_problem,
     with_lines,
 )
 from mobexport.errors import ConfigError, NotFound, UnknownExportType
 from mobexport.ids import GUID
+from mobexport.near_names import did_you_mean
 from mobexport.raw_mapping import RawMapping, check_raw, with_presets
 from mobexport.schedule import Schedule
 from mobexport.settings import Duration, Settings, check_total_deadline, is_loopback
@@ -44,6 +44,10 @@ from mobexport.targets import AnyTarget, Target, kinds
 USUAL_FILE = "exports.toml"
 APP_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 """An app's name is a folder name, a table key and a URL segment at once."""
+
+
+MAX_TARGETS = 20
+"""Targets of one export: each has its delivery in the export's row."""
 
 
 ClientId = Annotated[
@@ -90,7 +94,9 @@ class App(_Table):
 
     checks: Literal["lenient", "strict"] = "lenient"
     """`strict` rejects records without the ids that the published schema asks for."""
-    notify: tuple[str, ...] = ()
+    csv_formulas: Literal["as-recorded", "quoted"] = "as-recorded"
+    """`quoted` puts a `'` before each text of a CsvBlob that a spreadsheet would take for a formula."""
+    notify: tuple[str, ...] = Field((), max_length=MAX_TARGETS)
     """Targets of this app's notifications when a request names none."""
     parallel: int = Field(4, ge=1, le=32)
     """Exports of a batch, or of the schedule, that run at once."""
@@ -169,7 +175,7 @@ def _cross_problems(data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
             yield ("apps", name), "use 1-64 letters, digits, dots, hyphens and underscores"
         for target in _texts(_table(app).get("notify")):
             if target not in targets:
-                near = nearest(target, targets)
+                near = did_you_mean(target, targets)
                 yield ("apps", name, "notify"), f"there is no [targets.{target}]{near}"
         for wanted in _texts(_table(_table(app).get("schedule")).get("types")):
             try:
@@ -179,7 +185,7 @@ def _cross_problems(data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     for caller, allowed in _table(data.get("callers")).items():
         for name in _texts(allowed):
             if name not in apps:
-                yield ("callers", caller), f'there is no [apps."{name}"]{nearest(name, apps)}'
+                yield ("callers", caller), f'there is no [apps."{name}"]{did_you_mean(name, apps)}'
 
 
 def _table(value: Any) -> Mapping[str, Any]:
@@ -259,7 +265,7 @@ def find_app(config: ExportsConfig, settings: Settings, name: str) -> App:
         return config.apps[name]
     if settings.is_local and not config.apps and APP_NAME.fullmatch(name):
         return App()
-    raise NotFound(f'app {name!r} is not configured; add [apps."{name[:64]}"] to exports.toml')
+    raise NotFound(f'app {name[:64]!r} is not configured; add [apps."{name[:64]}"] to exports.toml')
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ The same rules stop `mobexport config check` and `make start`, and make health s
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
@@ -15,12 +14,12 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from mobexport.config import USUAL_FILE, ExportsConfig, config_path, read_config
-from mobexport.config_problems import nearest
 from mobexport.errors import ConfigError
+from mobexport.local_settings import read_local_settings
 from mobexport.named_secret import signing_secret
+from mobexport.near_names import did_you_mean
 from mobexport.settings import Settings, is_loopback, read_settings, setting_names
 
-LOCAL_SETTINGS: Final = "local.settings.json"
 _SIGNED_CALLS: Final = "REQUEST_SIGNING_SECRET"
 _LOOKUP_SECONDS: Final = 1.0
 
@@ -31,10 +30,13 @@ def check_all(environ: Mapping[str, str], root: Path, *, look_up: bool = True) -
     `environ` goes before the values of `local.settings.json`, as in the host. With `look_up` hosts of
     webhooks that no name service finds within a second are a problem.
     """
-    local, problems = _local_values(root)
+    problems: list[str] = []
+    local: dict[str, str] = {}
+    try:
+        local = read_local_settings(root)
+    except ConfigError as error:
+        problems.append(error.message)
     values = {**local, **environ}
-    if local:
-        values.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
     problems += _misspelt(values)
     try:
         settings = read_settings(values)
@@ -70,25 +72,12 @@ def secret_problems(config: ExportsConfig, environ: Mapping[str, str]) -> list[s
     ]
 
 
-def _local_values(root: Path) -> tuple[dict[str, str], list[str]]:
-    path = root / LOCAL_SETTINGS
-    try:
-        values = json.loads(path.read_text("utf-8-sig"))["Values"]
-        return {str(name): str(value) for name, value in values.items()}, []
-    except FileNotFoundError:
-        return {}, []
-    except json.JSONDecodeError as error:
-        return {}, [f"{LOCAL_SETTINGS}:{error.lineno}: {error.msg} (column {error.colno})"]
-    except (KeyError, TypeError, AttributeError, UnicodeDecodeError):
-        return {}, [f'{LOCAL_SETTINGS}: must be {{"Values": {{"NAME": "value"}}}} in UTF-8']
-
-
 def _misspelt(values: Mapping[str, Any]) -> Iterator[str]:
     """Settings of no known name whose name is nearly that of one."""
     known = setting_names()
     for name in sorted(values):
         # By chance names of others are near, but not as near as this.
-        if name.upper() not in known and (near := nearest(name.upper(), known, 0.85)):
+        if name.upper() not in known and (near := did_you_mean(name.upper(), known, 0.85)):
             yield f"{name}: no such setting{near}"
 
 

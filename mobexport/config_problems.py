@@ -10,11 +10,12 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+
+from mobexport.near_names import did_you_mean
 
 Place = tuple[str | int, ...]
 
@@ -110,12 +111,6 @@ def key_lines(text: str) -> dict[tuple[str, ...], int]:
     return found
 
 
-def nearest(name: str, allowed: Iterable[str], cutoff: float = 0.7) -> str:
-    """` did you mean …?`, if one of the allowed names is near; else nothing."""
-    near = get_close_matches(name, list(allowed), 1, cutoff)
-    return f"; did you mean `{near[0]}`?" if near else ""
-
-
 def _explain(
     model: type[BaseModel],
     kinds: Mapping[str, type[BaseModel]],
@@ -130,7 +125,7 @@ def _explain(
         return (first, *name), (f'a name with dots stands in quotes: [{first}."{".".join(name)}"]')
     if is_extra:
         allowed = _allowed(model, kinds, data, place[:-1])
-        near = nearest(str(place[-1]), allowed)
+        near = did_you_mean(str(place[-1]), allowed)
         return place, f"no such key{near or '.'} Allowed: {', '.join(allowed)}"
     if kind == "missing":
         return place, "is missing"

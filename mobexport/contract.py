@@ -85,6 +85,11 @@ def read_instant(value: Any) -> datetime:
     raise ValueError("must be a time with an offset, such as 2025-03-23T00:00:00Z")
 
 
+def not_come(day: date, today: date) -> str | None:
+    """Why a window cannot end on that UTC day: it has not come. Today has, though it is not over."""
+    return f"has not come yet: today is {today} (UTC)" if day > today else None
+
+
 class TaskState(StrEnum):
     """Life of an export task: Queued → Started → Succeeded | Failed."""
 
@@ -221,6 +226,12 @@ class RecordCounts(_Wire):
     """Raw files that were read."""
     ignored_files: Count | None = None
     """Files beside them that are no raw files by their names."""
+    days_read: list[Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]] | None = Field(
+        None, min_length=2, max_length=2
+    )
+    """First and last day of the folders that were looked into; absent: all of them were."""
+    late_filed: Count | None = None
+    """Records read that were filed further from their day than that: others of these days may lie further."""
     rules: dict[str, Count] = {}
     """Rejects by `rule`, or `rule:field`."""
     rejects: str | None = None

@@ -127,6 +127,8 @@ TEXTS: Final[Mapping[str, str]] = {
     "RecordCounts.exported": "In the file",
     "RecordCounts.files": "Raw files that were read",
     "RecordCounts.ignoredFiles": "Files beside them that are no raw files by their names",
+    "RecordCounts.daysRead": "First and last day of the folders that were looked into; absent: all were",
+    "RecordCounts.lateFiled": "Records read that were filed further from their day than that",
     "RecordCounts.rules": "Rejects by rule, or rule and field",
     "RecordCounts.rejects": "Container and path of the rejects",
     "RecordCounts.empty": "Why nothing was exported",

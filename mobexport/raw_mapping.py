@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -12,12 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from mobexport import export_types
 from mobexport.export_types.model import ExportType, FieldKind
+from mobexport.near_names import did_you_mean
+from mobexport.raw_paths import parse_path
 from mobexport.raw_presets import PRESETS
 
 Scalar = str | bool | int | float
 Path = Annotated[str, Field(min_length=1, max_length=200)]
 _TOKEN = re.compile(r"\{([^{}]*)\}")
-_CODES = re.compile(r"(?:%-?[YmdHMS]|[^%{}])+")
+_CODES = re.compile(r"(?:%-?[YmdHMS]|%Q|[^%{}])+")
 _CONTAINER = r"^(?:|\$root|\$logs|[a-z0-9][a-z0-9-]{1,61}[a-z0-9])$"
 
 
@@ -50,8 +53,8 @@ class FieldSource(_Table):
     def _one(self) -> FieldSource:
         if bool(self.path) == (self.constant is not None):
             raise ValueError('say one of path and constant, as "a.b" or { constant = "x" }')
-        if any(not part for path in self.path for part in path.split(".")):
-            raise ValueError("path: members with dots between, as context.device.id")
+        for path in self.path:
+            parse_path(path)
         return self
 
 
@@ -61,11 +64,14 @@ class RawMapping(_Table):
     preset: str = ""
     path: str = ""
     """Pattern of the blobs' names: `{app}`, `{kind}`, `{date:%Y/%m/%d}` (%Y %m %d %H %M %S, in parts too;
-    `%-m`: no leading zeros), `*` within a folder, `**` across. Empty: the layout without a mapping."""
+    `%-m`: no leading zeros; `%Q`: milliseconds since 1970 UTC), `*` within a folder, `**` across. Empty: the
+    layout without a mapping."""
     container: str = Field("", pattern=_CONTAINER)
     """Empty: RAW_CONTAINER."""
-    format: Literal["", "ndjson", "json", "parquet", "avro"] = ""
+    format: Literal["", "ndjson", "json", "tsv", "parquet", "avro"] = ""
     """Empty: by the ending."""
+    columns: tuple[Path, ...] = Field((), max_length=1000)
+    """Of `tsv`: the names of the cells of a line, in their order."""
     where: dict[Path, Scalar | tuple[Scalar, ...]] = {}
     """Records that count: for each path, its value or values."""
     time_zone: str = ""
@@ -89,6 +95,13 @@ class RawMapping(_Table):
             )
         return value
 
+    @field_validator("where")
+    @classmethod
+    def _paths(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for path in value:
+            parse_path(path)
+        return value
+
     @field_validator("time_zone")
     @classmethod
     def _zone(cls, value: str) -> str:
@@ -106,7 +119,7 @@ class RawMapping(_Table):
         """Contradictions with the kind's declaration."""
         leaves = {leaf.name: leaf for leaf in declared.leaves}
         whole = {field.name for field in declared.fields if field.members}
-        found = []
+        found = list(self._column_problems())
         for name, source in self.fields.items():
             kind = leaves[name].kind if name in leaves else None
             if kind is None:
@@ -128,6 +141,23 @@ class RawMapping(_Table):
             if missing:
                 found.append(f"fields: {', '.join(missing)} must be mapped")
         return found
+
+    def _column_problems(self) -> Iterator[str]:
+        if (self.format == "tsv") != bool(self.columns):
+            yield 'columns: say format = "tsv" and columns together'
+        if not self.columns:
+            return
+        if repeated := [name for name, count in Counter(self.columns).items() if count > 1]:
+            yield f"columns: {repeated[0]} stands twice"
+        if not self.fields:
+            yield "fields: say which columns are the fields"
+        paths = [(f"fields.{name}", path) for name, one in self.fields.items() for path in one.path]
+        for place, path in (*paths, *(("where", path) for path in self.where)):
+            if (column := parse_path(path).members[0]) not in self.columns:
+                yield f"{place}: {column!r} is none of the columns{did_you_mean(column, self.columns)}"
+        for path, values in self.selects.items():
+            if len(parse_path(path).members) == 1 and not all(isinstance(one, str) for one in values):
+                yield f"where: cells are text: write the values of {path} in quotes"
 
 
 _FORMS: Mapping[FieldKind, tuple[str, ...]] = {

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from mobexport.snowplow import COLUMNS as _SNOWPLOW_COLUMNS
+
 Table = Mapping[str, Any]
 
 _SEGMENT: Final[Table] = {
-    "path": "{app}/segment-logs/*/*/*.gz",
+    "path": "{app}/segment-logs/*/{date:%Q}/*.gz",
     "format": "ndjson",
 }
 _SEGMENT_FIELDS: Final[Table] = {
@@ -40,6 +42,9 @@ _POSTHOG_FIELDS: Final[Table] = {
     "extras": "properties",
 }
 _SNOWPLOW_SESSION: Final = "contexts_com_snowplowanalytics_snowplow_client_session_1[0]"
+_SNOWPLOW_TSV_SESSION: Final = (
+    "contexts.data[schema=iglu:com.snowplowanalytics.snowplow/client_session/jsonschema/1-*].data"
+)
 _GA4: Final[Table] = {"path": "{app}/ga4/events_{date:%Y%m%d}*"}
 _GA4_FIELDS: Final[Table] = {
     "deviceId": "user_pseudo_id",
@@ -150,6 +155,21 @@ PRESETS: Final[Mapping[str, Mapping[str, Table]]] = {
             },
         },
     },
+    "snowplow-tsv": {
+        "events": {
+            "path": "{app}/snowplow/run={date:%Y-%m-%d}-*/output=good/**",
+            "format": "tsv",
+            "columns": _SNOWPLOW_COLUMNS,
+            "time_zone": "UTC",
+            "fields": {
+                "deviceId": [f"{_SNOWPLOW_TSV_SESSION}.userId", "domain_userid", "network_userid"],
+                "name": ["event_name", "event"],
+                "timestamp": {"path": ["derived_tstamp", "collector_tstamp"], "as": "local"},
+                "sessionId": [f"{_SNOWPLOW_TSV_SESSION}.sessionId", "domain_sessionid"],
+                "extras": "unstruct_event.data.data",
+            },
+        },
+    },
     "ga4": {
         "events": {**_GA4, "fields": {**_GA4_FIELDS, "name": "event_name"}},
         "activities": {
@@ -223,8 +243,12 @@ PAGES: Final[Mapping[str, tuple[str, str]]] = {
         "https://posthog.com/docs/data-pipelines/batch-exports/s3",
     ),
     "snowplow": (
-        "Snowplow, enriched events as JSON (no TSV)",
+        "Snowplow, enriched events as JSON",
         "https://docs.snowplow.io/docs/api-reference/snowbridge/configuration/transformations/builtin/spenrichedtojson",
+    ),
+    "snowplow-tsv": (
+        "Snowplow, enriched events as the pipeline writes them: tab-separated, 131 columns",
+        "https://docs.snowplow.io/docs/fundamentals/canonical-event/",
     ),
     "ga4": (
         "Google Analytics 4 and Firebase, tables of BigQuery extracted as JSON or Parquet",

@@ -486,8 +486,8 @@ def _create(create: Any) -> bool:
 def _deleted(error: Exception) -> bool:
     """Whether something of ours that is made when it is missing was deleted by somebody else."""
     response = getattr(error, "response", None)
-    # Of a table the SDK does not always read the code into the error.
-    code = getattr(response, "headers", {}).get("x-ms-error-code")
+    # Of a table the SDK does not always read the code into the error; a transaction's is only there.
+    code = getattr(response, "headers", {}).get("x-ms-error-code") or getattr(error, "error_code", None)
     url = str(getattr(getattr(response, "request", None), "url", ""))
     ours = not any(f"/{prefix}" in url for prefix in (LANDING_PREFIX, WORK_PREFIX))
     return ours and code in _DELETED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from mobexport import export_types
@@ -91,7 +92,11 @@ def _preset(name: str) -> Iterator[str]:
 
 def _toml(table: Mapping[str, Any]) -> Iterator[str]:
     for key, value in table.items():
-        if key != "fields":
+        if key == "columns":
+            yield f"{key} = ["
+            yield from wrap(_text(value)[1:-1], 110, initial_indent="  ", subsequent_indent="  ")
+            yield "]"
+        elif key != "fields":
             yield f"{key} = {_text(value)}"
     yield from (f"fields.{_key(key)} = {_text(value)}" for key, value in table.get("fields", {}).items())
 

@@ -34,7 +34,7 @@ DOTS = "a name with dots stands in quotes: "
         (
             "[apps.shop]\nchekcs = 1",
             "2: apps.shop.chekcs",
-            "no such key; did you mean `checks`? Allowed: checks, n",
+            "no such key; did you mean `checks`? Allowed: checks, c",
         ),
         (
             "[apps.shop.schedule]\ntimezone = 'UTC'",
@@ -140,6 +140,12 @@ def test_local_settings_count_and_their_errors_have_a_line(tmp_path: Path) -> No
     assert problem.startswith("LATE_DAYS: ")
     (tmp_path / "local.settings.json").write_text('{"Values": {\n  "A": "b",\n}}')
     assert check_all(LOCAL, tmp_path)[0][0].startswith("local.settings.json:3: ")
+
+
+def test_local_settings_that_are_encrypted_are_told(tmp_path: Path) -> None:
+    values = {"IsEncrypted": True, "Values": {"DATA_STORAGE": "CfDJ8"}}
+    (tmp_path / "local.settings.json").write_text(json.dumps(values))
+    assert "run `func settings decrypt`" in check_all(LOCAL, tmp_path)[0][0]
 
 
 def test_a_schedule_before_the_days_end_is_noted(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ async def request_export(services: Services, req: func.HttpRequest, client: Clie
 
 @blueprint.route(READ_PIPELINE, "exports", "GET")
 def list_exports(services: Services, req: func.HttpRequest) -> func.HttpResponse:
-    """200 with a page of exports, by id; `links.next` while there are more.
+    """200 with a page of exports, newest first; `links.next` while there are more.
 
     `unreadable` are the ids of exports whose rows hold what no row can, if there are any.
     """

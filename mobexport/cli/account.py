@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from mobexport.cli.connection import profile_option, profile_settings
-from mobexport.errors import ConfigError, NotFound
+from mobexport.errors import NotFound
+from mobexport.local_settings import read_local_settings
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from mobexport.tables.tables import Tables
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_LOCAL: Final = "local.settings.json"
 _SHOWN: Final = 20
 _SECONDS: Final = 10
 
@@ -41,7 +40,7 @@ def read_account() -> DataStorage:
     from mobexport.settings import read_settings
     from mobexport.storage import DataStorage
 
-    return DataStorage(read_settings({**_local_values(), **profile_settings(), **os.environ}))
+    return DataStorage(read_settings({**read_local_settings(Path()), **profile_settings(), **os.environ}))
 
 
 @contextmanager
@@ -86,18 +85,3 @@ def find_table(tables: Tables, folder: str) -> DeltaTable:
         near = get_close_matches(folder, there, 3) or there[:_SHOWN]
         raise NotFound(f"there is no table {folder!r}; there are: {', '.join(near) or 'none yet'}")
     return table
-
-
-def _local_values() -> Mapping[str, str]:
-    """`Values` of `local.settings.json`; none if there is no such file. Raises ConfigError."""
-    file = Path(_LOCAL)
-    if not file.is_file():
-        return {}
-    try:
-        found = json.loads(file.read_text("utf-8-sig"))
-        values = {name: str(value) for name, value in found.get("Values", {}).items()}
-    except (ValueError, AttributeError):
-        raise ConfigError(f"{_LOCAL}: this is not JSON with an object `Values`") from None
-    if found.get("IsEncrypted"):
-        raise ConfigError(f"{_LOCAL} is encrypted: run `func settings decrypt`, or set DATA_STORAGE")
-    return {"AZURE_FUNCTIONS_ENVIRONMENT": "Development", **values}

@@ -79,7 +79,7 @@ class AppApi:
         return self._call("GET", "/api/openapi.json")
 
     def list_exports(self, options: Mapping[str, str], limit: int) -> Iterator[dict[str, Any]]:
-        """Exports by id, at most so many, page by page."""
+        """Exports, newest first, at most so many, page by page."""
         return self._pages("/api/exports", "exports", options, limit)
 
     def _pages(

@@ -211,7 +211,7 @@ def list_exports(
     limit: int,
     as_json: bool,
 ) -> None:
-    """List exports, by id."""
+    """List exports, newest first."""
     options = {
         "app": app,
         "exportType": export_type,

@@ -28,12 +28,12 @@ from mobexport.export_api.writer.raw_layout import (
     RawLayout,
     Skip,
     cut,
-    did_you_mean,
     grouped,
     is_hidden,
 )
 from mobexport.export_api.writer.raw_store import RawInput, RawListing, find_files, unread_kinds
 from mobexport.export_types.model import ExportType
+from mobexport.near_names import did_you_mean
 from mobexport.raw_mapping import RawMapping, declared_kinds
 from mobexport.records import json_text
 from mobexport.records.checks import Fault
@@ -233,9 +233,10 @@ def check_raw_data(
         for name in folders:
             if name not in config.apps and not _is_used(name, config):
                 outside.add(name)
-                notes.append(f"`{name}/`: exports.toml has no such app{did_you_mean(name, [*config.apps])}")
+                near = did_you_mean(name, config.apps, lists_known=True)
+                notes.append(f"`{name}/`: exports.toml has no such app{near}")
         notes += [
-            f"{name}: there is no folder `{name}/`{did_you_mean(name, folders)}"
+            f"{name}: there is no folder `{name}/`{did_you_mean(name, folders, lists_known=True)}"
             for name in sorted(config.apps.keys() - set(folders) - mapped)
         ]
     apps = []
@@ -298,7 +299,7 @@ class _Checker:
             found.undeclared = reader.names.ranked()
             found.suggestion = self._suggestion(declared, mapping, found, skipped, first)
             kinds.append(found)
-        folders = unread_kinds(self.source, self.container, self.app)
+        folders = unread_kinds(self.source, self.container, self.app, self.mappings)
         skips += [_short(skip, f"{self.app}/") for skip in folders]
         return AppReport(self.app, kinds, grouped(skips))
 

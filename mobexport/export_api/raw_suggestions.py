@@ -11,6 +11,7 @@ from typing import Any, Final
 from mobexport.export_api.writer.raw_layout import day_folder_reason
 from mobexport.export_types.model import ExportType, Field, FieldKind
 from mobexport.raw_mapping import RawMapping, with_presets
+from mobexport.raw_paths import escape_member, is_path
 from mobexport.raw_presets import PRESETS
 from mobexport.records import json_text
 from mobexport.records.checks import Fault, Rules
@@ -99,7 +100,8 @@ def suggest(
         if path is not None:
             form = _form(one, paths[path])
             zone = zone or form == "local"
-            fields[one.name] = f'{{ path = "{path}", as = "{form}" }}' if form else f'"{path}"'
+            said = json.dumps(path, ensure_ascii=False)
+            fields[one.name] = f'{{ path = {said}, as = "{form}" }}' if form else said
         elif one.required and "." not in one.name:
             unknown.append(one.name)
     if not fields:
@@ -137,11 +139,12 @@ def _is_read_by(declared: ExportType, table: Mapping[str, Any], text: bytes) -> 
 
 def _paths(value: Mapping[str, Any], before: str = "", depth: int = 1) -> Iterator[tuple[str, Any]]:
     for name, one in value.items():
-        if "." in name or "[" in name or not name:
+        path = before + escape_member(name)
+        if not is_path(path):
             continue
-        yield before + name, one
+        yield path, one
         if isinstance(one, dict) and depth < _DEEP:
-            yield from _paths(one, f"{before}{name}.", depth + 1)
+            yield from _paths(one, f"{path}.", depth + 1)
 
 
 def _likely(field: Field, paths: Mapping[str, Any]) -> str | None:

@@ -61,7 +61,7 @@ def describe() -> dict[str, Any]:
         "paths": {
             "/exports": {
                 "get": _operation(
-                    "list_exports", "Exports, by id", "200 400", "exportList", query=_list_options()
+                    "list_exports", "Exports, newest first", "200 400", "exportList", query=_list_options()
                 ),
                 "post": _operation(
                     "request_export",

@@ -13,6 +13,7 @@ from azure.core.exceptions import HttpResponseError
 from mobexport.blob_labels import READMES
 from mobexport.blob_paths import LANDING_PREFIX, WORK_PREFIX
 from mobexport.clock import stamp
+from mobexport.pipeline.registry.keys import PARTITION
 from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.requests.signed_calls import SignedCalls
 from mobexport.settings import Settings
@@ -41,13 +42,15 @@ class Purger:
     upkeep: KeepsTables
 
     def purge(self, now: datetime) -> dict[str, int]:
-        """Numbers of deletions, `{containers, rows, calls}`, and what the upkeep of tables did."""
+        """Numbers of deletions, `{containers, rows, calls}`, of what was `mended` in the list of exports,
+        and what the upkeep of tables did."""
         for container in READMES:
             # Those of a deployment were made without one, and a rule of the account deletes what is old.
             self.storage.write_readme(container)
         return {
             "containers": sum(1 for _ in self._containers(now)),
             "rows": sum(1 for _ in self._rows(now)),
+            "mended": self.registry.mend_list(),
             "calls": self.calls.purge(now),
             **self.upkeep.run(self._unfinished(now)),
         }
@@ -80,12 +83,18 @@ class Purger:
         for entity in table.query_entities(
             "open eq false and updated_at lt @before", parameters={"before": before}
         ):
-            try:
-                table.delete_entity(
-                    entity, etag=entity.metadata["etag"], match_condition=MatchConditions.IfNotModified
-                )
-            except HttpResponseError as error:
-                if error.status_code not in (404, 412):
-                    raise
-                continue  # Somebody began its next attempt just now.
-            yield str(entity["RowKey"])
+            # Otherwise somebody began its next attempt just now.
+            if self._delete_row(table, entity):
+                yield str(entity["RowKey"])
+
+    def _delete_row(self, table: Any, entity: Any) -> bool:
+        etag = entity.metadata["etag"]
+        if entity["PartitionKey"] == PARTITION:
+            return self.registry.delete(entity, etag)
+        try:
+            table.delete_entity(entity, etag=etag, match_condition=MatchConditions.IfNotModified)
+        except HttpResponseError as error:
+            if error.status_code not in (404, 412):
+                raise
+            return False
+        return True

@@ -33,11 +33,12 @@ class Reconciler:
     late_file_hours: float
 
     def open_rows(self, now: datetime) -> list[ExportRow]:
-        """Exports with work left.
+        """Exports with work left; what an earlier version wrote comes into the list.
 
         Landing containers of ended exports are searched for late files and, after a while, deleted.
         """
         rows = list(self.registry.open_rows())
+        self.registry.mend_list_once()
         for row in rows:
             if row.state.terminal and row.landing is not None:
                 with log_context({"exportId": row.id, "attempt": row.attempt}):

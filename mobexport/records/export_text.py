@@ -25,7 +25,7 @@ from mobexport.records.merging import Merger, Tally, joined, records_of
 from mobexport.records.structs import ABSENT, attribute
 
 _CHUNK = 256 * 1024
-
+_FORMULAS = tuple("=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20")
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -36,6 +36,8 @@ class ExportText:
 
     export_type: ExportType
     output: ExportFormat
+    quote_formulas: bool = False
+    """Whether text cells of CSV that a spreadsheet takes for formulas begin with `'`."""
 
     @property
     def is_csv(self) -> bool:
@@ -137,15 +139,25 @@ class ExportText:
         """Readers of the cells of a record, without those of its group."""
         joined = self.export_type.joined.inner if self.export_type.joined else None
         return [
-            _reader(column)
+            _reader(column, self._text)
             for column in self.export_type.columns
             if column.name not in self.export_type.group and column.name != joined
         ]
 
+    @property
+    def _text(self) -> Callable[[str], str]:
+        """A text as its cell says it."""
+        return no_formula if self.quote_formulas else str
+
+    def _head(self, key: bytes) -> list[Any]:
+        """The cells of a group's key."""
+        values = group_values(key)
+        return [self._text(value) if isinstance(value, str) else value for value in values]
+
     def _rows(self, batches: Batches, tally: Tally) -> Iterator[bytes]:
         for key, parts in groupby(records_of(self.export_type, batches), itemgetter(0)):
             tally.elements += 1
-            head = group_values(key)
+            head = self._head(key)
             for _, records in parts:
                 tally.exported += len(records)
                 yield b"".join(
@@ -154,7 +166,7 @@ class ExportText:
 
     def _csv(self, key: bytes, records: list[Any], others: list[Any]) -> Iterator[bytes]:
         """The rows of a group, as many texts as JSON has elements."""
-        head = group_values(key)
+        head = self._head(key)
         if isinstance(self.export_type.shape, Collected):
             yield csv_row([*head, quote(records[0]).decode()])
             return
@@ -187,6 +199,14 @@ def csv_row(cells: list[Any]) -> bytes:
     return (",".join(map(_cell, cells)) + "\r\n").encode()
 
 
+def no_formula(text: str) -> str:
+    """The text behind a `'` if a spreadsheet takes it for a formula.
+
+    Source: OWASP, CSV Injection, and ASVS 5.0, 1.2.10 (NUL).
+    """
+    return f"'{text}" if text.startswith(_FORMULAS) else text
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""
@@ -196,8 +216,8 @@ def _cell(value: Any) -> str:
     return text
 
 
-def _reader(column: Field) -> Callable[[Any], Any]:
-    """Reads a column's cell from a struct."""
+def _reader(column: Field, text: Callable[[str], str]) -> Callable[[Any], Any]:
+    """Reads a column's cell from a struct. JSON is no formula: only its numbers begin with a sign."""
     outer, _, inner = column.name.rpartition(".")
     own, holder = attribute(inner), attribute(outer)
 
@@ -206,6 +226,8 @@ def _reader(column: Field) -> Callable[[Any], Any]:
         value = None if held is None else getattr(held, own)
         if isinstance(value, msgspec.Raw):
             return None if value is ABSENT else bytes(value).decode()
+        if isinstance(value, str):
+            return text(value)
         return str(value).lower() if isinstance(value, bool) else value
 
     return read

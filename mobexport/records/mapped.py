@@ -7,7 +7,6 @@ it. A path that leads into another field's value, and lists by key (`event_param
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
@@ -18,13 +17,13 @@ import msgspec
 
 from mobexport.export_types.model import ExportType, Field, FieldKind
 from mobexport.raw_mapping import FieldSource, RawMapping
+from mobexport.raw_paths import parse_path
 from mobexport.records import json_text, times
 from mobexport.records.checks import is_utf8
 from mobexport.records.json_text import FAILS, NotJson, quote
 from mobexport.records.structs import ABSENT, MAX_INTEGER, struct_of
 
 _INTEGER = Annotated[int, msgspec.Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
-_STEP = re.compile(r"\[([^\]]*)\]|\.?([^.\[\]]+)")
 _any = msgspec.json.Decoder().decode
 _TYPES: Final[Mapping[FieldKind, Any]] = {
     FieldKind.ID: str,
@@ -83,13 +82,16 @@ class MappedRecords:
         self._where = {path: frozenset(map(quote, values)) for path, values in mapping.selects.items()}
         root = _Node()
         for path in self._where:
-            root.at(_base(path)).uses.append(msgspec.Raw)
+            root.at(parse_path(path).members).uses.append(msgspec.Raw)
         for name, source in self._sources.items():
             for path in source.path:
-                root.at(_base(path)).uses.append(self._use(path, name))
+                root.at(parse_path(path).members).uses.append(self._use(path, name))
         self._struct = _struct(export_type.name, root)
         self.decode = msgspec.json.Decoder(self._struct).decode
-        self._selected = [(self._column(root, path, msgspec.Raw), ok) for path, ok in self._where.items()]
+        self._selected = [
+            (self._column(root, parse_path(path).members, msgspec.Raw), ok)
+            for path, ok in self._where.items()
+        ]
         self._columns = {name: self._values(root, name, source) for name, source in self._sources.items()}
         self._make = struct_of(export_type.name, export_type.fields, is_positional=True)
         self._inner = {
@@ -105,7 +107,7 @@ class MappedRecords:
         for name, source in self._sources.items():
             leaf = self._leaves[name]
             for path in source.path:
-                first, *more = _base(path)
+                first, *more = parse_path(path).members
                 if not more and leaf.is_raw_json and not source.form:
                     found[first] = leaf
         return found
@@ -169,13 +171,13 @@ class MappedRecords:
 
     def _use(self, path: str, name: str) -> Any:
         """The type that a path's value is decoded as, for a field."""
-        if "[" in path:
+        if parse_path(path).steps:
             return msgspec.Raw
         return _FORM_TYPES.get(self._sources[name].form) or _TYPES[self._leaves[name].kind]
 
-    def _column(self, root: _Node, path: str, use: Any) -> Column:
-        """Takes what lies at a path, read as that type; for Raw, ABSENT where there is none."""
-        node, own, steps = root, [], list(_base(path))
+    def _column(self, root: _Node, steps: Sequence[str], use: Any) -> Column:
+        """Takes what lies at a path's members, read as that type; for Raw, ABSENT where there is none."""
+        node, own = root, []
         inner: Column | None = None
         for at, name in enumerate(steps):
             number = list(node.children).index(name)
@@ -186,7 +188,7 @@ class MappedRecords:
                 break
         taken = _taken(own)
         if inner is not None:
-            deeper = self._column(_Node(children=node.children), ".".join(steps[at + 1 :]), use)
+            deeper = self._column(_Node(children=node.children), steps[at + 1 :], use)
             raw = inner
 
             def through(run: list[Any], bad: set[int]) -> list[Any]:
@@ -204,15 +206,18 @@ class MappedRecords:
         if source.constant is not None:
             value: Any = msgspec.Raw(quote(source.constant)) if leaf.is_raw_json else source.constant
             return lambda run, _bad: [value] * len(run)
-        parts = [(self._column(root, path, self._use(path, name)), path) for path in source.path]
+        parts = [
+            (self._column(root, path.members, self._use(text, name)), path.steps)
+            for text, path in zip(source.path, map(parse_path, source.path), strict=True)
+        ]
         is_raw = leaf.is_raw_json
 
         def read(run: list[Any], bad: set[int]) -> list[Any]:
             values: list[Any] | None = None
-            for column, path in parts:
+            for column, steps in parts:
                 found = column(run, bad)
-                if "[" in path:
-                    found = [_dug(one, path, is_raw=is_raw) for one in found]
+                if steps:
+                    found = [_dug(one, steps, is_raw=is_raw) for one in found]
                 elif is_raw and len(parts) > 1:
                     found = [ABSENT if len(one) == 4 and bytes(one) == b"null" else one for one in found]
                 if values is None:
@@ -275,11 +280,6 @@ class MappedRecords:
             return token
         text = _formed([value], form, self._zone, set())[0]
         return token if text is None else quote(text)
-
-
-def _base(path: str) -> list[str]:
-    """The members of a path up to a list by key."""
-    return path.partition("[")[0].split(".")
 
 
 def _struct(name: str, node: _Node) -> Any:
@@ -401,31 +401,41 @@ def _typed(value: Any) -> Any:
     return None
 
 
-def _dug(raw: Any, path: str, *, is_raw: bool) -> Any:
-    """What the rest of a path, from its `[` on, finds in a value."""
+def _dug(raw: Any, steps: Sequence[tuple[str, bool]], *, is_raw: bool) -> Any:
+    """What the rest of a path, from its first bracket on, finds in a value."""
     nothing = ABSENT if is_raw else None
     try:
         value = _any(bytes(raw)) if raw is not None and len(raw) else None
     except FAILS:
         return nothing
-    for key, name in _STEP.findall(path[path.index("[") :]):
-        if key and isinstance(value, list):
-            if key.isdigit():
-                value = value[int(key)] if int(key) < len(value) else None
-            else:
-                value = (_pairs(value) or {}).get(key)
-        elif isinstance(value, dict):
-            value = value.get(key or name)
-        else:
-            value = None
+    for key, in_brackets in steps:
+        value = _item(value, key) if in_brackets and isinstance(value, list) else (
+            value.get(key) if isinstance(value, dict) else None
+        )  # fmt: skip
     if value is None:
         return nothing
     return msgspec.Raw(quote(value)) if is_raw else value
 
 
-def _token(found: Mapping[str, bytes], path: str) -> bytes | None:
+def _item(items: list[Any], key: str) -> Any:
+    """By its number, by a member's value (`schema=iglu:…*`), or the value of a key."""
+    if key.isdigit():
+        return items[int(key)] if int(key) < len(items) else None
+    name, is_equal, wanted = key.partition("=")
+    if not is_equal:
+        return (_pairs(items) or {}).get(key)
+    start = wanted.removesuffix("*")
+    for one in items:
+        value = one.get(name) if isinstance(one, dict) else None
+        if value == wanted or (start != wanted and isinstance(value, str) and value.startswith(start)):
+            return one
+    return None
+
+
+def _token(found: Mapping[str, bytes], text: str) -> bytes | None:
     """The text of what lies at a path; None if there is nothing."""
-    *outer, last = _base(path)
+    path = parse_path(text)
+    *outer, last = path.members
     members = found
     for name in outer:
         inner = json_text.members(members[name]) if name in members else None
@@ -433,9 +443,9 @@ def _token(found: Mapping[str, bytes], path: str) -> bytes | None:
             return None
         members = inner
     token = members.get(last)
-    if token is None or "[" not in path:
+    if token is None or not path.steps:
         return token
-    return bytes(_dug(token, path, is_raw=True)) or None
+    return bytes(_dug(token, path.steps, is_raw=True)) or None
 
 
 def _same(token: bytes, accepted: frozenset[bytes]) -> bool:

@@ -14,6 +14,8 @@ class RawFormat(StrEnum):
     """One record a line."""
     JSON = "json"
     """One array of records, or lines; the first byte decides. Such a file is read in one piece."""
+    TSV = "tsv"
+    """Cells with tabs between, one record a line; a mapping says `columns`."""
     PARQUET = "parquet"
     AVRO = "avro"
     """Object container files; of Event Hubs Capture the bodies, which hold JSON."""

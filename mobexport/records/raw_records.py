@@ -26,6 +26,7 @@ from mobexport.records.lines import MARK, LineBlock
 from mobexport.records.mapped import MappedRecords, NotSelected
 from mobexport.records.names import Names
 from mobexport.records.structs import ABSENT, attribute, struct_of
+from mobexport.records.tsv_lines import TsvBlock, TsvLines
 
 Reject = Callable[[int, Fault, bytes], None]
 """Takes a reject: the line's number, what is wrong, the line."""
@@ -48,6 +49,7 @@ class RawReader:
 
     def __init__(self, export_type: ExportType, mapping: RawMapping | None = None) -> None:
         self._mapped = MappedRecords(export_type, mapping) if mapping and mapping.fields else None
+        self._tsv = TsvLines(export_type, mapping) if mapping and mapping.columns else None
         self._fields = export_type.fields
         self._looked_at = [
             field
@@ -81,6 +83,9 @@ class RawReader:
 
     def block(self, block: LineBlock, reject: Reject) -> Rows:
         """The usable records of a block of lines; `reject` gets the others, blank lines are none."""
+        if self._tsv:
+            block = self._tsv.block(block)
+        originals = block.originals if isinstance(block, TsvBlock) else None
         passed_over = self.passed_over
         rejects: dict[int, list[tuple[Fault, bytes]]] = {}
         records, places, judged = self._decoded(block, rejects)
@@ -108,7 +113,8 @@ class RawReader:
             self._count_names(block.lines[place] for place in places if place not in judged)
         for place in sorted(rejects):
             for fault, text in rejects[place]:
-                reject(block.first_line + place, fault, text)
+                shown = _text(originals[place]) if originals and place not in block.too_long else text
+                reject(block.first_line + place, fault, shown)
         self.read += len(records) + sum(map(len, rejects.values())) + self.passed_over - passed_over
         return Rows(records, instants)
 
@@ -176,7 +182,8 @@ class RawReader:
     def _sound(self, block: LineBlock) -> Sequence[bytes]:
         """The lines; those that a decoder would not look at closely enough are empty, so that they fail."""
         # What is declared is decoded, or looked at as JSON that passes through; what is not is passed over.
-        if block.longest <= MAX_TEXT and (self._is_closed or is_utf8(b"\n".join(block.lines))):
+        is_known = self._is_closed or isinstance(block, TsvBlock)
+        if block.longest <= MAX_TEXT and (is_known or is_utf8(b"\n".join(block.lines))):
             return block.lines
         return [line if len(line) <= MAX_TEXT and is_utf8(line) else b"" for line in block.lines]
 
@@ -212,6 +219,8 @@ class RawReader:
         """The usable records of a line that did not decode: one, none, or several; its faults."""
         if place in block.too_long:
             return [], [(Fault(Rule.TOO_LONG), block.too_long[place].encode())]
+        if isinstance(block, TsvBlock) and place in block.faults:
+            return [], [(block.faults[place], b"")]
         text = _text(block.lines[place])
         if not text.strip(b" \t\r"):
             return [], []

@@ -224,8 +224,8 @@ def test_given_exports_when_listed_then_filtered_and_page_by_page(running) -> No
     assert "continuation" in page["links"]["next"]
     _, rest = running.get(page["links"]["next"].removeprefix(running.url))
     assert (len(rest["exports"]), rest["links"]) == (1, {})
-    ids = [export["id"] for export in (*page["exports"], *rest["exports"])]
-    assert ids == sorted(ids)
+    created = [export["createdAt"] for export in (*page["exports"], *rest["exports"])]
+    assert created == sorted(created, reverse=True)
     wait(running, tagged["id"])
     query = "app=listed&state=Empty,Succeeded&exportType=Tag&createdFrom=2024-01-01"
     _, found = running.get(f"/api/exports?{query}")

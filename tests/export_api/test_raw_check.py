@@ -47,6 +47,11 @@ class End:
 
 MAPPED = {"deviceId": "d", "name": "n", "timestamp": {"path": "t", "as": "epoch-s"}}
 SECONDS = {"d": "d", "n": "n", "t": 1742724000}
+TSV = {
+    "format": "tsv",
+    "columns": ["d", "e", "t"],
+    "fields": {"deviceId": "d", "name": "e", "timestamp": "t"},
+}
 
 SETS = cases(
     ("all is well", {f"{AT}/a.ndjson": GOOD}, {}, "events: 1 files", End(1)),
@@ -300,6 +305,44 @@ SETS = cases(
         {"fields": MAPPED},
         "its ending says no format: set format in the mapping",
         End(skipped=1),
+    ),
+    (
+        "mapped: tab-separated",
+        {
+            f"{AT}/a.tsv": b"d\tn\t2025-03-23T10:00:00Z\nd\tn\n",
+            f"{AT}/b.txt.gz": gzip.compress(b"d\tn\tsoon"),
+        },
+        TSV,
+        "rejected: not-a-row  1",
+        End(1, 2),
+    ),
+    (
+        "mapped: lines of JSON as cells",
+        {f"{AT}/a.ndjson": GOOD},
+        TSV,
+        "rejected: not-a-row  1",
+        End(0, 1),
+    ),
+    (
+        "mapped: cells as lines of JSON",
+        {f"{AT}/a.ndjson": b"d\tn\t2025-03-23T10:00:00Z\n"},
+        {"fields": MAPPED},
+        "rejected: not-json  1",
+        End(0, 1),
+    ),
+    (
+        "mapped: names with dots",
+        {f"{AT}/a.jsonl": lines({"u.id": "d", "e": "n", "t": "2025-03-23T10:00:00Z", "u": {"id": 5}})},
+        {"fields": {"deviceId": r"u\.id", "name": "e", "timestamp": "t"}},
+        "1 records read",
+        End(1),
+    ),
+    (
+        "mapped: a folder of milliseconds",
+        {"app/d/1742688000000/a.jsonl": lines(SECONDS), "app/d/2025-03-23/b.jsonl": lines(SECONDS)},
+        {"path": "{app}/d/{date:%Q}/*", "fields": MAPPED},
+        "does not fit the path {app}/d/{date:%Q}/*",
+        End(1, skipped=1),
     ),
     (
         "mapped: another path",

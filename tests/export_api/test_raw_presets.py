@@ -18,6 +18,7 @@ from mobexport.export_api.writer.export_file import RawFile, write_export
 from mobexport.export_api.writer.raw_store import plan_files
 from mobexport.raw_presets import PAGES, PRESETS
 from mobexport.records.limits import Limits
+from mobexport.snowplow import COLUMNS
 
 DAY = date(2025, 3, 23)
 AT = "2025-03-23T14:37:38.184Z"
@@ -109,6 +110,46 @@ SNOWPLOW = {
     "unstruct_event_com_snowplowanalytics_mobile_screen_view_1": {"name": "Home"},
 }  # fmt: skip
 
+# https://docs.snowplow.io/docs/fundamentals/canonical-event/: the cells of an enriched event of a mobile
+# tracker; times without a zone are UTC, entities and self-describing events are self-describing JSON.
+IGLU = "iglu:com.snowplowanalytics"
+SNOWPLOW_CELLS = {
+    "app_id": "shop", "platform": "mob", "etl_tstamp": "2025-03-23 14:38:00.000",
+    "collector_tstamp": "2025-03-23 14:37:40.000", "dvce_created_tstamp": "2025-03-23 14:37:37.000",
+    "event": "unstruct", "event_id": "c6ef3124-b53a-4b13-a233-0088f79dcbcb", "name_tracker": "appTracker",
+    "v_tracker": "ios-5.0.0", "v_collector": "ssc-2.9.0-kinesis", "v_etl": "snowplow-enrich-kinesis-4.0.0",
+    "user_ipaddress": "203.0.113.9", "network_userid": "4b1f7f7c-2c09-4b5e-9b0f-51a1a2f5b5aa",
+    "geo_country": "DE", "geo_latitude": "52.5", "geo_longitude": "13.4",
+    "contexts": json.dumps(
+        {
+            "schema": f"{IGLU}.snowplow/contexts/jsonschema/1-0-0",
+            "data": [
+                {
+                    "schema": f"{IGLU}.snowplow/mobile_context/jsonschema/1-0-3",
+                    "data": {"osType": "ios", "deviceModel": "iPhone15,2", "carrier": 'T-"Mobile"'},
+                },
+                {
+                    "schema": f"{IGLU}.snowplow/client_session/jsonschema/1-0-2",
+                    "data": SNOWPLOW["contexts_com_snowplowanalytics_snowplow_client_session_1"][0],
+                },
+            ],
+        }
+    ),
+    "unstruct_event": json.dumps(
+        {
+            "schema": f"{IGLU}.snowplow/unstruct_event/jsonschema/1-0-0",
+            "data": {
+                "schema": f"{IGLU}.mobile/screen_view/jsonschema/1-0-0",
+                "data": {"name": 'The "Home"', "id": "7a8b"},
+            },
+        }
+    ),
+    "useragent": "Shop/2.3 (iPhone)", "dvce_ismobile": "1", "dvce_sent_tstamp": "2025-03-23 14:37:39.000",
+    "derived_tstamp": "2025-03-23 14:37:38.184", "event_vendor": "com.snowplowanalytics.mobile",
+    "event_name": "screen_view", "event_format": "jsonschema", "event_version": "1-0-0",
+}  # fmt: skip
+SNOWPLOW_LINE = "\t".join(SNOWPLOW_CELLS.get(name, "") for name in COLUMNS).encode() + b"\n"
+
 # https://support.google.com/analytics/answer/7029846: a row of events_YYYYMMDD; JSON extracts of BigQuery
 # have 64-bit integers as text: https://cloud.google.com/bigquery/docs/exporting-data
 GA4 = {
@@ -168,6 +209,9 @@ FILES = cases(
      parquet(POSTHOG_ROW), ("0190-device", "Checkout", AT, POSTHOG["properties"])),
     ("Snowplow", "snowplow", "events", "app/snowplow/run=2025-03-23-14-00-00/output=good/part-0.txt.gz",
      gzip.compress(lines(SNOWPLOW)), ("b2a7d8e1-5a40-4b2f-8f0a-8a6f4d9f0001", "screen_view", AT, None)),
+    ("Snowplow, tab-separated", "snowplow-tsv", "events",
+     "app/snowplow/run=2025-03-23-14-00-00/output=good/part-00000.gz", gzip.compress(SNOWPLOW_LINE),
+     ("b2a7d8e1-5a40-4b2f-8f0a-8a6f4d9f0001", "screen_view", AT, {"name": 'The "Home"', "id": "7a8b"})),
     ("GA4", "ga4", "events", "app/ga4/events_20250323-000.json.gz", gzip.compress(lines(GA4)),
      ("5ca5a5c9ae9c4c9b8a7b", "screen_view", "2025-03-23T14:37:38.184001Z",
       {"firebase_screen": "Home", "ga_session_id": 1742740600, "engaged_session_event": 1, "rate": 1.5})),
@@ -262,3 +306,25 @@ def test_given_keys_beside_a_preset_when_read_then_they_count() -> None:
     mapping = config.apps["app"].raw["events"]
     assert (mapping.path, mapping.fields["sessionId"].path) == ("x/{date:%Y}/*", ("context.session",))
     assert mapping.fields["name"].path == ("event",)
+
+
+def test_given_other_files_below_segments_folders_then_told(tmp_path) -> None:
+    config = ExportsConfig.model_validate({"apps": {"app": {"raw": {"events": {"preset": "segment"}}}}})
+    packed = gzip.compress(SEGMENT_LINES)
+    files = {
+        "app/segment-logs/src/1742688000000/a.gz": packed,
+        "app/segment-logs/src/1742688000000/README.txt": b"?",
+        "app/segment-logs/src/2025-03-23/b.gz": packed,
+        "app/segment-logs/src/1742688000000/more/c.gz": packed,
+        "app/segment-logs/src/1742774400000/d.gz": packed,
+        "app/segment-logs/src/1743292800000/e.gz": packed,
+    }
+    source = put(tmp_path / "raw", files)
+    report = check_raw_data(source, "raw", config, slack_days=1)
+    assert report.apps[0].kinds[0].files == 3
+    (skip,) = report.apps[0].skipped
+    assert (skip.files, skip.reason) == (3, "does not fit the path {app}/segment-logs/*/{date:%Q}/*.gz")
+    # Calls of the 23rd lie in its folder, or in that of a day beside it.
+    plan = plan_files(source, "raw", "app", export_types.get("Event"), (DAY, DAY), 1, config.apps["app"].raw)
+    names = [file.blob.name.rpartition("/")[2] for file in plan.files]
+    assert names == ["a.gz", "d.gz"]

@@ -195,13 +195,26 @@ class MemoryTable:
             raise refused
         return self._write(entity)
 
+    def submit_transaction(self, operations: list[Any]) -> list[dict[str, str]]:
+        """A row and its copy for the list: both or none."""
+        (kind, row, *condition), (_, copy) = operations
+        written = self.create_entity(row) if kind == "create" else self.update_entity(row, **condition[0])
+        self.rows[copy["PartitionKey"], copy["RowKey"]] = (next(self._etags), dict(copy))
+        return [written]
+
     def query_entities(self, query: str, **_: Any) -> list[_Entity]:
-        """Open rows of one partition: what the tick asks for."""
+        """What the tick asks: the open rows of a partition, or all rows or copies, to mend the list."""
         self._told()
         partition = query.split("'")[1]
-        assert query == f"PartitionKey eq '{partition}' and open eq true"
-        keys = [key for key, (_, row) in self.rows.items() if key[0] == partition and row["open"]]
-        return [self.get_entity(*key) for key in keys]
+        keys = sorted(key for key in self.rows if key[0] == partition)
+        if query != f"PartitionKey eq '{partition}' and open eq true":
+            copies = "RowKey ge" in query
+            return [self.get_entity(*key) for key in keys if key[1].startswith("~") is copies]
+        return [self.get_entity(*key) for key in keys if self.rows[key][1].get("open")]
+
+    def upsert_entity(self, entity: dict[str, Any]) -> None:
+        self._told()
+        self.rows[entity["PartitionKey"], entity["RowKey"]] = (next(self._etags), dict(entity))
 
     def delete_entity(self, partition: str, row: str) -> None:
         self._told()

@@ -18,6 +18,7 @@ from mobexport.pipeline.purging import Purger
 from mobexport.pipeline.reconciling import Reconciler
 from mobexport.pipeline.registry.export_row import shortened
 from mobexport.pipeline.registry.states import State
+from mobexport.pipeline.requests.export_list import parse_list_query
 from mobexport.pipeline.requests.signed_calls import SignedCalls
 from mobexport.settings import read_settings
 from mobexport.tables.commit import NewFile, TableCommit
@@ -261,6 +262,8 @@ def test_given_rows_when_purged_then_only_old_ones_with_nothing_left_to_do(
     purger.purge(datetime.now(UTC) + timedelta(days=366))
     assert registry.find(done.id) is None
     assert registry.find(running.id)
+    listed = [registry.page(parse_list_query({"app": row.request.app})).rows for row in (done, running)]
+    assert [len(rows) for rows in listed] == [0, 1]
 
 
 def test_given_one_export_that_cannot_be_cleared_then_the_others_are(

@@ -26,6 +26,7 @@ MAPPING = RawMapping.model_validate(
         },
     }
 )
+AT = "2025-03-23T10:00:00Z"
 GOOD = {
     "type": "track",
     "anonymousId": "a1",
@@ -213,3 +214,46 @@ def test_given_several_records_on_one_line_when_mapped_then_all(tmp_path) -> Non
     line = json.dumps(GOOD).encode() * 2 + json.dumps({**GOOD, "type": "x"}).encode()
     counts, _, _ = exported(tmp_path, MAPPING, line)
     assert (counts.read, counts.exported, counts.outside_window) == (3, 2, 1)
+
+
+def test_given_names_with_dots_when_mapped_then_both_ways_find_them(tmp_path) -> None:
+    fields = {
+        "deviceId": r"user\.id",
+        "name": r"a.b\.c",
+        "timestamp": r"x\[0\]",
+        "sessionId": r"list[0].s\.id",
+        "extras": "per%cent",
+    }
+    mapping = RawMapping.model_validate({"fields": fields, "where": {r"is\.on": True}})
+    record = {
+        "user.id": "d", "user": {"id": "no"}, "a": {"b.c": "n", "b": {"c": "no"}}, "x[0]": AT, "is.on": True,
+        "list": [{"s.id": "s", "s": {"id": "no"}}], "per%cent": {"k": 1},
+    }  # fmt: skip
+    found = {"deviceId": "d", "name": "n", "timestamp": "2025-03-23T10:00:00.000Z", "sessionId": "s"}
+    # The second line takes the slow path: of two members with one name the last counts.
+    slow = json.dumps(record).replace('"user.id": "d"', '"user.id": 5, "user.id": "d"').encode()
+    _, elements, told = exported(tmp_path, mapping, record, slow, {**record, "is.on": False})
+    assert (records(elements), told) == ([{**found, "extras": {"k": 1}}] * 2, [])
+
+
+def test_given_self_describing_items_then_the_first_of_a_schema_counts(tmp_path) -> None:
+    item = "contexts[schema=iglu:com.example/session/jsonschema/1-*].data"
+    fields = {
+        "deviceId": f"{item}.user",
+        "name": "contexts[schema=iglu:x].data",
+        "timestamp": "at",
+        "extras": item,
+    }
+    mapping = RawMapping.model_validate({"fields": fields})
+    session = {"schema": "iglu:com.example/session/jsonschema/1-0-2", "data": {"user": "u"}}
+    contexts = [
+        5, {"schema": 7}, {"schema": "iglu:com.example/session/jsonschema/2-0-0", "data": {"user": "no"}},
+        session, {**session, "data": {"user": "later"}}, {"schema": "iglu:xy", "data": "no"},
+        {"schema": "iglu:x", "data": "n"},
+    ]  # fmt: skip
+    _, elements, told = exported(
+        tmp_path, mapping, {"at": AT, "contexts": contexts}, {"at": AT, "contexts": contexts[:3]}
+    )
+    [found] = records(elements)
+    assert (found["deviceId"], found["name"], found["extras"]) == ("u", "n", {"user": "u"})
+    assert [(one["line"], one["rule"], one["field"]) for one in told] == [(2, "missing", "deviceId")]

@@ -132,7 +132,7 @@ def test_given_no_setting_then_it_is_named(run, monkeypatch, tmp_path) -> None:
     code, _, err = run("list")
     assert (code, "DATA_STORAGE: set a connection string" in err) == (2, True)
     (tmp_path / "local.settings.json").write_text("[]")
-    assert "local.settings.json: this is not JSON with an object" in run("list")[2]
+    assert "local.settings.json: must be {" in run("list")[2]
 
 
 def test_given_local_settings_then_they_count(run, azurite, monkeypatch, tmp_path) -> None:

@@ -27,6 +27,8 @@ class ExportCounts:
     """Fields that no declaration has, with the usable records that had them; beyond 50 names under `*`."""
     rules: Mapping[str, int] = field(default_factory=dict)
     """Rejected records by `rule`, or `rule:field`."""
+    late_filed: int = 0
+    """Usable records further from the day of their file's folder than is looked."""
 
     def balances(self) -> bool:
         """Whether nothing was lost or counted twice."""
@@ -45,16 +47,15 @@ class ExportCounts:
             "elements": self.elements,
             "unknownFields": dict(self.unknown_fields),
             "rules": dict(self.rules),
+            **({"lateFiled": self.late_filed} if self.late_filed else {}),
         }
 
 
-def why_empty(counts: Mapping[str, Any], missing: str | None) -> str:
-    """Why a file has no records; `missing` is the folder that is not there, if one is the reason."""
+def why_empty(counts: Mapping[str, Any]) -> str:
+    """Why a file has no records, as far as the counts say."""
     files, read, rejected, outside = (
         counts.get(name) or 0 for name in ("files", "read", "rejected", "outsideWindow")
     )
-    if missing:
-        return f"there is no {missing}"
     if not files:
         return "there is no raw file for those days"
     if not read:

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from mobexport import config, export_types
 from mobexport.blob_paths import REJECTS_CONTAINER, raw_rejects_path, work_container
 from mobexport.clock import now
 from mobexport.container_url import ContainerUrl, check_configured_url
-from mobexport.contract import PARAMETERS, parse
-from mobexport.errors import NotFound, TooManyRequests, UnknownExportType
+from mobexport.contract import (
+    PARAMETERS,
+    DateRangeExportTaskParameter,
+    ExportTaskParameter,
+    FeedbackByDateRangeParameter,
+    not_come,
+    parse,
+)
+from mobexport.errors import NotFound, Problem, RequestError, TooManyRequests, UnknownExportType
 from mobexport.export_api.tasks.counts import why_empty
 from mobexport.export_api.tasks.selection import Selection
 from mobexport.export_api.tasks.task_details import details_of
 from mobexport.export_api.tasks.task_registry import ExportTask, TaskRegistry
+from mobexport.export_api.writer.raw_layout import RawLayout
 from mobexport.settings import Settings
 from mobexport.storage import DataStorage
 from mobexport.wire import Outcome, TaskRef
 
 # Seconds that a caller with too many tasks is asked to wait.
 _BUSY_SECONDS = 60
+# What is today for the caller may be tomorrow here for a moment.
+_CLOCKS = timedelta(minutes=5)
 
 
 class ExportTasks:
@@ -56,6 +67,7 @@ class ExportTasks:
         except UnknownExportType as error:
             raise NotFound(error.message) from None
         parameters = parse(PARAMETERS[asked.parameters], body, self._check_url)
+        self._check_end(parameters)
         if self._registry.unfinished(app, limit := self._settings.export_api_max_tasks) >= limit:
             raise TooManyRequests(
                 f"app {app!r} has {limit} export tasks that have not ended; wait until some have",
@@ -76,7 +88,8 @@ class ExportTasks:
         if outcome.failure is None:
             counts = outcome.value
             if counts.get("exported") == 0 and "empty" not in counts:
-                counts = {**counts, "empty": self._why_empty(ref, counts)}
+                found = task or self._registry.get(ref.app, ref.task_id)
+                counts = {**counts, "empty": self._why_empty(found, counts)}
             details = details_of(counts, f"{REJECTS_CONTAINER}/{raw_rejects_path(ref)}")
             task = self._registry.succeed(ref.app, ref.task_id, counts, details, task)
         else:
@@ -84,15 +97,29 @@ class ExportTasks:
         self._storage.delete_container(work_container(ref.task_id))
         return str(task.state)
 
-    def _why_empty(self, ref: TaskRef, counts: Mapping[str, Any]) -> str:
-        container = self._settings.raw_container
-        missing = None
-        if not counts.get("files"):
-            declared = export_types.get(self._registry.get(ref.app, ref.task_id).export_type)
-            folders = (f"{ref.app}/", f"{ref.app}/{declared.kind}/")
-            absent = [one for one in folders if not any(self._storage.list_blobs(container, one))]
-            missing = f"folder {container}/{absent[0]}" if absent else None
-        return why_empty(counts, missing)
+    def _why_empty(self, task: ExportTask, counts: Mapping[str, Any]) -> str:
+        if counts.get("files"):
+            return why_empty(counts)
+        kind = export_types.get(task.export_type).kind
+        mapping = self._config.apps.get(task.app, config.App()).raw.get(kind)
+        layout = RawLayout(task.app, kind, mapping)
+        container = layout.container(self._settings.raw_container)
+        for folder in layout.folders:
+            if not any(self._storage.list_blobs(container, folder)):
+                return f"there is no folder {container}/{folder}"
+        return why_empty(counts) + ("" if layout.is_usual else f" that fits {layout.pattern}")
+
+    def _check_end(self, parameters: ExportTaskParameter) -> None:
+        """Raises RequestError for a window whose end has not come."""
+        today = (now() + _CLOCKS).date()
+        if isinstance(parameters, DateRangeExportTaskParameter):
+            name, day = "endDate", parameters.end_date
+        elif isinstance(parameters, FeedbackByDateRangeParameter):
+            name, day = "campaignWindowEnd", parameters.campaign_window_end.date()
+        else:
+            return
+        if problem := not_come(day, today):
+            raise RequestError.of([Problem(name, problem)])
 
     def _check_url(self, url: str) -> ContainerUrl:
         return check_configured_url(url, self._settings, self._config, self._storage.blobs.url, now())

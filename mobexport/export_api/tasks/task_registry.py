@@ -295,6 +295,8 @@ def _shown_counts(counts: Mapping[str, Any] | None, rejects: str) -> RecordCount
         outside=counts["outsideWindow"],
         files=counts.get("files"),
         ignored_files=counts.get("ignoredFiles"),
+        days_read=counts.get("daysRead"),
+        late_filed=counts.get("lateFiled", 0) if "daysRead" in counts else None,
         rules=counts.get("rules", {}),
         rejects=rejects if counts["rejected"] else None,
         empty=counts.get("empty"),

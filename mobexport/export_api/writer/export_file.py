@@ -13,16 +13,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import IO, Any, Protocol
+
+import pyarrow as pa
 
 from mobexport.export_api.tasks.counts import ExportCounts
 from mobexport.export_api.tasks.selection import Selection, Window
 from mobexport.export_types.model import ExportType
 from mobexport.raw_mapping import RawMapping
+from mobexport.records import times
 from mobexport.records.checks import Fault
 from mobexport.records.export_text import ExportText
 from mobexport.records.formats import ExportFormat
+from mobexport.records.instants import bounds_of, days_around
 from mobexport.records.keeping import Keeper
 from mobexport.records.limits import Limits
 from mobexport.records.lines import LineBlock
@@ -31,7 +36,7 @@ from mobexport.records.names import Names
 from mobexport.records.parquet_rows import row_blocks
 from mobexport.records.raw_files import record_blocks
 from mobexport.records.raw_formats import RawFormat, Stored, stored_as
-from mobexport.records.raw_records import RawReader
+from mobexport.records.raw_records import RawReader, Rows
 from mobexport.records.rejects import RejectsFile
 from mobexport.records.sorting import SpillFile
 
@@ -56,6 +61,8 @@ class RawFile:
     """Its kind of raw data; empty: the export type's own."""
     stored: Stored | None = None
     """What its bytes are; None: by its name, else lines."""
+    day: str = ""
+    """The day of its folder, where it has one."""
 
     @property
     def format(self) -> RawFormat:
@@ -73,8 +80,15 @@ class RawLoader:
         selection: Selection,
         spill: SpillFile,
         mapping: RawMapping | None = None,
+        slack_days: int | None = None,
     ) -> None:
+        """`slack_days`: None where no window is asked for."""
         self._reader = RawReader(export_type, mapping)
+        own = mapping.slack_days if mapping else None
+        self._slack_days = slack_days if own is None or slack_days is None else own
+        self.day = ""
+        """The day of the folder of the file that is read, if it has one."""
+        self.late_filed = 0
         self.export_type = export_type
         self.kept = Keeper(export_type, selection.bounds, selection.only, spill)
         self.spill = spill
@@ -100,7 +114,7 @@ class RawLoader:
         number = 0
         for block in blocks:
             rows = self._reader.block(block, lambda line, fault, text: reject(part, line, fault, text))
-            self.kept.add(rows)
+            self._keep(rows)
             number = block.first_line + len(block.lines) - 1
         return number
 
@@ -118,7 +132,15 @@ class RawLoader:
         """
         for block in row_blocks(source, name, self._reader.source_fields, rows, self.names):
             found = self._reader.block(block, lambda line, fault, text: reject(part, line, fault, text))
-            self.kept.add(found)
+            self._keep(found)
+
+    def _keep(self, rows: Rows) -> None:
+        if self.day and self._slack_days is not None:
+            day = date.fromisoformat(self.day)
+            bounds = bounds_of(*days_around(day, day, self._slack_days))
+            near = times.within(rows.instants[self.export_type.time].cast(pa.int64()), bounds)
+            self.late_filed += 0 if near is None else len(near) - near.true_count
+        self.kept.add(rows)
 
 
 def make_loaders(
@@ -128,6 +150,7 @@ def make_loaders(
     limits: Limits,
     bounds: Sequence[int] = (256,),
     mappings: Mapping[str, RawMapping] | None = None,
+    slack_days: int | None = None,
 ) -> dict[str, RawLoader]:
     """What reads each kind of raw data that the type needs; its own kind is the first."""
     joined = export_type.joined
@@ -135,7 +158,8 @@ def make_loaders(
         limits = replace(limits, memory_mb=limits.memory_mb // 2)
     own = mappings or {}
     spill = SpillFile(workdir / "own", limits, bounds)
-    found = {export_type.kind: RawLoader(export_type, selection, spill, own.get(export_type.kind))}
+    mapping = own.get(export_type.kind)
+    found = {export_type.kind: RawLoader(export_type, selection, spill, mapping, slack_days)}
     if joined:
         spill = SpillFile(workdir / "joined", limits, bounds)
         found[joined.kind] = RawLoader(joined, Selection(), spill, own.get(joined.kind))
@@ -154,6 +178,8 @@ def write_export(
     workdir: Path,
     limits: Limits,
     mappings: Mapping[str, RawMapping] | None = None,
+    quote_formulas: bool = False,
+    slack_days: int | None = None,
 ) -> ExportCounts:
     """Writes the export file to `target`, and raw lines that cannot be used (if there are any) to `rejects`.
 
@@ -162,14 +188,15 @@ def write_export(
     `rejects` is NDJSON: file, line (from 1), rule, field (where one is at fault), original. `workdir` takes
     temporary files, no more than `limits` allow. Raises DataError (`TooLarge`) where the limits do not
     suffice, for files that are no intact gzip or Parquet, and whatever reading a file raises. `mappings`: by
-    kind, what its fields are called.
+    kind, what its fields are called. `quote_formulas`: CSV for spreadsheets. `slack_days`: how
+    far from the day of its folder a record may lie without being counted as filed late.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     ordered = sorted(files, key=lambda file: file.name)
     chosen = selection or Selection(window)
-    text = ExportText(export_type, output)
+    text = ExportText(export_type, output, quote_formulas)
     tally = Tally()
-    loaders = make_loaders(export_type, chosen, workdir, limits, mappings=mappings)
+    loaders = make_loaders(export_type, chosen, workdir, limits, mappings=mappings, slack_days=slack_days)
     with ExitStack() as stack:
         kept = stack.enter_context(RejectsFile(rejects))
 
@@ -180,6 +207,7 @@ def write_export(
             stack.callback(loader.spill.close)
         for part, file in enumerate(ordered):
             loader = loaders[file.kind or export_type.kind]
+            loader.day = file.day
             if file.format is RawFormat.PARQUET:
                 with local_copy(file.chunks(), workdir / "rows.parquet") as local:
                     loader.parquet(part, local, file.name, None, reject)
@@ -205,6 +233,7 @@ def write_export(
         tally.elements,
         names.ranked(),
         dict(kept.rules),
+        sum(loader.late_filed for loader in loaders.values()),
     )
 
 

@@ -6,25 +6,27 @@ any case. Source: design section 3. Pure: names in, verdicts out.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
 from mobexport.blob_labels import README
 from mobexport.contract import MAX_DAYS
+from mobexport.near_names import did_you_mean
 from mobexport.raw_mapping import RawMapping
 from mobexport.records.raw_formats import UNMAPPED, Packing, split_ending, stored_as
 
 USUAL: Final = "{app}/{kind}/{date:%Y-%m-%d}/**"
 Days = tuple[date, date]
 _TOKENS = re.compile(r"\{(?P<token>[^{}]*)\}|(?P<deep>\*\*)|(?P<star>\*)|(?P<text>[^{}*]+)")
-_CODE = re.compile(r"%(-?)([YmdHMS])|[^%]+")
+_CODE = re.compile(r"%(-?)([YmdHMSQ])|[^%]+")
 _DIGITS = re.compile(r"(\d{4})[-_.]?(\d{1,2})[-_.]?(\d{1,2})")
 _HIVE = re.compile(r"([A-Za-z_][\w-]*)=(.*)")
+_DIGITS_OF: Final = {"Y": r"\d{4}", "Q": r"\d{13}"}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN = 10
 _LONG = 120
 
@@ -97,6 +99,14 @@ class RawLayout:
         """Whether no mapping says where they lie."""
         return self.pattern == USUAL
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Folders without which there is no file, the outer one first."""
+        if self.is_usual:
+            return f"{self.app}/", f"{self.app}/{self.kind}/"
+        folder, slash, _ = self._prefix(None).rpartition("/")
+        return (folder + slash,) if folder else ()
+
     def container(self, usual: str) -> str:
         """The container; `usual` is RAW_CONTAINER."""
         return (self.mapping and self.mapping.container) or usual
@@ -125,10 +135,10 @@ class RawLayout:
             at += len(part) + 1
         named = {code: int(text) for code, text in found.groupdict().items() if text is not None}
         day = None
-        if {"Y", "m", "d"} <= named.keys():
+        if _tells_day(named):
             try:
-                day = date(named["Y"], named["m"], named["d"])
-            except ValueError:
+                day = _day_of(named)
+            except (ValueError, OverflowError):
                 return Skip(name, "its folder is no day of the calendar")
         return Found(day) if (reason := self._ending(name)) is None else Skip(name, reason)
 
@@ -176,14 +186,14 @@ class RawLayout:
                 if code[2] is None:
                     out.append(re.escape(code[0]))
                     continue
-                digits = r"\d{4}" if code[2] == "Y" else r"\d{1,2}" if code[1] else r"\d{2}"
+                digits = _DIGITS_OF.get(code[2]) or (r"\d{1,2}" if code[1] else r"\d{2}")
                 out.append(f"(?P<{code[2]}>{digits})" if code[2] not in seen else digits)
                 seen.add(code[2])
         return re.compile("".join(out), re.DOTALL | re.ASCII)
 
     @cached_property
     def _has_day(self) -> bool:
-        return {"Y", "m", "d"} <= self._regex.groupindex.keys()
+        return _tells_day(self._regex.groupindex)
 
     def _prefix(self, day: date | None) -> str:
         out = ""
@@ -204,6 +214,16 @@ class RawLayout:
                 else:
                     return out
         return out
+
+
+def _tells_day(codes: Collection[str]) -> bool:
+    return "Q" in codes or {"Y", "m", "d"} <= set(codes)
+
+
+def _day_of(named: Mapping[str, int]) -> date:
+    if "Q" in named:
+        return (_EPOCH + timedelta(milliseconds=named["Q"])).date()
+    return date(named["Y"], named["m"], named["d"])
 
 
 def is_hidden(part: str) -> bool:
@@ -250,18 +270,11 @@ def _is_day(folder: str) -> bool:
         return False
 
 
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """`; did you mean …?` for a name that is nearly one of those, else the list of them."""
-    lower = {one.lower(): one for one in known}
-    near = difflib.get_close_matches(name.lower(), lower, 1, 0.7)
-    return f"; did you mean `{lower[near[0]]}`?" if near else f"; there are {', '.join(sorted(known))}"
-
-
 def kind_folder_reason(folder: str, kinds: Sequence[str]) -> str | None:
     """Why a folder below an app is not read; None for a kind's, and for hidden ones."""
     if folder in kinds or is_hidden(folder):
         return None
-    return f"is no kind{did_you_mean(folder, kinds)}"
+    return f"is no kind{did_you_mean(folder, kinds, lists_known=True)}"
 
 
 def told(skips: Iterable[Skip]) -> Iterator[str]:

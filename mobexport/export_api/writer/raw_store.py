@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
+from mobexport.errors import OtherVersion
 from mobexport.export_api.tasks.selection import Window
 from mobexport.export_api.writer.raw_layout import (
     Days,
@@ -20,6 +21,7 @@ from mobexport.export_api.writer.raw_layout import (
 from mobexport.export_api.writer.slices import RawEntry
 from mobexport.export_types.model import ExportType
 from mobexport.raw_mapping import RawMapping, declared_kinds
+from mobexport.records.instants import days_around
 from mobexport.storage import RawBlob
 
 
@@ -48,7 +50,8 @@ class RawInput:
     def entry(self, app: str) -> RawEntry:
         """The file as a step reads it."""
         name = self.blob.name.removeprefix(f"{app}/")
-        return RawEntry(name, self.blob.size, self.kind, self.blob.encoding, self.format)
+        day = str(self.day) if self.day else ""
+        return RawEntry(name, self.blob.size, self.kind, self.blob.encoding, self.format, day)
 
     def to_json(self) -> dict[str, Any]:
         form = {"format": self.format} if self.format else {}
@@ -77,7 +80,20 @@ class Plan:
         }
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Plan:
+    def from_json(cls, value: dict[str, Any], container: str) -> Plan:
+        """The plan; of version 1, which knew no mappings, all files are in `container`.
+
+        Raises OtherVersion for one that a later version made.
+        """
+        if value["version"] == 1:
+            blobs = (RawBlob(**one) for one in value["blobs"])
+            found = (RawInput(blob, container, blob.name.split("/")[1]) for blob in blobs)
+            return cls(tuple(found), value["ignored"])
+        if value["version"] != 2:
+            raise OtherVersion(
+                "this task's plan was made by another version of the app: deployed while it was running, see"
+                " docs/upgrade.md"
+            )
         files = (
             RawInput(RawBlob(**one["blob"]), one["container"], one["kind"], one.get("format", ""))
             for one in value["files"]
@@ -156,7 +172,7 @@ def unread_folders(
     usual = [one.kind for one in layouts(app, kinds, mappings) if one.is_usual]
     if not usual:
         return []
-    found = unread_kinds(storage, container, app)
+    found = unread_kinds(storage, container, app, mappings)
     for kind in usual:
         folders = (one for one in storage.list_folders(container, f"{app}/{kind}/") if one.endswith("/"))
         found += [
@@ -167,13 +183,22 @@ def unread_folders(
     return found
 
 
-def unread_kinds(storage: RawListing, container: str, app: str) -> list[Skip]:
-    """Folders and files of the app that belong to no kind."""
+def unread_kinds(
+    storage: RawListing, container: str, app: str, mappings: Mapping[str, RawMapping]
+) -> list[Skip]:
+    """Folders and files of the app that belong to no kind, and that no mapping of the app reads."""
     known = sorted(declared_kinds())
+    read = [
+        prefix
+        for one in layouts(app, mappings, mappings)
+        if not one.is_usual and one.container(container) == container
+        for prefix in one.prefixes(None)
+    ]
     return [
         Skip(f"{app}/{name}", reason, 0 if name.endswith("/") else 1)
         for name in storage.list_folders(container, f"{app}/")
         if (reason := kind_folder_reason(name.rstrip("/"), known))
+        and not any(one.startswith(f"{app}/{name}") or f"{app}/{name}".startswith(one) for one in read)
     ]
 
 
@@ -186,6 +211,4 @@ def window_days(window: Window | None, slack_days: int) -> Days | None:
     if window is None:
         return None
     first, last = (end.astimezone(UTC).date() if isinstance(end, datetime) else end for end in window)
-    start = max(first.toordinal() - slack_days, date.min.toordinal())
-    end = min(last.toordinal() + slack_days, date.max.toordinal())
-    return date.fromordinal(start), date.fromordinal(end)
+    return days_around(first, last, slack_days)

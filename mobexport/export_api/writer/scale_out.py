@@ -90,6 +90,10 @@ class Spec:
     """How many ranges of the group key's MD5 are written side by side."""
     mappings: Mapping[str, Any] = field(default_factory=dict)
     """By kind, its mapping as it was when the task began; JSON."""
+    quote_formulas: bool = False
+    """Of CSV: the app's `csv_formulas` when the task began."""
+    slack_days: int | None = None
+    """Days beside a window that are looked into; None: there is no window."""
 
     @property
     def raw_mappings(self) -> dict[str, RawMapping]:
@@ -104,7 +108,7 @@ class Spec:
     @property
     def text(self) -> ExportText:
         """What makes its text."""
-        return ExportText(self.declared, self.output)
+        return ExportText(self.declared, self.output, self.quote_formulas)
 
     @property
     def bounds(self) -> tuple[int, ...]:
@@ -121,6 +125,8 @@ class Spec:
             "slices": [one.to_json() for one in self.slices],
             "buckets": self.buckets,
             "mappings": dict(self.mappings),
+            "quoteFormulas": self.quote_formulas,
+            "slackDays": self.slack_days,
         }
 
     @classmethod
@@ -133,6 +139,8 @@ class Spec:
             tuple(map(Slice.from_json, value["slices"])),
             value["buckets"],
             value.get("mappings", {}),
+            value.get("quoteFormulas", False),
+            value.get("slackDays"),
         )
 
 
@@ -169,7 +177,9 @@ def partition_slice(
     workdir.mkdir(parents=True, exist_ok=True)
     name = f"slice-{number:05}-{secrets.token_hex(4)}"
     rejects, summary = (workdir / f"{name}{ending}" for ending in (".rejects", ".json"))
-    loaders = make_loaders(spec.declared, spec.selection, workdir, limits, spec.bounds, spec.raw_mappings)
+    loaders = make_loaders(
+        spec.declared, spec.selection, workdir, limits, spec.bounds, spec.raw_mappings, spec.slack_days
+    )
     with ExitStack() as stack, RejectsFile(rejects) as kept:
         for loader in loaders.values():
             stack.callback(loader.spill.path.unlink, missing_ok=True)
@@ -182,6 +192,7 @@ def partition_slice(
         for piece in spec.slices[number].pieces:
             entry = spec.files[piece.file]
             loader = loaders[entry.kind or spec.declared.kind]
+            loader.day = entry.day
             if (count := _load(loader, piece, entry, source, reject)) is not None:
                 lines.append((piece.number, count))
         for loader in loaders.values():
@@ -199,6 +210,7 @@ def partition_slice(
         "outside": sum(loader.outside for loader in loaders.values()),
         "rejected": kept.count,
         "rules": dict(kept.rules),
+        "lateFiled": sum(loader.late_filed for loader in loaders.values()),
         "names": names.counts,
         "lines": lines,
         "index": {kind: loader.spill.index for kind, loader in loaders.items()},
@@ -305,6 +317,7 @@ def commit(
         elements,
         names.ranked(),
         dict(rules),
+        sum(one.get("lateFiled", 0) for one in summaries),
     )
 
 

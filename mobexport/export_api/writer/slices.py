@@ -67,6 +67,8 @@ class RawEntry:
     """Its Content-Encoding."""
     format: str = ""
     """Its format; empty: by its name."""
+    day: str = ""
+    """The day of its folder, where it has one."""
 
     @property
     def stored(self) -> Stored:
@@ -76,7 +78,8 @@ class RawEntry:
     @property
     def is_gzip(self) -> bool:
         """Whether it is lines in gzip, by its name or by what its uploader said."""
-        return self.stored == Stored(RawFormat.NDJSON, Packing.GZIP)
+        stored = self.stored
+        return stored.packing is Packing.GZIP and stored.format in (RawFormat.NDJSON, RawFormat.TSV)
 
     @property
     def is_whole(self) -> bool:
@@ -91,7 +94,7 @@ class RawEntry:
         return self.size * GZIP_RATIO if packed else self.size
 
     def to_json(self) -> list[Any]:
-        return [self.name, self.size, self.kind, self.encoding, self.format]
+        return [self.name, self.size, self.kind, self.encoding, self.format, self.day]
 
 
 def plan_slices(

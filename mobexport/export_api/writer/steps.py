@@ -18,7 +18,7 @@ from mobexport import export_types
 from mobexport.blob_labels import task_labels
 from mobexport.blob_paths import REJECTS_CONTAINER, raw_rejects_path, work_container
 from mobexport.clock import now
-from mobexport.config import ExportsConfig
+from mobexport.config import App, ExportsConfig
 from mobexport.container_url import ContainerUrl, check_configured_url
 from mobexport.contract import TaskState
 from mobexport.errors import DataError, MobexportError, Rejected
@@ -96,7 +96,7 @@ class TaskWriter:
         made = self._make_plan(task)
         if not self.storage.write_json(work_container(task.id), _PLAN, made):
             return Planned(task, *self._planned(task))
-        return Planned(task, *_from_plan(made))
+        return Planned(task, *self._read_plan(made))
 
     def write_file(self, planned: Planned) -> dict[str, Any]:
         """A small task in one step; the counts of section 3 of the design."""
@@ -112,6 +112,7 @@ class TaskWriter:
                 partial(self.storage.read_chunks, file.container, file.blob),
                 entry.kind,
                 entry.stored,
+                entry.day,
             )
             for entry, file in zip(spec.files, plan.files, strict=True)
         ]
@@ -128,6 +129,8 @@ class TaskWriter:
                 workdir=workdir,
                 limits=self.settings.work_limits,
                 mappings=spec.raw_mappings,
+                quote_formulas=spec.quote_formulas,
+                slack_days=spec.slack_days,
             )
             if url.can_overwrite:
                 # Sent block by block while the rest is made.
@@ -213,8 +216,8 @@ class TaskWriter:
         from mobexport.export_api.writer import scale_out
 
         export_type = export_types.get(task.export_type)
-        own = self.config.apps[task.app].raw if task.app in self.config.apps else {}
-        mappings = {kind: one for kind, one in own.items() if kind in export_type.kinds}
+        app = self.config.apps.get(task.app, App())
+        mappings = {kind: one for kind, one in app.raw.items() if kind in export_type.kinds}
         found = plan_files(
             self.storage,
             self.settings.raw_container,
@@ -222,7 +225,7 @@ class TaskWriter:
             export_type,
             task.selection.window,
             self.settings.raw_slack_days,
-            mappings,
+            app.raw,
         )
         if lines := list(told(found.skipped)):
             _log.warning("export task %s does not read all there is: %s", task.id, "; ".join(lines))
@@ -232,6 +235,8 @@ class TaskWriter:
             task.selection,
             tuple(file.entry(task.app) for file in found.files),
             mappings={kind: mapping_to_json(one) for kind, one in mappings.items()},
+            quote_formulas=app.csv_formulas == "quoted",
+            slack_days=self.settings.raw_slack_days if found.days else None,
         )
         if sum(file.unpacked for file in spec.files) > self.settings.export_small_mb * 2**20:
             with self._target(task, spec):
@@ -259,7 +264,13 @@ class TaskWriter:
         fixed = self.storage.read_json(work_container(task.id), _PLAN)
         if fixed is None:
             raise DataError(f"the plan of task {task.id} is gone: was its work container deleted?")
-        return _from_plan(fixed)
+        return self._read_plan(fixed)
+
+    def _read_plan(self, fixed: Mapping[str, Any]) -> tuple[Plan, scale_out.Spec]:
+        from mobexport.export_api.writer import scale_out
+
+        plan = Plan.from_json(fixed["input"], self.settings.raw_container)
+        return plan, scale_out.Spec.from_json(fixed["spec"])
 
     def _url(self, task: ExportTask) -> ContainerUrl:
         secret = self.registry.container_url(task.app, task.id)
@@ -288,12 +299,6 @@ class TaskWriter:
             if not error.retryable:
                 self.registry.fail(task.app, task.id, redact(error.message))
             raise
-
-
-def _from_plan(fixed: Mapping[str, Any]) -> tuple[Plan, scale_out.Spec]:
-    from mobexport.export_api.writer import scale_out
-
-    return Plan.from_json(fixed["input"]), scale_out.Spec.from_json(fixed["spec"])
 
 
 def _blocks(task: ExportTask, spec: scale_out.Spec, url: ContainerUrl) -> AbstractContextManager[TargetFile]:

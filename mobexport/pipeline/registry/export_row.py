@@ -15,11 +15,10 @@ from mobexport.errors import UnreadableRow
 from mobexport.ids import new_secret_name
 from mobexport.pipeline.account import make_account
 from mobexport.pipeline.registry.export_request import ExportRequest
+from mobexport.pipeline.registry.keys import PARTITION, export_id
 from mobexport.pipeline.registry.states import State
 from mobexport.storage import EXPORTS_TABLE
 from mobexport.wire import AttemptRef
-
-PARTITION: Final = "exports"
 
 CONVERTED: Final = "Converted"
 """Moment of an attempt: its files are converted, the manifest is written."""
@@ -333,14 +332,14 @@ def _without_names(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_entity(entity: Mapping[str, Any]) -> ExportRow:
-    """The row that a table entity holds. Raises UnreadableRow."""
+    """The row that a table entity, or the copy of one, holds. Raises UnreadableRow."""
     try:
         row = _read(entity)
         # Whatever a list shows of a row must be there.
         assert all(isinstance(one, dict) for one in (*row.deliveries.values(), *row.events.values()))
         _ = row.open, row.undelivered, row.seconds
     except (KeyError, ValueError, TypeError, AttributeError, AssertionError, RecursionError) as error:
-        raise UnreadableRow(EXPORTS_TABLE, str(entity.get("RowKey")), error) from None
+        raise UnreadableRow(EXPORTS_TABLE, export_id(entity), error) from None
     return row
 
 
@@ -350,7 +349,7 @@ def _read(entity: Mapping[str, Any]) -> ExportRow:
     values |= {name: dict(json.loads(entity[name])) for name in _MAPPINGS if name in entity}
     values |= {name: tuple(json.loads(entity[name])) for name in _LISTS if name in entity}
     return ExportRow(
-        id=str(entity["RowKey"]),
+        id=export_id(entity),
         request=ExportRequest.from_json(json.loads(entity["request"])),
         state=State(entity["state"]),
         etag=str(getattr(entity, "metadata", {}).get("etag", "")),

@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from mobexport.blob_paths import CURATED_CONTAINER, manifest_prefix
 from mobexport.clock import stamp
 from mobexport.errors import Conflict, NotFound, RequestError, UnreadableRow
+from mobexport.pipeline.registry import newest_first
 from mobexport.pipeline.registry.export_request import ExportRequest, is_id
-from mobexport.pipeline.registry.export_row import PARTITION, ExportRow, begin, from_entity, to_entity
+from mobexport.pipeline.registry.export_row import ExportRow, begin, from_entity, to_entity
+from mobexport.pipeline.registry.keys import PARTITION, export_id, key_range
 from mobexport.pipeline.registry.states import can_move
 from mobexport.pipeline.requests.export_list import FORGED, ListQuery, encode_token
-from mobexport.storage import EXPORTS_TABLE, DataStorage, replace_row
+from mobexport.storage import EXPORTS_TABLE, DataStorage
 from mobexport.telemetry.logs import get_logger
 from mobexport.telemetry.tracing import current
 from mobexport.wire import AttemptRef
@@ -47,6 +49,7 @@ class Registry:
 
     def __init__(self, storage: DataStorage) -> None:
         self._storage = storage
+        self._mended = False
 
     @property
     def _table(self) -> TableClient:
@@ -83,11 +86,9 @@ class Registry:
             row = self.find(request.id)
             if row is None:
                 fresh = begin(request, 1 + self._last_committed(request), stamp(), current())
-                try:
-                    etag = self._table.create_entity(to_entity(fresh))["etag"]
-                except ResourceExistsError:
-                    continue
-                return replace(fresh, etag=etag), True
+                if etag := newest_first.create(self._table, to_entity(fresh)):
+                    return replace(fresh, etag=etag), True
+                continue
             if not (row.state.restartable or (rerun and row.state.terminal)):
                 if rerun:
                     raise Conflict(
@@ -96,7 +97,7 @@ class Registry:
                     )
                 return row, False
             fresh = row.next_attempt(request, stamp(), current())
-            if etag := replace_row(self._table, to_entity(fresh), row.etag):
+            if etag := newest_first.replace(self._table, to_entity(fresh), row.etag):
                 return replace(fresh, etag=etag), True
 
     def _last_committed(self, request: ExportRequest) -> int:
@@ -138,7 +139,7 @@ class Registry:
             if changed is None:
                 return found
             changed = replace(changed, updated_at=stamp())
-            if etag := replace_row(self._table, to_entity(changed), changed.etag):
+            if etag := newest_first.replace(self._table, to_entity(changed), changed.etag):
                 return replace(changed, etag=etag)
 
     def request_cancel(self, export_id: str) -> ExportRow:
@@ -169,12 +170,15 @@ class Registry:
         self.amend(ref.export_id, lambda now: now.with_delivery(ref.attempt, target, delivery))
 
     def page(self, query: ListQuery) -> Page:
-        """Exports that fit the query, by id. Raises RequestError for a continuation that storage refuses."""
-        return self._page(query.filter(PARTITION), query.parameters(), query.limit, query.token())
+        """Exports that fit the query, newest first: to be shown, not changed, since they have no ETag.
+
+        Raises RequestError for a continuation that storage refuses.
+        """
+        return self._page(query.filter(), query.parameters(), query.limit, query.token())
 
     def undelivered(self, state: str, app: str | None, limit: int, token: Mapping[str, str] | None) -> Page:
-        """Exports with a `failed` or a `pending` delivery, by id; raises as `page` does."""
-        terms = f"PartitionKey eq '{PARTITION}' and (undelivered eq '{state}' or undelivered eq 'both')"
+        """Exports with a `failed` or a `pending` delivery, newest first; raises as `page` does."""
+        terms = f"{key_range()} and (undelivered eq '{state}' or undelivered eq 'both')"
         terms += " and app eq @app" if app else ""
         return self._page(terms, {"app": app} if app else {}, limit, dict(token) if token else None)
 
@@ -198,6 +202,18 @@ class Registry:
             raise
         return Page(found, encode_token(pages.continuation_token), unreadable)
 
+    def mend_list(self) -> int:
+        """Makes the list agree with the rows, whoever wrote them. Returns the number of exports mended."""
+        return newest_first.mend(self._table)
+
+    def mend_list_once(self) -> None:
+        """Brings what an earlier version wrote into the list; nothing once that is done."""
+        self._mended = self._mended or newest_first.mend_once(self._table)
+
+    def delete(self, entity: Mapping[str, Any], etag: str) -> bool:
+        """Deletes exactly that version of a row; False if it has changed or is gone."""
+        return newest_first.delete(self._table, entity, etag)
+
     def open_rows(self) -> Iterator[ExportRow]:
         """Exports with anything left to do: running, with a notification to make or a container to delete."""
         query = f"PartitionKey eq '{PARTITION}' and open eq true"
@@ -211,7 +227,7 @@ def _readable(entities: Iterable[Mapping[str, Any]], unreadable: list[str]) -> I
             yield from_entity(entity)
         except UnreadableRow as error:
             _log.error("%s", error.message)
-            unreadable.append(str(entity["RowKey"]))
+            unreadable.append(export_id(entity))
 
 
 def _checked(row: ExportRow, attempt: int) -> ExportRow:

@@ -14,6 +14,7 @@ from mobexport import export_types
 from mobexport.clock import stamp
 from mobexport.config import APP_NAME
 from mobexport.errors import Problem, RequestError, UnknownExportType
+from mobexport.pipeline.registry.keys import key_range
 from mobexport.pipeline.registry.states import State
 from mobexport.untrusted import Unfit, parse_json
 
@@ -37,13 +38,11 @@ class ListQuery:
     limit: int = DEFAULT_LIMIT
     continuation: Mapping[str, str] | None = None
 
-    def filter(self, partition: str) -> str:
+    def filter(self) -> str:
         """OData over the columns of the registry; values from callers go into parameters."""
-        terms = [f"PartitionKey eq '{partition}'"]
+        terms = [key_range(self.created_from, self.created_to)]
         terms += ["app eq @app"] if self.app else []
         terms += ["exportType eq @type"] if self.export_type else []
-        terms += ["created_at ge @from"] if self.created_from else []
-        terms += ["created_at lt @to"] if self.created_to else []
         if self.states:
             # Literals: they are our own words, and the SDK replaces no parameter next to a bracket.
             terms.append("(" + " or ".join(f"state eq '{state}'" for state in self.states) + ")")
@@ -51,12 +50,7 @@ class ListQuery:
 
     def parameters(self) -> dict[str, Any]:
         """Values for `filter`."""
-        named = {
-            "app": self.app,
-            "type": self.export_type,
-            "from": self.created_from,
-            "to": self.created_to,
-        }
+        named = {"app": self.app, "type": self.export_type}
         return {name: value for name, value in named.items() if value is not None}
 
     def token(self) -> dict[str, str] | None:

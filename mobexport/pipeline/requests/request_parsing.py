@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mobexport import config, export_types
 from mobexport.container_url import check_configured_url
-from mobexport.contract import MAX_CAMPAIGNS, read_day, read_instant
+from mobexport.contract import MAX_CAMPAIGNS, not_come, read_day, read_instant
 from mobexport.errors import MobexportError, Problem, RequestError, UnknownExportType
 from mobexport.export_types import ExportType, FieldKind, Parameters
 from mobexport.pipeline.registry.export_request import Campaign, ExportRequest
@@ -122,10 +122,13 @@ class BodyReader:
         if not isinstance(chosen, list) or not all(isinstance(name, str) for name in chosen):
             self.wrong("notify", "must be a list of target names")
             return False, ()
+        if len(chosen) > config.MAX_TARGETS:
+            self.wrong("notify", f"must be at most {config.MAX_TARGETS} target names")
+            return False, ()
         for name in chosen:
             if name not in self._config.targets:
                 known = ", ".join(sorted(self._config.targets)) or "none"
-                self.wrong("notify", f"there is no target {name!r} in exports.toml; there are: {known}")
+                self.wrong("notify", f"there is no target {name[:64]!r} in exports.toml; there are: {known}")
         return own.checks == "strict", tuple(dict.fromkeys(chosen))
 
     def flag(self, name: str) -> bool:
@@ -177,8 +180,8 @@ class BodyReader:
             self.wrong("endDate", "must not be before startDate")
         elif (end - start).days >= MAX_DAYS:
             self.wrong("endDate", f"must be less than {MAX_DAYS} days after startDate")
-        if end > self._today:
-            self.wrong("endDate", f"has not come yet: today is {self._today} (UTC)")
+        if problem := not_come(end, self._today):
+            self.wrong("endDate", problem)
         return start, end
 
     def _date(self, name: str) -> date | None:
@@ -225,8 +228,8 @@ class BodyReader:
             return None
         if start > end:
             self.wrong("campaignWindowEnd", "must not be before campaignWindowStart")
-        if end.date() > self._today:
-            self.wrong("campaignWindowEnd", f"has not come yet: today is {self._today} (UTC)")
+        if problem := not_come(end.date(), self._today):
+            self.wrong("campaignWindowEnd", problem)
         return _utc(start), _utc(end)
 
     def _instant(self, name: str) -> datetime | None:

@@ -38,6 +38,7 @@ _WATCHED: Final = 20
 NO_DATA_LINE: Final = "no data:"
 # Events that wait at most; each has some kilobytes, of the 64 that a cell holds.
 _EVENTS: Final = 4
+_CELL: Final = 32_000  # of UTF-16; a cell of a table holds 32,768
 _SENDS: Final = 24
 AGAIN: Final = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=4))
 """How long after a look that found it failed a batch is asked for again: so often, and no more."""
@@ -254,7 +255,7 @@ class Scheduler:
             "through": through,
             **({"at": at} if at else {}),
             "watched": json.dumps(kept),
-            "outbox": json.dumps(outbox[-_EVENTS:], ensure_ascii=False),
+            "outbox": _fitting(outbox),
         }
         self._table.upsert_entity(row)
         return row
@@ -262,3 +263,14 @@ class Scheduler:
     @property
     def _table(self) -> Any:
         return self.storage.table(EXPORTS_TABLE)
+
+
+def _fitting(outbox: list[dict[str, Any]]) -> str:
+    """The newest entries, as many as a cell of the table holds; the last one always does."""
+    kept = outbox[-_EVENTS:]
+    while len((text := json.dumps(kept, ensure_ascii=False)).encode("utf-16-le")) > 2 * _CELL:
+        kept = kept[1:]
+    if len(kept) < len(outbox):
+        ids = ", ".join(one["event"]["id"] for one in outbox[: len(outbox) - len(kept)])
+        _log.warning("events that wait for their targets are given up, there is no more room: %s", ids)
+    return text

@@ -1,5 +1,6 @@
 """Tasks over mapped raw data: small ones and ones in steps, with what they did not read."""
 
+import gzip
 import json
 from typing import Any
 
@@ -111,3 +112,71 @@ def test_given_unread_folders_when_served_then_the_task_says_so(services, app, p
     ]  # fmt: skip
     assert "is no kind; did you mean `events`?" in task.error_details
     assert "did you mean `2025-03-23`?" in task.error_details
+
+
+def test_given_tab_separated_files_in_steps_then_the_same_bytes(
+    server, storage, app, put_raw, landing
+) -> None:
+    raw = {
+        "path": "{app}/dump/{date:%Y-%m-%d}/**",
+        "format": "tsv",
+        "columns": ["device", "event", "at", "props"],
+        "fields": {
+            "deviceId": "device",
+            "name": "event",
+            "timestamp": {"path": "at", "as": "epoch-ms"},
+            "extras": "props",
+        },
+    }
+    made = [f"d{n % 7}\tn{n}\t{1742688000000 + n}\t" + ('{"q":"\\""}' if n % 9 else "{") for n in range(200)]
+    data = "\n".join(made).encode()
+    put_raw("dump/2025-03-23/a.tsv", data)
+    put_raw("dump/2025-03-23/b.tsv.gz", b"".join(gzip.compress(one) for one in data.splitlines(True)))
+    put_raw("dump/2025-03-23/c.txt.zst", zstd(data))
+    read = []
+    for settings in ({}, {"EXPORT_SMALL_MB": "0", "EXPORT_SLICE_MB": "0.002"}):
+        planned, task = run(server(raw, **settings), app, landing)
+        assert (planned.slices > 3) == bool(settings)
+        assert task.state is TaskState.SUCCEEDED
+        blob = storage.container(f"landing-{app}").download_blob(f"Event-{task.id}.json")
+        rejects = storage.container("rejects").download_blob(f"raw/{app}/{task.id}.ndjson")
+        counts = {name: task.counts[name] for name in ("read", "rejected", "exported", "rules")}
+        read.append((blob.readall(), rejects.readall(), counts))
+    assert read[0] == read[1]
+    assert read[0][2] == {"read": 600, "rejected": 69, "exported": 531, "rules": {"not-json:props": 69}}
+
+
+@pytest.mark.parametrize("slack", [None, 3])
+def test_given_records_filed_late_then_the_task_says_how_far_it_looked(
+    server, storage, app, put_raw, landing, slack
+) -> None:
+    def event(day: int) -> dict[str, Any]:
+        return {"deviceId": f"d{day}", "name": "n", "timestamp": f"2025-03-{day}T23:59:59.999999Z"}
+
+    # Of the folder's day, one beside it, and two, four and five days before it.
+    put_raw("events/2025-03-23/a.ndjson", lines(event(23), event(21), event(22), event(19)))
+    put_raw("events/2025-03-24/a.ndjson", lines(event(19), event(23), event(24)))
+    # Of the day that is asked for, and filed where nobody looks.
+    put_raw("events/2025-03-28/a.ndjson", lines(event(23)))
+    raw = {} if slack is None else {"slack_days": slack}
+    told = []
+    for settings in ({}, {"EXPORT_SMALL_MB": "0", "EXPORT_SLICE_MB": "0.0001"}):
+        planned, task = run(server(raw, **settings), app, landing)
+        assert (planned.slices > 1) == bool(settings)
+        shown = task.to_result().to_json()["counts"]
+        told.append((shown["daysRead"], shown["lateFiled"], shown["exported"]))
+        assert "further from their folder's day than RAW_SLACK_DAYS" in task.error_details
+    first, last, late = ("2025-03-22", "2025-03-24", 3) if slack is None else ("2025-03-20", "2025-03-26", 2)
+    assert told == [([first, last], late, 2)] * 2
+
+
+def test_given_no_window_then_nothing_is_filed_late(services, app, put_raw, landing) -> None:
+    line = {"deviceId": "d", "timestamp": "2025-03-01T10:00:00Z", "key": "k", "value": 1}
+    put_raw("tags/2025-03-23/a.ndjson", lines(line))
+    task = services.export_tasks.create(app, "tags", {"containerUrl": landing, "exportFormat": "JsonBlob"})
+    counts = services.task_writer.write_file(services.task_writer.plan(TaskRef(app, task.id)))
+    services.export_tasks.finish(TaskRef(app, task.id), Outcome(counts))
+    done = services.tasks.get(app, task.id)
+    shown = done.to_result().to_json()["counts"]
+    assert (shown["exported"], done.error_details) == (1, None)
+    assert not {"daysRead", "lateFiled"} & shown.keys()

@@ -3,7 +3,7 @@
 import gzip
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import duckdb
 import pytest
@@ -12,6 +12,7 @@ from mobexport.clock import now
 from mobexport.config import ExportsConfig
 from mobexport.contract import ListOptions, TaskState
 from mobexport.errors import DataError, NotFound, Rejected, RequestError, SourceChanged, TooManyRequests
+from mobexport.export_api.tasks import export_tasks
 from mobexport.services import Services
 from mobexport.settings import read_settings
 from mobexport.wire import Failure, Outcome, TaskRef
@@ -69,6 +70,7 @@ def test_given_raw_data_when_served_then_file_counts_and_no_secret_left(
     assert shown == {
         "read": 3, "rejected": 1, "outside": 1, "superseded": 0, "removed": 0, "exported": 1,
         "files": 1, "ignoredFiles": 1, "rules": {"missing:name": 1},
+        "daysRead": ["2025-03-22", "2025-03-25"], "lateFiled": 1,
         "rejects": f"rejects/raw/{app}/{task.id}.ndjson",
     }  # fmt: skip
     assert services.tasks.container_url(app, task.id) is None
@@ -114,6 +116,60 @@ def test_a_file_without_records_says_why(services, app, put_raw, landing, files,
     run(services, app, task.id)
     shown = services.tasks.get(app, task.id).to_result().to_json()["counts"]
     assert (shown["exported"], shown["empty"]) == (0, why.format(app=app))
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "why"),
+    [
+        ("{app}/dump/{date:%Y-%m-%d}/*.ndjson", "other/x", "there is no folder raw/{app}/dump/"),
+        ("{app}/dump/d={date:%Y}{date:%m%d}/*", "events/2025-03-23/a.ndjson", "no folder raw/{app}/dump/"),
+        (
+            "{app}/dump/{date:%Y-%m-%d}/*.ndjson",
+            "dump/2024-03-23/a.ndjson",
+            "there is no raw file for those days that fits {{app}}/dump/{{date:%Y-%m-%d}}/*.ndjson",
+        ),
+        ("*/{date:%Y-%m-%d}", "events/2025-03-23/a.ndjson", "those days that fits */{{date:%Y-%m-%d}}"),
+    ],
+)
+def test_a_mapped_file_without_records_says_why(
+    services, app, put_raw, landing, monkeypatch, path, name, why
+) -> None:
+    put_raw(name, EVENTS)
+    config = ExportsConfig.model_validate({"apps": {app: {"raw": {"events": {"path": path}}}}})
+    mapped = replace(services, config=config)
+    task = mapped.export_tasks.create(app, "events", body(landing))
+    planned = mapped.task_writer.plan(TaskRef(app, task.id))
+    counts = mapped.task_writer.write_file(planned)
+    # The task is at hand: it is not read again for its type.
+    monkeypatch.setattr(type(services.tasks), "get", None)
+    mapped.export_tasks.finish(TaskRef(app, task.id), Outcome(counts), planned.task)
+    monkeypatch.undo()
+    assert why.format(app=app) in services.tasks.get(app, task.id).counts["empty"]
+
+
+@pytest.mark.parametrize("minutes", [-6, -4, 1])
+def test_given_days_that_have_not_come_when_created_then_refused(
+    services, app, put_raw, landing, monkeypatch, minutes
+) -> None:
+    put_raw("events/2025-03-23/a.ndjson", EVENTS)
+    midnight = datetime(2025, 3, 24, tzinfo=UTC)
+    monkeypatch.setattr(export_tasks.ExportTasks, "_check_url", lambda *_: None)
+    monkeypatch.setattr(export_tasks, "now", lambda: midnight + timedelta(minutes=minutes))
+    today = {-6: "2025-03-23"}.get(minutes, "2025-03-24")
+    tomorrow = date.fromisoformat(today) + timedelta(days=1)
+    good = {**body(landing), "startDate": "2025-03-23", "endDate": today}
+    services.export_tasks.create(app, "events", good)
+    with pytest.raises(RequestError) as error:
+        services.export_tasks.create(app, "events", {**good, "endDate": str(tomorrow)})
+    assert error.value.problems == (("endDate", f"has not come yet: today is {today} (UTC)"),)
+    window = {"campaignType": "Poll", "campaignWindowStart": "2025-03-01T00:00:00Z"}
+    end = {"campaignWindowEnd": f"{today}T23:59:59Z"}
+    push = {name: one for name, one in good.items() if not name.endswith("Date")} | window
+    services.export_tasks.create(app, "feedbackByDate", push | end)
+    with pytest.raises(RequestError, match="campaignWindowEnd: has not come yet"):
+        services.export_tasks.create(
+            app, "feedbackByDate", push | {"campaignWindowEnd": f"{tomorrow}T00:00:00Z"}
+        )
 
 
 def test_counts_with_the_oddest_names_fit_a_row(services, app, put_raw, landing) -> None:

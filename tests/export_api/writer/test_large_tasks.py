@@ -10,10 +10,10 @@ from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 
 from mobexport.config import ExportsConfig
 from mobexport.contract import TaskState
-from mobexport.errors import DataError, Rejected, RequestError, SourceChanged
+from mobexport.errors import DataError, OtherVersion, Rejected, RequestError, SourceChanged
 from mobexport.services import Services
 from mobexport.settings import read_settings
-from mobexport.wire import Outcome, TaskRef
+from mobexport.wire import Failure, Outcome, TaskRef
 
 DATES = {"startDate": "2025-03-23", "endDate": "2025-03-24"}
 
@@ -226,3 +226,51 @@ def test_given_a_gzip_file_too_large_for_a_step_then_named_with_a_remedy(
     put_raw("events/2025-03-23/b.ndjson.gz", gzip.compress(events(2)))
     with pytest.raises(DataError, match=r"b\.ndjson\.gz has more than EXPORT_GZIP_MB .*split it"):
         started(services, app, landing)
+
+
+def as_version_1(storage, app: str, task_id: str) -> None:
+    """Rewrites a task's plan as the app wrote it before there were mappings."""
+    plan = storage.read_json(f"work-{task_id}", "plan.json")
+    given, spec = plan["input"], plan["spec"]
+    blobs = [one["blob"] for one in given["files"]]
+    plan["input"] = {"version": 1, "blobs": blobs, "ignored": given["ignored"]}
+    spec["files"] = [file[:4] for file in spec["files"]]
+    for name in ("mappings", "quoteFormulas", "slackDays"):
+        del spec[name]
+    storage.container(f"work-{task_id}").upload_blob("plan.json", json.dumps(plan), overwrite=True)
+
+
+def test_given_a_plan_of_version_1_after_an_upgrade_then_the_task_goes_on(
+    raw, services, large, storage, app, landing
+) -> None:
+    made = []
+    for old in (False, True):
+        for server in (services, large):
+            task_id, plan = started(server, app, landing)
+            if old:
+                as_version_1(storage, app, task_id)
+                plan = server.task_writer.plan(TaskRef(app, task_id))
+            if plan.slices:
+                finish_large(server, app, task_id, plan)
+            else:
+                server.export_tasks.finish(
+                    TaskRef(app, task_id), Outcome(server.task_writer.write_file(plan))
+                )
+            done = server.tasks.get(app, task_id)
+            assert (done.state, done.counts["files"]) == (TaskState.SUCCEEDED, 3)
+            made.append(content(storage, f"landing-{app}", f"Event-{task_id}.json"))
+    assert len(set(made)) == 1
+
+
+def test_given_a_plan_of_a_later_version_then_the_task_is_told_what_to_do(
+    raw, services, storage, app, landing
+) -> None:
+    task_id, _ = started(services, app, landing)
+    plan = storage.read_json(f"work-{task_id}", "plan.json")
+    plan["input"]["version"] = 3
+    storage.container(f"work-{task_id}").upload_blob("plan.json", json.dumps(plan), overwrite=True)
+    with pytest.raises(OtherVersion, match=r"deployed while it was running, see docs/upgrade\.md") as error:
+        services.task_writer.plan(TaskRef(app, task_id))
+    services.export_tasks.finish(TaskRef(app, task_id), Outcome(failure=Failure.of(error.value)))
+    done = services.tasks.get(app, task_id)
+    assert (done.state, "docs/upgrade.md" in done.error_details) == (TaskState.FAILED, True)

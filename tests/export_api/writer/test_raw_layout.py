@@ -138,7 +138,7 @@ def test_given_other_folders_when_planned_then_each_is_told() -> None:
     ]
     assert plan.skipped[0].reason == "is no kind; did you mean `events`?"
     assert plan.told()["ignoredFiles"] == 2
-    assert Plan.from_json(plan.to_json()).told() == plan.told()
+    assert Plan.from_json(plan.to_json(), "raw").told() == plan.told()
 
 
 def test_given_slack_when_planned_then_so_many_days_are_looked_at() -> None:

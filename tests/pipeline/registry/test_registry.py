@@ -157,6 +157,7 @@ def test_given_rows_that_nobody_can_read_then_lists_go_on_and_name_them(
     for name, value in odd.items():
         table.create_entity({**entity, "RowKey": f"{good.id}-{name.replace('_', '-')}", name: value})
     app = good.request.app
+    registry.mend_list()
     page = registry.page(parse_list_query({"app": app}))
     assert [row.id for row in page.rows] == [good.id]
     assert len(page.unreadable) == len(odd)
@@ -170,7 +171,10 @@ def test_given_a_poisoned_row_then_it_and_the_list_are_shown(registry, storage, 
     row, _ = registry.request(make_request(), rerun=False)
     table = storage.table(EXPORTS_TABLE)
     entity = dict(table.get_entity("exports", row.id))
-    table.upsert_entity({**entity, "job_id": "a\ud800b\0", "error": json.dumps({"message": "\udfff"})})
+    table.upsert_entity(
+        {**entity, "updated_at": "", "job_id": "a\ud800b\0", "error": json.dumps({"message": "\udfff"})}
+    )
+    registry.mend_list()
     (shown,) = registry.page(parse_list_query({"app": row.request.app})).rows
     body = json.loads(respond(200, show_export(shown, "http://x")).get_body())
     assert (body["jobId"], body["error"]) == ("a?b\0", {"message": "?"})
