@@ -16,6 +16,7 @@ from mobexport.pipeline.notify.undelivered import (
     parse_query,
     show_notification,
 )
+from mobexport.pipeline.registry.registry import Registry
 from mobexport.pipeline.registry.states import State
 from mobexport.storage import EXPORTS_TABLE
 from mobexport.wire import AttemptRef, Outcome
@@ -198,7 +199,9 @@ def test_given_a_next_attempt_then_failed_ones_before_it_are_dropped(fail, regis
 def test_given_a_row_that_cannot_be_read_then_it_is_named_beside(fail, listed, storage) -> None:
     row = fail(("ops",))
     table = storage.table(EXPORTS_TABLE)
-    table.update_entity({"PartitionKey": "exports", "RowKey": row.id, "deliveries": '{"1/ops": {}}'})
+    broken = {"deliveries": '{"1/ops": {}}', "updated_at": ""}
+    table.update_entity({"PartitionKey": "exports", "RowKey": row.id, **broken})
+    Registry(storage).mend_list()
     try:
         page = listed.page(NotificationQuery(app=row.request.app))
         assert (page.found, page.unreadable) == ([], [row.id])
