@@ -19,6 +19,7 @@ from mobexport.telemetry.logs import get_logger, note
 from mobexport.wire import AttemptRef, Message, TaskRef
 
 if TYPE_CHECKING:
+    from mobexport.pipeline.notify.undelivered import Notification
     from mobexport.pipeline.registry.export_row import ExportRow
     from mobexport.pipeline.requests.batches import Batch
     from mobexport.services import Services
@@ -53,6 +54,15 @@ async def cancel(client: Client, services: Services, export_id: str) -> ExportRo
     row = await asyncio.to_thread(services.registry.request_cancel, export_id)
     await wake(client, names.run_instance(row.ref), names.CANCEL)
     return row
+
+
+async def resend(
+    client: Client, services: Services, export_id: str, name: str
+) -> tuple[ExportRow, Notification]:
+    """Makes a failed notification pending again and sees that it is sent; both as they are then."""
+    row, again = await asyncio.to_thread(services.notifications.resend, export_id, name)
+    await start_delivery(client, row, again.attempt, again.name)
+    return row, again
 
 
 async def start_run(client: Client, services: Services, row: ExportRow) -> None:

@@ -196,6 +196,13 @@ class Settings(BaseSettings):
         return self.export_api_url.rstrip("/") or self.own_api_url
 
     @property
+    def people_url(self) -> str:
+        """Where links for people begin: the status page where there is one, else the HTTP API."""
+        signs_in = self.page_auth == "easy-auth" and self.website_auth_enabled and self.page_client_id
+        has_page = signs_in or (self.page_auth == "local" and self.is_local)
+        return f"{self.own_api_url}/ui" if has_page else self.own_api_url
+
+    @property
     def own_api_url(self) -> str:
         """Base URL of the Export API that this app serves."""
         scheme = "http" if is_loopback(f"http://{self.website_hostname}") else "https"

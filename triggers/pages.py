@@ -11,7 +11,7 @@ import azure.functions as func
 from durable_app.blueprint import Blueprint
 from durable_app.http import status_of
 from durable_app.sdk import Client
-from durable_app.starting import begin_batch, begin_export, cancel
+from durable_app.starting import begin_batch, begin_export, cancel, resend
 from mobexport.errors import RequestError
 from triggers.apis import CHANGE_PAGE, PAGE
 
@@ -49,9 +49,7 @@ def page_exports(services: Services, req: func.HttpRequest) -> func.HttpResponse
         problems = bodies.problems_of(error)
         found = Page([], None, [])
     base = services.settings.own_api_url
-    # Newest first, whatever the order of the registry's pages is.
-    rows = sorted(found.rows, key=lambda row: row.began_at, reverse=True)
-    shown = [show_export(row, base) for row in rows]
+    shown = [show_export(row, base) for row in found.rows]
     kept = {name: value for name, value in given.items() if name.lower() != "continuation"}
     return _page(
         services,
@@ -120,6 +118,7 @@ _NOTICES: Final = {
     "known": "This export was there already.",
     "cancel": "The cancel was requested.",
     "rerun": "The next attempt was requested.",
+    "resend": "The notification is sent again.",
 }
 
 
@@ -143,6 +142,45 @@ async def page_rerun(services: Services, req: func.HttpRequest, client: Client) 
     body = rerun_body(show_export(row, services.settings.own_api_url), now())
     row, _ = await begin_export(client, services, {**body, "notify": list(row.request.notify)})
     return _see(f"/exports/{quote(row.id, safe='')}?done=rerun")
+
+
+@blueprint.client_route(CHANGE_PAGE, "ui/exports/{exportId}/notifications/{notification}/resend", "POST")
+async def page_resend(services: Services, req: func.HttpRequest, client: Client) -> func.HttpResponse:
+    """303 to the export; its notification is pending again."""
+    await asyncio.to_thread(_form, services, req)
+    parts = req.route_params
+    row, _ = await resend(client, services, parts["exportId"], parts["notification"])
+    return _see(f"/exports/{quote(row.id, safe='')}?done=resend")
+
+
+@blueprint.route(PAGE, "ui/notifications", "GET")
+def page_notifications(services: Services, req: func.HttpRequest) -> func.HttpResponse:
+    """Notifications that were not delivered, of all exports."""
+    from mobexport.pages import bodies
+    from mobexport.pipeline.notify.undelivered import STATES, NotificationPage, parse_query
+
+    problems: dict[str, str] = {}
+    given = {name: value for name, value in req.params.items() if value and name.lower() != "code"}
+    try:
+        found = services.notifications.page(parse_query(given))
+    except RequestError as error:
+        problems = bodies.problems_of(error)
+        found = NotificationPage([], None, [])
+    kept = {name: value for name, value in given.items() if name.lower() != "continuation"}
+    return _page(
+        services,
+        req,
+        "notifications",
+        here="/notifications",
+        status=400 if problems else 200,
+        notifications=found.found,
+        unreadable=found.unreadable,
+        next=urlencode({**kept, "continuation": found.token}) if found.token else "",
+        states=list(STATES),
+        apps=sorted(services.config.apps),
+        given=bodies.given({name: [value] for name, value in given.items()}),
+        problems=problems,
+    )
 
 
 @blueprint.route(PAGE, "ui/request", "GET")
@@ -368,6 +406,7 @@ _PAGES: Final = (
     ("Request", "/request"),
     ("Batch", "/batch"),
     ("Schedules", "/schedules"),
+    ("Notifications", "/notifications"),
     ("Raw data", "/raw"),
     ("Charts", "/charts"),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -11,7 +10,7 @@ import azure.functions as func
 from durable_app.blueprint import Blueprint
 from durable_app.http import respond
 from durable_app.sdk import Client
-from durable_app.starting import start_delivery
+from durable_app.starting import resend
 from triggers.apis import CHANGE_PIPELINE, READ_PIPELINE
 
 if TYPE_CHECKING:
@@ -53,8 +52,5 @@ async def resend_notification(services: Services, req: func.HttpRequest, client:
     from mobexport.pipeline.notify.undelivered import show_notification
 
     parts = req.route_params
-    row, again = await asyncio.to_thread(
-        services.notifications.resend, parts["exportId"], parts["notification"]
-    )
-    await start_delivery(client, row, again.attempt, again.name)
+    _, again = await resend(client, services, parts["exportId"], parts["notification"])
     return respond(202, show_notification(again, services.settings.own_api_url))

@@ -41,7 +41,7 @@ class SlackTarget(Target):
 
         (secret,) = self.secrets()
         url = secret.read("a Slack target")
-        message = make_message(make_card(event, storage.settings.own_api_url))
+        message = make_message(make_card(event, storage.settings.people_url))
         body = json.dumps(message, ensure_ascii=False).encode()
         headers = {"Content-Type": "application/json; charset=utf-8"}
         post(url, body, headers, to="Slack", peer=Peer.MESSAGING, remedies=self._remedies())

@@ -41,7 +41,7 @@ class TeamsTarget(Target):
 
         (secret,) = self.secrets()
         url = secret.read("a Teams target")
-        body = make_body(make_card(event, storage.settings.own_api_url))
+        body = make_body(make_card(event, storage.settings.people_url))
         headers = {"Content-Type": "application/json; charset=utf-8"}
         post(url, body, headers, to="Teams", peer=Peer.MESSAGING, remedies=self._remedies())
 

@@ -10,6 +10,7 @@ from waiting import wait_for
 
 WIDTHS = (360, 768, 1280)
 PAGES = {
+    "notifications": "/notifications",
     "exports": "",
     "export": "/exports/{id}",
     "request": "/request",

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import re
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,8 +13,12 @@ import pytest
 from curated import storage_of
 from durable_client import CLIENT
 
+from mobexport.clock import stamp
 from mobexport.config import ExportsConfig
+from mobexport.pipeline.notify import make_event
+from mobexport.pipeline.notify.undelivered import notifications
 from mobexport.pipeline.registry.export_request import ExportRequest
+from mobexport.pipeline.registry.states import State
 from mobexport.services import Services
 from mobexport.settings import read_settings
 from triggers import pages
@@ -40,7 +45,14 @@ CONFIG = ExportsConfig.model_validate(
         "targets": {"ops": {"kind": "storage-queue", "queue": "ops"}},
     }
 )
-FORMS = ("page_request", "page_request_batch", "page_cancel", "page_rerun", "page_run_schedule")
+FORMS = (
+    "page_request",
+    "page_request_batch",
+    "page_cancel",
+    "page_rerun",
+    "page_resend",
+    "page_run_schedule",
+)
 GETS = {one for one in dir(pages) if one.startswith("page_")} - {*FORMS}
 
 
@@ -55,14 +67,14 @@ def services(storage: Any = None, **settings: str) -> Services:
 
 def call(name: str, given: Services, headers: dict[str, str] = SENT, /, **params: Any) -> func.HttpResponse:
     """What a route answers; `query` and `form` are its options and fields, the rest is of its path."""
-    query, form = params.pop("query", {}), params.pop("form", None)
+    query, form, client = params.pop("query", {}), params.pop("form", None), params.pop("client", CLIENT)
     body = urlencode({"form-token": TOKEN, **(form or {})}).encode()
     request = func.HttpRequest(
         "GET", "http://x/api/ui", headers=headers, params=query, route_params=params, body=body
     )
     function = getattr(pages, name)
     if asyncio.iscoroutinefunction(function):
-        return asyncio.run(function(given, request, CLIENT))
+        return asyncio.run(function(given, request, client))
     return function(given, request)
 
 
@@ -191,13 +203,47 @@ def test_given_a_wrong_request_then_the_form_again_with_each_problem(storage) ->
 def test_given_a_cancel_of_what_ended_then_409_in_words(storage) -> None:
     given = services(storage)
     row = given.registry.get(asked(storage, startDate="2025-01-05", endDate="2025-01-05"))
-    from dataclasses import replace
-
-    from mobexport.pipeline.registry.states import State
-
     given.registry.change(row.ref, lambda now: replace(now, state=State.CANCELLED))
     answer = call("page_cancel", given, exportId=row.id)
     assert (answer.status_code, "cannot be cancelled" in html(answer)) == (409, True)
+
+
+@pytest.fixture
+def given_up(storage) -> Any:
+    """Services, and an export whose notification was given up: its error is hostile."""
+    given = services(storage)
+    row = given.registry.get(asked(storage, startDate="2025-01-07", endDate="2025-01-07"))
+    lost = {"event": "failed", "state": "Failed", "tries": 9, "at": stamp(), "error": "<b>gone</b>"}
+    ended = replace(row, state=State.FAILED, ended_at=stamp())
+    told = ended.with_event(make_event(ended, "failed"), lost)
+    return given, given.registry.change(row.ref, lambda _: replace(told, etag=row.etag))
+
+
+def test_given_a_lost_notification_then_a_button_sends_it_again(given_up) -> None:
+    given, row = given_up
+    started: list[str] = []
+
+    class Client:
+        async def start_new(self, name: str, instance: str, message: Any) -> None:
+            started.append(name)
+
+    action = f'action="/api/ui/exports/{row.id}/notifications/ops/resend"'
+    for page in (html(call("page_export", given, exportId=row.id)), html(call("page_notifications", given))):
+        assert action in page
+        assert "&lt;b&gt;gone&lt;/b&gt;" in page
+    answer = call("page_resend", given, client=Client(), exportId=row.id, notification="ops")
+    assert (answer.status_code, started) == (303, ["deliver_notification"])
+    assert answer.headers["Location"] == f"/api/ui/exports/{row.id}?done=resend"
+    (one,) = notifications(given.registry.get(row.id))
+    assert (one.state, one.resent) == ("Pending", 1)
+    assert action not in html(call("page_export", given, exportId=row.id))
+    assert row.id in html(call("page_notifications", given, query={"state": "pending"}))
+    assert call("page_resend", given, exportId=row.id, notification="ops").status_code == 409
+
+
+def test_given_a_wrong_filter_of_notifications_then_it_is_named(storage) -> None:
+    answer = call("page_notifications", services(storage), query={"state": "lost"})
+    assert (answer.status_code, "must be one of failed, pending" in html(answer)) == (400, True)
 
 
 def test_given_a_snapshot_of_another_day_then_rerun_says_what_to_do(storage) -> None:

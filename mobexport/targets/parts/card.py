@@ -52,7 +52,7 @@ class Card:
 def make_card(event: Mapping[str, Any], base_url: str) -> Card:
     """The card of an event of `pipeline/notify` or of a schedule; of any other one its plain values.
 
-    `base_url` is this app's, up to and with its route prefix.
+    `base_url`: where this app's links for people begin.
     """
     data = _mapping(event.get("data"))
     kind = str(event.get("type", "")).removeprefix("mobexport.")
