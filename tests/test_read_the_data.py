@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from azure.storage.blob import generate_container_sas
 
 from devhost.azurite import ACCOUNT, PUBLIC_KEY
+from localdev.azurite import Azurite, missing
 from mobexport import export_types
 from mobexport.pipeline.process.conversion import convert_file
 from mobexport.records.limits import Limits
@@ -23,6 +25,15 @@ PAGE = (Path(__file__).parents[1] / "docs" / "read-the-data.md").read_text("utf-
 DAY = date(2025, 3, 23)
 RECORD = b'{"name":"%b","timestamp":"2025-03-23T10:00:00Z"}'
 FILE = b'[{"deviceId":"d","events":[%b,%b]}]' % (RECORD % b"a", RECORD % b"b")
+
+
+@pytest.fixture(scope="module")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """Of these tests alone: the page's table is `shop/Event`, and others use that name too."""
+    if reason := missing():
+        pytest.skip(reason)
+    with Azurite(log=tmp_path_factory.mktemp("azurite") / "azurite.log") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -85,7 +85,7 @@ def test_given_days_of_downtime_then_each_missed_day_is_exported(azurite, storag
     with running(azurite, tmp_path, config) as app:
         fire(app, "tick")
         until(app, lambda: noted() >= yesterday)
-        missed = [str(yesterday - timedelta(days=n)) for n in (2, 1, 0)]
+        missed = [str(yesterday - timedelta(days=n)) for n in (0, 1, 2)]
 
         def ended() -> list[dict[str, Any]]:
             exports = app.get("/api/exports?app=timed")[1]["exports"]
