@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 def rejects(export_id: str, limit: int | None, as_json: bool) -> None:
     """Print the records of an export that could not be used.
 
-    Each with place, rule, field and original, of the newest attempt. The app says which files hold
-    them; they are read from the data account.
+    Each with place, rule, field and original, of the newest attempt: those of the raw data, then those of
+    the export file. The app says which files hold them; they are read from the data account.
     """
     from mobexport.cli.app_api import AppApi
+    from mobexport.pipeline.account import total_rejected
 
     export = AppApi(connect()).get_export(export_id)
     with open_storage() as storage:
@@ -44,21 +45,24 @@ def rejects(export_id: str, limit: int | None, as_json: bool) -> None:
     if not rows:
         click.echo("no rejects", err=True)
         return
-    print_rows(("element", "record", "rule", "field", "original"), rows, right={0, 1})
-    total = (export["counts"] or {}).get("rejected", 0)
+    print_rows(("place", "rule", "field", "original"), rows)
+    total = total_rejected(export["counts"])[0] if export["counts"] else 0
     if total > len(rows):
         click.echo(f"{len(rows):,} of {total:,}; all of them: --json", err=True)
 
 
 def _rejects(storage: DataStorage, export: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Rejects in the order of their files. Raises NotFound for an export without a manifest."""
+    """Rejects in the order of their files. Raises NotFound for an export whose counts are not known."""
     from mobexport.blob_paths import CURATED_CONTAINER, REJECTS_CONTAINER
+    from mobexport.pipeline.requests.reject_samples import own_raw_rejects
 
     path = export["manifest"]
     manifest = storage.read_json(CURATED_CONTAINER, path) if path else None
-    if manifest is None:
+    raw = own_raw_rejects(export["counts"], export["app"], export["jobId"]) if export["counts"] else None
+    if manifest is None and raw is None:
         raise NotFound(f"{export['id']} is {export['state']} and has no manifest: nothing was committed")
-    for name in manifest["rejects"]:
+    names = [raw.removeprefix(f"{REJECTS_CONTAINER}/")] if raw else []
+    for name in [*names, *(manifest["rejects"] if manifest else ())]:
         stream = storage.container(REJECTS_CONTAINER, create=False).download_blob(name)
         rest = b""
         for chunk in stream.chunks():
@@ -69,8 +73,11 @@ def _rejects(storage: DataStorage, export: Mapping[str, Any]) -> Iterator[dict[s
 
 
 def _row(reject: Mapping[str, Any]) -> tuple[str, ...]:
-    names = ("element", "record", "rule", "field", "original")
-    return tuple(cell(reject.get(name)) for name in names)
+    in_raw, in_file = ("file", "line"), ("element", "record")
+    place = ":".join(
+        str(reject[name]) for name in (in_raw if "file" in reject else in_file) if name in reject
+    )
+    return (cell(place), *(cell(reject.get(name)) for name in ("rule", "field", "original")))
 
 
 COMMANDS: Final[tuple[click.Command, ...]] = (rejects,)

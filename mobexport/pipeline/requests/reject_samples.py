@@ -28,12 +28,17 @@ def show_rejects(storage: DataStorage, row: ExportRow) -> dict[str, Any]:
     Those of the raw data only where this app's own Export API keeps them: another's paths are not followed.
     """
     account = row.account or {"raw": None}
-    own = f"{REJECTS_CONTAINER}/{raw_rejects_path(TaskRef(row.request.app, row.job_id or ''))}"
-    raw = account["raw"] or {}
+    raw = own_raw_rejects(account, row.request.app, row.job_id)
     return {
-        "raw": _samples(storage, [own] if raw.get("rejects") == own else []),
+        "raw": _samples(storage, [raw] if raw else []),
         "export": _samples(storage, account.get("rejects") or []),
     }
+
+
+def own_raw_rejects(account: Mapping[str, Any], app: str, job_id: str | None) -> str | None:
+    """Container and path of the raw data's rejects; None if not this app's own Export API keeps them."""
+    own = f"{REJECTS_CONTAINER}/{raw_rejects_path(TaskRef(app, job_id or ''))}"
+    return own if (account["raw"] or {}).get("rejects") == own else None
 
 
 def _samples(storage: DataStorage, paths: list[str]) -> list[dict[str, str]]:
