@@ -13,6 +13,5 @@ def calls_by_service(lines: Iterable[str]) -> Counter[str]:
 
 
 def _service(url: str) -> str:
-    if "Tables" in url or "$batch" in url or re.search(r"/(exports|exporttasks|secrets|steps)\(", url) or "$filter" in url:
-        return "table"
-    return "blob"
+    is_table = re.search(r"Tables|\$batch|\$filter|/(exports|exporttasks|secrets|steps)\(", url)
+    return "table" if is_table else "blob"
