@@ -98,7 +98,7 @@ class Export:
         Moved are the raw data (read), slices (written, read), the file (written, read twice), Parquet.
         """
         moved = self.gb * (1 + 2 + 3 * EXPORT_SHARE + 0.2)
-        return 72 + 3 * max(0, self.polls - 2) + round(moved * 1e9 / 4 / 1024 / 1024)
+        return 68 + 3 * max(0, self.polls - 2) + round(moved * 1e9 / 4 / 1024 / 1024)
 
 
 @dataclass(frozen=True)
