@@ -112,6 +112,7 @@ def _keep(state: Path, ports: Ports) -> None:
 
 def _told(app: App, azurite: Azurite, state: Path, apps: Apps) -> Iterator[str]:
     yield f"\nThe app     {app.url}/api/exports    (health: {app.url}/api/health)"
+    yield f"Its page    {app.url}/api/ui"
     yield f"Blobs       {azurite.blob_endpoint}"
     yield f"State, log  {state}, {app.log}\n"
     try:
