@@ -149,6 +149,8 @@ def measure(folder: Path, events: int, rounds: int) -> None:
     for way, seconds in best.items():
         size = len(data[way]) / 1e6
         print(f"{way:28} {size:6.0f} MB {seconds:6.2f} s CPU  {seconds / best['unmapped']:.2f} times")
+    cpu = {way: round(seconds, 3) for way, seconds in best.items()}
+    print(json.dumps({"bench": "mapped", "events": events, "rounds": rounds, "cpu": cpu}))
 
 
 if __name__ == "__main__":
