@@ -6,6 +6,7 @@ show its numbers, a test compares. Run by `make bench-scale`.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from math import ceil
 from typing import Final
@@ -166,7 +167,10 @@ def main() -> None:
     print(table())
     look = STEP_MINUTES * 60 / LOOK_SECONDS_PER_GB
     print(f"\nLargest export file: {MAX_EXPORT_GB:.0f} GB; a look of {STEP_MINUTES} minutes: {look:.0f} GB.")
-    print("Small export, 2 polls: {} queue and {} table calls.".format(*host_calls(2, 1, 0)))
+    queue, rows = host_calls(2, 1, 0)
+    print(f"Small export, 2 polls: {queue} queue and {rows} table calls.")
+    figures = {"bench": "scale", "maxExportGB": MAX_EXPORT_GB, "lookGB": round(look)}
+    print(json.dumps({**figures, "queueCalls": queue, "tableCalls": rows}))
 
 
 if __name__ == "__main__":
