@@ -10,7 +10,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from mobexport import export_types
-from mobexport.blob_paths import CURATED_CONTAINER
 from mobexport.config import App, ExportsConfig, find_app
 from mobexport.contract import read_day
 from mobexport.errors import Problem, RequestError
@@ -104,7 +103,6 @@ class DayMap:
         # Heavy: Delta and Arrow, for this look alone.
         from mobexport.tables.active_files import active_files
         from mobexport.tables.tables import as_our_errors
-        from mobexport.tables.transactions import read_transactions
 
         folder, column = table_folder(app, declared.name), day_column(declared)
         rows: Counter[date] = Counter()
@@ -114,8 +112,7 @@ class DayMap:
                 return set(), rows
             for file in active_files(table):
                 rows[date.fromisoformat(file.partition[column])] += file.rows
-            container = self.storage.container(CURATED_CONTAINER)
-            known = read_transactions(container, folder, table.version()).known
+            known = self.tables.transactions(folder, table)
         named = (re.match(rf"{column}=(\d{{4}}-\d\d-\d\d)", name) for name in known)
         return {date.fromisoformat(match[1]) for match in named if match} | set(rows), rows
 

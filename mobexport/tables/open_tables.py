@@ -75,4 +75,5 @@ class OpenTables:
             with self._lock:
                 self._kept[folder] = found
                 for oldest in list(self._kept)[:-_MOST]:
-                    del self._kept[oldest]
+                    # Its user may have taken it out just now.
+                    self._kept.pop(oldest, None)

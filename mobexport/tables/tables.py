@@ -183,8 +183,7 @@ class Tables:
         table = self.open(commit.folder)
         if table is None:
             return False
-        container = self.storage.container(CURATED_CONTAINER)
-        known = read_transactions(container, commit.folder, table.version()).known
+        known = self.transactions(commit.folder, table)
         for day in commit.days:
             version = known.get(_transaction(commit, day), -1)
             if version < commit.order:
@@ -193,6 +192,10 @@ class Tables:
             if version == commit.order and _rows(table, commit, day) != own:
                 return False
         return True
+
+    def transactions(self, folder: str, table: DeltaTable) -> Mapping[str, int]:
+        """Version of each application transaction of an open table by its name. Raises Transient."""
+        return read_transactions(self.storage.container(CURATED_CONTAINER), folder, table.version()).known
 
     def files_of_account(self) -> pa_fs.FileSystem:
         """The container `curated` as a file system that reads and writes by ranges."""
