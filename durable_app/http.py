@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import azure.functions as func
 
@@ -63,6 +64,12 @@ def respond(status: int, body: Any, headers: dict[str, str] | None = None) -> fu
 def _encode(body: Any) -> bytes:
     # What was stored before there was a gate for it must not take the rest of a list with it.
     return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def next_page(options: Mapping[str, str], token: str) -> str:
+    """The query of a list's next page; without a function key, which never stands in a link."""
+    kept = {name: value for name, value in options.items() if name.lower() not in ("continuation", "code")}
+    return urlencode({**kept, "continuation": token})
 
 
 def status_of(error: MobexportError) -> int:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 import azure.functions as func
 
 from durable_app.blueprint import Blueprint
-from durable_app.http import read_json, respond
+from durable_app.http import next_page, read_json, respond
 from durable_app.sdk import Client
 from durable_app.starting import begin_export, cancel
 from triggers.apis import CHANGE_PIPELINE, READ_PIPELINE
@@ -41,12 +40,7 @@ def list_exports(services: Services, req: func.HttpRequest) -> func.HttpResponse
 
     base = services.settings.own_api_url
     rows, token, unreadable = services.registry.page(parse_list_query(req.params))
-    links = {}
-    if token:
-        kept = {
-            name: value for name, value in req.params.items() if name.lower() not in ("continuation", "code")
-        }
-        links["next"] = f"{base}/exports?{urlencode({**kept, 'continuation': token})}"
+    links = {"next": f"{base}/exports?{next_page(req.params, token)}"} if token else {}
     body: dict[str, Any] = {"exports": [show_export(row, base) for row in rows], "links": links}
     if unreadable:
         body["unreadable"] = unreadable

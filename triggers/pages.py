@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import azure.functions as func
 
 from durable_app.blueprint import Blueprint
-from durable_app.http import status_of
+from durable_app.http import next_page, status_of
 from durable_app.sdk import Client
 from durable_app.starting import begin_batch, begin_export, cancel, resend
 from mobexport.errors import RequestError
@@ -41,8 +41,7 @@ def page_exports(services: Services, req: func.HttpRequest) -> func.HttpResponse
     from mobexport.pipeline.requests.views import show_export
 
     problems: dict[str, str] = {}
-    # Never a key in a link: one that came as `code` is not passed on.
-    given = {name: value for name, value in req.params.items() if value and name.lower() != "code"}
+    given = _options(req)
     try:
         found = services.registry.page(parse_list_query(given))
     except RequestError as error:
@@ -50,7 +49,6 @@ def page_exports(services: Services, req: func.HttpRequest) -> func.HttpResponse
         found = Page([], None, [])
     base = services.settings.own_api_url
     shown = [show_export(row, base) for row in found.rows]
-    kept = {name: value for name, value in given.items() if name.lower() != "continuation"}
     return _page(
         services,
         req,
@@ -68,7 +66,7 @@ def page_exports(services: Services, req: func.HttpRequest) -> func.HttpResponse
         ],
         live=any(not State(one["state"]).terminal for one in shown),
         unreadable=found.unreadable,
-        next=urlencode({**kept, "continuation": found.token}) if found.token else "",
+        next=next_page(given, found.token) if found.token else "",
         types=[one.name for one in export_types.all_types()],
         states=list(State),
         apps=sorted(services.config.apps),
@@ -160,13 +158,12 @@ def page_notifications(services: Services, req: func.HttpRequest) -> func.HttpRe
     from mobexport.pipeline.notify.undelivered import STATES, NotificationPage, parse_query
 
     problems: dict[str, str] = {}
-    given = {name: value for name, value in req.params.items() if value and name.lower() != "code"}
+    given = _options(req)
     try:
         found = services.notifications.page(parse_query(given))
     except RequestError as error:
         problems = bodies.problems_of(error)
         found = NotificationPage([], None, [])
-    kept = {name: value for name, value in given.items() if name.lower() != "continuation"}
     return _page(
         services,
         req,
@@ -175,7 +172,7 @@ def page_notifications(services: Services, req: func.HttpRequest) -> func.HttpRe
         status=400 if problems else 200,
         notifications=found.found,
         unreadable=found.unreadable,
-        next=urlencode({**kept, "continuation": found.token}) if found.token else "",
+        next=next_page(given, found.token) if found.token else "",
         states=list(STATES),
         apps=sorted(services.config.apps),
         given=bodies.given({name: [value] for name, value in given.items()}),
@@ -364,7 +361,7 @@ def _days_page(
     from mobexport.clock import now
     from mobexport.pages import bodies
 
-    given = {name: value for name, value in req.params.items() if value}
+    given = _options(req)
     apps = sorted(services.config.apps)
     app = given.get("app") or (apps[0] if apps else "")
     problems: dict[str, str] = {}
@@ -440,6 +437,11 @@ def _page(
     return func.HttpResponse(
         page.html, status_code=status, headers=headers, mimetype="text/html", charset="utf-8"
     )
+
+
+def _options(req: func.HttpRequest) -> dict[str, str]:
+    """What the query says; a function key in it is of no use here, and is not passed on."""
+    return {name: value for name, value in req.params.items() if value and name.lower() != "code"}
 
 
 def _form(services: Services, req: func.HttpRequest) -> Fields:

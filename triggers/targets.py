@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 import azure.functions as func
 
 from durable_app.blueprint import Blueprint
-from durable_app.http import respond
+from durable_app.http import next_page, respond
 from durable_app.sdk import Client
 from durable_app.starting import resend
 from triggers.apis import CHANGE_PIPELINE, READ_PIPELINE
@@ -37,10 +36,7 @@ def list_notifications(services: Services, req: func.HttpRequest) -> func.HttpRe
         "links": {},
     }
     if page.token:
-        kept = {
-            name: value for name, value in req.params.items() if name.lower() not in ("continuation", "code")
-        }
-        body["links"]["next"] = f"{base}/notifications?{urlencode({**kept, 'continuation': page.token})}"
+        body["links"]["next"] = f"{base}/notifications?{next_page(req.params, page.token)}"
     if page.unreadable:
         body["unreadable"] = page.unreadable
     return respond(200, body)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from mobexport.pipeline.registry.export_row import COMMITTED, CONVERTED
+from mobexport.pipeline.registry.export_row import COMMITTED, CONVERTED, PENDING
 from mobexport.pipeline.registry.states import State
 
 Export = Mapping[str, Any]
@@ -66,8 +66,12 @@ class Bar:
 
 def is_live(export: Export) -> bool:
     """Whether anything on its page may still change by itself."""
-    waiting = any(one["state"] in ("Pending", "Retrying") for one in export["deliveries"].values())
-    return not State(export["state"]).terminal or waiting
+    return not State(export["state"]).terminal or _is_waiting(export)
+
+
+def _is_waiting(export: Export) -> bool:
+    """Whether a notification is still to be delivered."""
+    return any(one["state"] in PENDING for one in export["deliveries"].values())
 
 
 def seconds(export: Export, now: datetime) -> float:
@@ -130,7 +134,7 @@ def _notified(export: Export, before: str | None) -> list[Step]:
         return []
     made = [one for one in deliveries if one["state"] == "Delivered"]
     about = f"{len(made)} of {len(deliveries)} notifications"
-    if any(one["state"] in ("Pending", "Retrying") for one in deliveries):
+    if _is_waiting(export):
         return [Step("notified", about, None, "now")]
     at = max(one["at"] for one in deliveries)
     return [
