@@ -284,12 +284,12 @@ def test_given_rejects_when_printed_then_the_first_or_all(run, rejected, done) -
 
 def test_given_rejects_of_raw_data_when_printed_then_their_place(run, running) -> None:
     lines = b'{"deviceId":"d","name":"a","timestamp":"2024-03-01T10:00:00Z"}\n{"deviceId":"d"}\n'
-    running.storage.container("raw").upload_blob("cli/events/2024-03-01/bad.ndjson", lines, overwrite=True)
-    found = json.loads(run("export", "Event", "--app", "cli", "--from", "2024-03-01", "--wait", "--json")[1])
+    running.storage.container("raw").upload_blob("cli/errors/2024-03-01/bad.ndjson", lines, overwrite=True)
+    found = json.loads(run("export", "Error", "--app", "cli", "--from", "2024-03-01", "--wait", "--json")[1])
     code, out, err = run("rejects", found["id"])
     header, reject = out.splitlines()
     assert (code, header.split()[:2], err) == (0, ["place", "rule"], "")
-    assert reject.split()[:3] == ["events/2024-03-01/bad.ndjson:2", "missing", "name"]
+    assert reject.split()[:3] == ["errors/2024-03-01/bad.ndjson:2", "missing", "name"]
 
 
 def test_given_an_export_when_pulled_then_checked_and_not_twice(run, done, tmp_path) -> None:
