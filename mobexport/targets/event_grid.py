@@ -17,8 +17,7 @@ from pydantic import AnyHttpUrl, model_validator
 
 from mobexport.failure_policy import Peer
 from mobexport.named_secret import NamedSecret, access_key
-from mobexport.settings import is_loopback
-from mobexport.targets.model import Target
+from mobexport.targets.model import Target, check_https
 
 if TYPE_CHECKING:
     from mobexport.storage import DataStorage
@@ -39,8 +38,7 @@ class EventGridTarget(Target):
 
     @model_validator(mode="after")
     def _encrypted(self) -> EventGridTarget:
-        if self.endpoint.scheme != "https" and not is_loopback(str(self.endpoint)):
-            raise ValueError("endpoint must be https (http only for loopback)")
+        check_https("endpoint", self.endpoint)
         return self
 
     def send(self, event: Mapping[str, Any], storage: DataStorage) -> None:  # noqa: ARG002 - for kinds that need it

@@ -9,7 +9,9 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict
+
+from mobexport.settings import is_loopback
 
 if TYPE_CHECKING:
     from mobexport.named_secret import NamedSecret
@@ -33,3 +35,9 @@ class Target(BaseModel):
     def secrets(self) -> tuple[NamedSecret, ...]:
         """The settings that hold its secrets; `mobexport config check` and health look at them."""
         return ()
+
+
+def check_https(name: str, url: AnyHttpUrl | None) -> None:
+    """Raises ValueError that names the key of a URL that would be called without encryption."""
+    if url and url.scheme != "https" and not is_loopback(str(url)):
+        raise ValueError(f"{name} must be https (http only for loopback)")

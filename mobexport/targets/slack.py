@@ -9,15 +9,12 @@ text, 10 fields of 2,000 in a section), "Formatting message text" (`&`, `<` and 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from mobexport.failure_policy import Peer
-from mobexport.named_secret import NamedSecret, secret_url
-from mobexport.targets.model import Target
+from mobexport.targets.parts.chat import ChatTarget
 
 if TYPE_CHECKING:
-    from mobexport.storage import DataStorage
     from mobexport.targets.parts.card import Card
 
 MAX_BLOCKS: Final = 50
@@ -27,29 +24,17 @@ MAX_FIELD: Final = 2000
 MAX_FIELDS: Final = 10
 
 
-class SlackTarget(Target):
+class SlackTarget(ChatTarget):
     """`kind = "slack"`: a message by an incoming webhook."""
 
     kind: Literal["slack"]
-    url_setting: str
-    """Name of the setting that holds the webhook's URL, which is a secret."""
+    service = "Slack"
+    webhook = "Slack webhook"
 
-    def send(self, event: Mapping[str, Any], storage: DataStorage) -> None:
-        """One message; a repetition is a second one, since Slack knows no ids."""
-        from mobexport.targets.parts.card import make_card
-        from mobexport.targets.parts.posting import post
+    def render(self, card: Card) -> bytes:
+        return json.dumps(make_message(card), ensure_ascii=False).encode()
 
-        (secret,) = self.secrets()
-        url = secret.read("a Slack target")
-        message = make_message(make_card(event, storage.settings.people_url))
-        body = json.dumps(message, ensure_ascii=False).encode()
-        headers = {"Content-Type": "application/json; charset=utf-8"}
-        post(url, body, headers, to="Slack", peer=Peer.MESSAGING, remedies=self._remedies())
-
-    def secrets(self) -> tuple[NamedSecret, ...]:
-        return (secret_url(self.url_setting, "URL of the Slack webhook"),)
-
-    def _remedies(self) -> dict[int, str]:
+    def remedies(self) -> dict[int, str]:
         anew = f"make a new incoming webhook, and put its URL into {self.url_setting}"
         return {
             400: "it does not take this message (invalid_payload); please report it",

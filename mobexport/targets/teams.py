@@ -8,15 +8,12 @@ Sources: support.microsoft.com: "Create incoming webhooks with Workflows for Mic
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from mobexport.failure_policy import Peer
-from mobexport.named_secret import NamedSecret, secret_url
-from mobexport.targets.model import Target
+from mobexport.targets.parts.chat import ChatTarget
 
 if TYPE_CHECKING:
-    from mobexport.storage import DataStorage
     from mobexport.targets.parts.card import Card
 
 MAX_BYTES: Final = 24 * 1024
@@ -27,28 +24,17 @@ _SIZES: Final = ((20, 26, 1000), (20, 26, 300), (20, 26, 100), (10, 10, 60))
 _COLOURS: Final = {"GOOD": "good", "WARNING": "warning", "BAD": "attention", "PLAIN": "default"}
 
 
-class TeamsTarget(Target):
+class TeamsTarget(ChatTarget):
     """`kind = "teams"`: a card by a webhook of Workflows."""
 
     kind: Literal["teams"]
-    url_setting: str
-    """Name of the setting that holds the webhook's URL, which is a secret."""
+    service = "Teams"
+    webhook = "Teams workflow"
 
-    def send(self, event: Mapping[str, Any], storage: DataStorage) -> None:
-        """One card; a repetition is a second one, since Teams knows no ids."""
-        from mobexport.targets.parts.card import make_card
-        from mobexport.targets.parts.posting import post
+    def render(self, card: Card) -> bytes:
+        return make_body(card)
 
-        (secret,) = self.secrets()
-        url = secret.read("a Teams target")
-        body = make_body(make_card(event, storage.settings.people_url))
-        headers = {"Content-Type": "application/json; charset=utf-8"}
-        post(url, body, headers, to="Teams", peer=Peer.MESSAGING, remedies=self._remedies())
-
-    def secrets(self) -> tuple[NamedSecret, ...]:
-        return (secret_url(self.url_setting, "URL of the Teams workflow"),)
-
-    def _remedies(self) -> dict[int, str]:
+    def remedies(self) -> dict[int, str]:
         anew = f"make a new one, and put its URL into {self.url_setting}"
         refused = (
             "the workflow does not let this URL in: choose Anyone as who can trigger it,"

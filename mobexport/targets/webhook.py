@@ -11,9 +11,8 @@ from pydantic import AnyHttpUrl, model_validator
 
 from mobexport.failure_policy import Peer
 from mobexport.named_secret import NamedSecret, secret_url, signing_secret
-from mobexport.settings import is_loopback
 from mobexport.standard_webhooks import signed_headers
-from mobexport.targets.model import Target
+from mobexport.targets.model import Target, check_https
 
 if TYPE_CHECKING:
     from mobexport.storage import DataStorage
@@ -33,8 +32,7 @@ class WebhookTarget(Target):
     def _one_url(self) -> WebhookTarget:
         if (self.url is None) == (self.url_setting is None):
             raise ValueError("set either url or url_setting")
-        if self.url and self.url.scheme != "https" and not is_loopback(str(self.url)):
-            raise ValueError("url must be https (http only for loopback)")
+        check_https("url", self.url)
         return self
 
     def send(self, event: Mapping[str, Any], storage: DataStorage) -> None:  # noqa: ARG002 - for kinds that need it
