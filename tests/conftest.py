@@ -125,9 +125,19 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
     `.connection_string`, `.blob_endpoint`, `.queue_endpoint`, `.table_endpoint`, `.log` (a path). Tests share
     it: name containers, queues and tables uniquely.
     """
+    yield from _running(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def azurite_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """One of this module's own: nothing in it is of other tests."""
+    yield from _running(tmp_path_factory)
+
+
+def _running(folders: pytest.TempPathFactory) -> Iterator[Azurite]:
     if reason := missing():
         pytest.skip(reason)
-    with Azurite(log=tmp_path_factory.mktemp("azurite") / "azurite.log") as running:
+    with Azurite(log=folders.mktemp("azurite") / "azurite.log") as running:
         yield running
 
 
@@ -147,5 +157,5 @@ def _valid_manifests(monkeypatch: pytest.MonkeyPatch) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark whatever uses the emulator; first, so that `-m "not azurite"` sees the marks."""
     for item in items:
-        if "azurite" in getattr(item, "fixturenames", ()):
+        if {"azurite", "azurite_alone"} & {*getattr(item, "fixturenames", ())}:
             item.add_marker("azurite")

@@ -1,13 +1,11 @@
 """What a person sees in a storage browser: a README in each container, content types and metadata."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from demo.raw_data import in_container, raw_container
-from localdev.azurite import Azurite, missing
 from mobexport.blob_labels import RAW_README, README, READMES, export_labels, task_labels
 from mobexport.blob_paths import COMPLETE_PATTERN, CURATED_CONTAINER, parse_complete_path
 from mobexport.config import ExportsConfig
@@ -23,15 +21,6 @@ from mobexport.wire import AttemptRef, TaskRef
 
 ROOT = Path(__file__).parents[1]
 TEXTS = {**READMES, "raw": RAW_README}
-
-
-@pytest.fixture(scope="module")
-def azurite_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
-    """One whose containers no other test has made."""
-    if reason := missing():
-        pytest.skip(reason)
-    with Azurite(log=tmp_path_factory.mktemp("labels") / "azurite.log") as running:
-        yield running
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 from azure.storage.blob import generate_container_sas
 
 from devhost.azurite import ACCOUNT, PUBLIC_KEY
-from localdev.azurite import Azurite, missing
 from mobexport import export_types
 from mobexport.pipeline.process.conversion import convert_file
 from mobexport.records.limits import Limits
@@ -28,19 +26,10 @@ FILE = b'[{"deviceId":"d","events":[%b,%b]}]' % (RECORD % b"a", RECORD % b"b")
 
 
 @pytest.fixture(scope="module")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
-    """Of these tests alone: the page's table is `shop/Event`, and others use that name too."""
-    if reason := missing():
-        pytest.skip(reason)
-    with Azurite(log=tmp_path_factory.mktemp("azurite") / "azurite.log") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def table(azurite, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The table of the page."""
+def table(azurite_alone, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The table of the page, `shop/Event`: others use that name too."""
     tmp_path = tmp_path_factory.mktemp("table")
-    settings = {"DATA_STORAGE": azurite.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+    settings = {"DATA_STORAGE": azurite_alone.connection_string, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
     storage, event = DataStorage(read_settings(settings)), export_types.get("Event")
     done = convert_file(
         event, [FILE], app="shop", window=(DAY, DAY), snapshot_day=None, strict=False, stem="x",
@@ -53,24 +42,26 @@ def table(azurite, tmp_path_factory: pytest.TempPathFactory) -> None:
     Tables(storage).commit(TableCommit("shop", event, "e", 1, datetime.now(UTC), (DAY,), [file]))
 
 
-def test_given_the_pages_python_when_run_then_every_reader_sees_the_rows(table, azurite) -> None:
+def test_given_the_pages_python_when_run_then_every_reader_sees_the_rows(table, azurite_alone) -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert len(blocks) == 4
-    key = re.search(r"AccountKey=([^;]+)", azurite.connection_string)
+    key = re.search(r"AccountKey=([^;]+)", azurite_alone.connection_string)
     found: dict[str, Any] = {"KEY": key and key[1]}
     for block in blocks:
-        code = block.replace("http://127.0.0.1:10000/devstoreaccount1", azurite.blob_endpoint)
+        code = block.replace("http://127.0.0.1:10000/devstoreaccount1", azurite_alone.blob_endpoint)
         exec(code, found)
     assert found["rows"].num_rows == len(found["frame"]) == 2
     assert found["by_name"].rows() == [("a", 1), ("b", 1)]
     assert found["found"] == [("a", 1), ("b", 1)]
 
 
-def test_given_the_pages_curl_and_a_sas_then_log_and_file_are_read(table, azurite, tmp_path: Path) -> None:
+def test_given_the_pages_curl_and_a_sas_then_log_and_file_are_read(
+    table, azurite_alone, tmp_path: Path
+) -> None:
     (block,) = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
     until = datetime.now(UTC) + timedelta(hours=1)
     sas = generate_container_sas(ACCOUNT, "curated", PUBLIC_KEY, permission="r", expiry=until)
-    given = {"CURATED": f"{azurite.blob_endpoint}/curated", "SAS": sas, "NO_PROXY": "127.0.0.1"}
+    given = {"CURATED": f"{azurite_alone.blob_endpoint}/curated", "SAS": sas, "NO_PROXY": "127.0.0.1"}
     done = subprocess.run(
         ["bash", "-e", "-c", block],
         cwd=tmp_path, env={**os.environ, **given}, capture_output=True, text=True, check=True,
