@@ -6,10 +6,12 @@ RFC 8878.
 
 from __future__ import annotations
 
-import zlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import Final
+from typing import Final, cast
+
+from isal import isal_zlib
 
 from mobexport.errors import DataError, Truncated
 from mobexport.records.raw_formats import Packing, split_ending
@@ -19,7 +21,9 @@ ZSTD: Final = b"\x28\xb5\x2f\xfd"
 MAGIC: Final = b"\x1f\x8b"
 _IN_BYTES = 32 * 1024
 _OUT_BYTES = 256 * 1024
-_GZIP = 16 + zlib.MAX_WBITS
+_NUMBER = re.compile(r"Error -?\d+ ")
+_Error: Final = cast("type[Exception]", isal_zlib.error)
+_GZIP = 16 + isal_zlib.MAX_WBITS
 
 
 def unpacked(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
@@ -66,7 +70,7 @@ def gunzip(
     `begins` is told the byte where each member begins, before anything of it is given.
     Raises Truncated if it ends within a member, and DataError if it is no gzip or its checksum is wrong.
     """
-    member: zlib._Decompress | None = None
+    member: isal_zlib.Decompress | None = None
     begun = False
     taken = 0
     # In small pieces, since what is left of one is copied each time that some of it is used.
@@ -80,8 +84,10 @@ def gunzip(
                     data = data.lstrip(b"\0") if begun else data
                     if not data:
                         break
+                    if data[:2] != MAGIC[: len(data)]:
+                        raise _damaged(name, "what follows is no gzip" if begun else "no gzip at all")
                     begins(taken - len(data))
-                    member, begun = zlib.decompressobj(_GZIP), True
+                    member, begun = isal_zlib.decompressobj(_GZIP), True
                 out = member.decompress(data, _OUT_BYTES)
                 data = member.unconsumed_tail
                 if out:
@@ -90,8 +96,11 @@ def gunzip(
                     break
                 if member.eof:
                     data, member = member.unused_data, None
-    except zlib.error as error:
-        reason = str(error).rpartition(": ")[2]
-        raise DataError(f"{name} is no intact gzip file ({reason}): replace it", code="BadGzip") from None
+    except _Error as error:
+        raise _damaged(name, _NUMBER.sub("", str(error))) from None
     if not begun or member is not None:
         raise Truncated(f"{name} ends within its gzip data: replace it by the whole file")
+
+
+def _damaged(name: str, reason: str) -> DataError:
+    return DataError(f"{name} is no intact gzip file ({reason}): replace it", code="BadGzip")

@@ -89,10 +89,11 @@ def test_given_a_file_cut_short_when_unpacked_then_truncated_by_name(content, at
         b"no gzip",
         b"\0" * 9 + gzip.compress(b"x"),
         gzip.compress(b"x") + b"garbage",
+        gzip.compress(b"x") + b"?",
         gzip.compress(b"x" * 99)[:-8] + b"12345678",
         zlib.compress(b"x"),
     ],
-    ids=["text", "zeros first", "garbage last", "wrong checksum", "zlib"],
+    ids=["text", "zeros first", "garbage last", "one byte too many", "wrong checksum", "zlib"],
 )
 def test_given_no_intact_gzip_when_unpacked_then_a_data_error_by_name(data) -> None:
     with pytest.raises(DataError, match=r"f\.gz is no intact gzip file .*: replace it"):
