@@ -20,7 +20,7 @@ import pyarrow as pa
 from mobexport.export_types.model import Collected, ExportType, Field, Latest
 from mobexport.records.formats import ExportFormat
 from mobexport.records.json_text import quote
-from mobexport.records.keeping import Bounds, group_members, group_values, is_merged, slices
+from mobexport.records.keeping import Bounds, group_values, is_merged, members_of_keys, slices
 from mobexport.records.merging import Merger, Tally, joined, records_of
 from mobexport.records.structs import ABSENT, attribute
 
@@ -100,23 +100,27 @@ class ExportText:
 
     # --- JSON ---------------------------------------------------------------------------------------------
 
+    @cached_property
+    def _members(self) -> Callable[[bytes], bytes]:
+        return members_of_keys(self.export_type)
+
     def _nested(self, batches: Batches, tally: Tally) -> Iterator[bytes]:
-        separator = b""
+        separator, following = b"", self.separator
+        inner = quote(self.export_type.inner)
         for key, parts in groupby(slices(batches), itemgetter(0)):
             tally.elements += 1
-            head = group_members(self.export_type, key)
-            before = b"%b{%b,%b:[" % (separator, head, quote(self.export_type.inner))
+            before = b"%b{%b,%b:[" % (separator, self._members(key), inner)
             for _, texts, rows in parts:
                 tally.exported += rows
                 yield before + texts
                 before = b","
             yield b"]}"
-            separator = self.separator
+            separator = following
 
     def _json(self, key: bytes, records: list[Any], others: list[Any]) -> Iterator[bytes]:
         """The elements of a group."""
         shape = self.export_type.shape
-        head = group_members(self.export_type, key)
+        head = self._members(key)
         if isinstance(shape, Collected):
             yield _object(head, _member(shape.field, records[0]))
         elif isinstance(shape, Latest):

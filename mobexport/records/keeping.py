@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import compress, repeat
 from operator import attrgetter
 from typing import Any, Final
@@ -55,7 +55,7 @@ class Keeper:
         self._names = list(map(attribute, export_type.group))
         self._group = attrgetter(*self._names)
         self._is_single = len(self._names) == 1
-        self._sorter = Sorter(spill, _key_of_value if self._is_single else _key_of_json)
+        self._sorter = Sorter(spill, _key_of_text if self._is_single else _key_of_json)
         self.outside = 0
         """Records that were not selected."""
 
@@ -96,28 +96,28 @@ class Keeper:
         return good
 
 
-def key_of(values: Sequence[Any]) -> bytes:
-    """The key of a group."""
-    text = "\x1f".join("" if value is None else str(value) for value in values)
-    digest = hashlib.md5(text.encode(), usedforsecurity=False).digest()
-    return digest + b"\x1f".join(b"" if value is None else quote(value) for value in values)
-
-
-def _key_of_value(text: str) -> bytes:
-    return key_of([text])
+def _key_of_text(text: str) -> bytes:
+    """The key of a group of one text."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).digest() + quote(text)
 
 
 def _key_of_json(text: str) -> bytes:
-    return key_of(msgspec.json.decode(text))
+    """The key of a group, from its values as a JSON array."""
+    values = msgspec.json.decode(text)
+    joined = "\x1f".join("" if value is None else str(value) for value in values)
+    digest = hashlib.md5(joined.encode(), usedforsecurity=False).digest()
+    return digest + b"\x1f".join(b"" if value is None else quote(value) for value in values)
 
 
-def group_members(export_type: ExportType, key: bytes) -> bytes:
-    """The group's fields as members of an object, from its key."""
-    return b",".join(
-        b'"%b":%b' % (field.name.encode(), token)
-        for field, token in zip(export_type.group_fields, key[DIGEST:].split(b"\x1f"), strict=True)
-        if token
-    )
+def members_of_keys(export_type: ExportType) -> Callable[[bytes], bytes]:
+    """Tells a group's fields as members of an object, from its key."""
+    names = [quote(name) + b":" for name in export_type.group]
+
+    def members(key: bytes) -> bytes:
+        tokens = key[DIGEST:].split(b"\x1f")
+        return b",".join([name + token for name, token in zip(names, tokens, strict=True) if token])
+
+    return members
 
 
 def group_values(key: bytes) -> list[Any]:
