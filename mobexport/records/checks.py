@@ -57,13 +57,17 @@ class Fault(ValueError):
     """A record cannot be used: `rule`, or `rule:field`."""
 
     def __init__(self, rule: Rule, field: str = "") -> None:
-        super().__init__(f"{rule}:{field}" if field else str(rule))
+        super().__init__(rule, field)
         self.rule = rule
         self.field = field
 
+    def __str__(self) -> str:
+        return f"{self.rule}:{self.field}" if self.field else str(self.rule)
+
     def bare(self) -> Fault:
-        """The same to be kept: without the traceback and the causes, which would keep all that was read."""
-        return Fault(self.rule, self.field)
+        """To be kept: without the traceback and the causes, which would keep all that was read."""
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+        return self
 
 
 class Rules:

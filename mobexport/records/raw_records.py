@@ -127,29 +127,31 @@ class RawReader:
         records: list[Any] = []
         places: list[int] = []
         judged: set[int] = set()
-        following, done = iter(self._sound(block)), 0
+        following, at = iter(self._sound(block)), 0
         decode = self._decode
-        while True:
-            run: list[Any] = []
-            at = None
+        is_whole = False
+        while not is_whole:
+            before = len(records)
             try:
-                run.extend(map(decode, following))
+                records.extend(map(decode, following))
+                is_whole = True
             except FAILS:
-                at = done + len(run)
-            found, their = self._run(block, run, done, rejects, judged) if self._mapped else (
-                run, range(done, done + len(run))
-            )  # fmt: skip
-            records += found
-            places += their
-            if at is None:
-                return records, places, judged
-            found, faults = self._slow(block, at)
-            records += found
-            places += [at] * len(found)
-            judged.add(at)
-            if faults:
-                rejects[at] = faults
-            done = at + 1
+                pass
+            first, at = at, at + len(records) - before
+            if self._mapped:
+                records[before:], their = self._run(block, records[before:], first, rejects, judged)
+                places += their
+            else:
+                places += range(first, at)
+            if not is_whole:
+                found, faults = self._slow(block, at)
+                records += found
+                places += [at] * len(found)
+                judged.add(at)
+                if faults:
+                    rejects[at] = faults
+                at += 1
+        return records, places, judged
 
     def _run(
         self,
@@ -273,18 +275,20 @@ def look_at_json(values: list[msgspec.Raw], field: Field) -> tuple[list[msgspec.
     At fault may be what is no object and should be one, what is no UTF-8, and what nests too deep.
     """
     joined = b"\0%b\0" % b"\0".join(values)
-    if b"\0null\0" in joined:
-        values = [ABSENT if len(one) == 4 and bytes(one) == b"null" else one for one in values]
-        joined = b"\0%b\0" % b"\0".join(values)
-    is_object = field.kind is FieldKind.OBJECT
+    is_object, there = field.kind is FieldKind.OBJECT, values
+    if not (is_object and joined.count(b"\0{") == len(values)):
+        if b"\0null\0" in joined:
+            values = [ABSENT if len(one) == 4 and bytes(one) == b"null" else one for one in values]
+            joined = b"\0%b\0" % b"\0".join(values)
+        there = [value for value in values if len(value)]
     if (
-        (not is_object or joined.count(b"\0{") == len(values) - values.count(ABSENT))
-        and max(map(len, values), default=0) <= 2 * json_text.MAX_DEPTH
+        (not is_object or joined.count(b"\0{") == len(there))
+        and max(map(len, there), default=0) <= 2 * json_text.MAX_DEPTH
         and is_utf8(joined)
     ):
         if not any(space in joined for space in _SPACES):
             return values, []
-        text = b"[%b]" % b",".join([value for value in values if len(value)])
+        text = b"[%b]" % b",".join(there)
         small = json_text.minified(text)
         if len(small) == len(text):
             return values, []

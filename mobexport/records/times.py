@@ -159,7 +159,7 @@ def within(at: pa.Array, bounds: tuple[int, int] | None) -> pa.Array | None:
     """Which instants (INT64, microseconds since 1970) lie within the bounds; None if all do."""
     if bounds is None or not len(at):
         return None
-    ends = pc.min_max(at)
-    if ends["min"].as_py() is None or (bounds[0] <= ends["min"].as_py() and ends["max"].as_py() <= bounds[1]):
+    ends = pc.min_max(at).as_py()
+    if ends["min"] is None or (bounds[0] <= ends["min"] and ends["max"] <= bounds[1]):
         return None
     return pc.and_(pc.greater_equal(at, bounds[0]), pc.less_equal(at, bounds[1]))
