@@ -137,16 +137,17 @@ FILES: dict[str, Callable[[int], bytes]] = {
     "ids that are not GUIDs": lambda size: array(grouped(size, 50)).replace(b'"0000', b'"id-'),
     "NaN in every 1,000th event": lambda size: spoiled(size, 1000),
     "NaN in every 50th event": lambda size: spoiled(size, 50),
+    "a number for a name in every 50th": lambda size: spoiled(size, 50, b'"add_to_cart"', b"7"),
     "trailing commas": lambda size: array(grouped(size, 50)).replace(b"}]}", b"}],}"),
     "31 days": lambda size: days(size, 31),
     "365 days": lambda size: days(size, 365),
 }
 
 
-def spoiled(size: int, every: int) -> bytes:
-    parts = array(grouped(size, 50)).split(b"true")
+def spoiled(size: int, every: int, value: bytes = b"true", instead: bytes = b"NaN") -> bytes:
+    parts = array(grouped(size, 50)).split(value)
     return b"".join(
-        part + (b"NaN" if n % every == 0 else b"true") for n, part in enumerate(parts[:-1])
+        part + (instead if n % every == 0 else value) for n, part in enumerate(parts[:-1])
     ) + parts[-1]  # fmt: skip
 
 

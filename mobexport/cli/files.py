@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
@@ -290,13 +291,17 @@ def _explanations(file: Input) -> dict[str, int]:
     """For each type that the first element can be of, how many of its keys belong to it."""
     from mobexport.records.elements import elements
     from mobexport.records.gunzip import unpacked
+    from mobexport.records.json_text import FAILS, raw_members
 
     first = next(elements(unpacked(file.beginning(), file.name)), None)
-    found = json.loads(b"[%b]" % first.text)[0] if first and first.is_sound else None
+    found: dict[str, Any] = {}
+    if first:
+        with suppress(*FAILS):
+            found = raw_members(first.texts[0])
     return {
         declared.name: keys
         for declared in export_types.all_types()
-        if isinstance(found, dict) and (keys := _explained(declared, found.keys()))
+        if (keys := _explained(declared, found.keys()))
     }
 
 

@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -27,6 +28,7 @@ from mobexport.records.json_text import (
     BRACKET,
     STRINGS,
     NotJson,
+    is_whole,
     loose_items,
     loose_members,
     raw_items,
@@ -40,7 +42,7 @@ LARGE_BYTES: Final = 4 * 1024 * 1024
 """A larger element is cut into pieces."""
 MAX_ELEMENT_BYTES: Final = 32 * 1024 * 1024
 """The largest element that cannot be cut, and the largest record."""
-_WINDOW = 8 * 1024
+_WINDOW = 1024
 _TRIES = 3
 _NEAR = 64
 
@@ -59,7 +61,7 @@ class Elements:
     text: bytes
     """As they stand in the file, with the commas between."""
     is_sound: bool
-    """Whether `[text]` is JSON; if not, it is one element."""
+    """Whether `[text]` is JSON, or one element of any depth; if not, it is one that is broken."""
     count: int = 1
     first_record: int = 1
     """Of a part: number of its first record in the element."""
@@ -129,6 +131,8 @@ class _Reader:
         """Whether no element ends within what may be taken whole."""
         self._barren = 0
         """Up to this byte of the file there is no boundary: nobody needs to look again."""
+        self._fault = -1
+        """Byte of the file where the last look for elements found that one of them is broken."""
         self._fresh: int | None = None
         """Where the last look for elements began, unless what stands before that had a say in it."""
 
@@ -174,7 +178,7 @@ class _Reader:
                 self._at += after_comma
                 continue
             is_cut = self._is_large and self._layout.inner and byte == ord("{")
-            yield None if is_cut else self._one()
+            yield None if is_cut else self._one(boundary)
             after_comma = self._next_byte() == ord(",")
             if not after_comma and self._next_byte() != ord("]"):
                 self._fail("a comma or the end of the array is missing")
@@ -205,6 +209,8 @@ class _Reader:
                     pass
                 except msgspec.DecodeError as error:
                     place = _PLACE.search(str(error))
+                    # The parser counts the bracket in front.
+                    self._fault = self._dropped + self._at + int(place[1]) - 1 if place else -1
                 # Where a parser stopped before the cut, something is broken: take what stands before that.
                 limit = min(int(place[1]), cut - 1) if place and int(place[1]) <= cut - _NEAR else cut - 1
             if limit < len(text):
@@ -220,20 +226,34 @@ class _Reader:
 
     # --- slow path ----------------------------------------------------------------------------------------
 
-    def _one(self) -> tuple[bytes, int, bool]:
+    def _one(self, boundary: re.Pattern[bytes]) -> tuple[bytes, int, bool]:
         """One value by its brackets and strings, whether it is JSON or not."""
         start = self._next_byte()
+        begin = self._dropped + self._at
         if start in _CLOSER:
-            text = self._to_closing(1, bytearray([_CLOSER[start]]))
+            text = self._to_boundary(boundary) or self._to_closing(1, bytearray([_CLOSER[start]]))
         else:
             pattern = STRINGS if start == ord('"') else _SCALAR
             while not (found := pattern.match(self._buffer, self._at)):
                 self._more()
             text = self._take(found.end() - self._at)
+        if begin <= self._fault < begin + len(text):
+            return text, 1, False
         try:
             return text, len(raw_items(b"[%b]" % text)), True
-        except (msgspec.DecodeError, RecursionError):
+        except RecursionError:
+            return text, 1, True
+        except msgspec.DecodeError:
             return text, 1, False
+
+    def _to_boundary(self, boundary: re.Pattern[bytes]) -> bytes:
+        """Takes what a glance says is the value, if it ends at one of the next boundaries."""
+        end = self._at + BLOCK_BYTES
+        for found in islice(boundary.finditer(self._buffer, self._at, end), _TRIES):
+            size = found.start() + 1 - self._at
+            if is_whole(self._buffer[self._at : self._at + size]):
+                return self._take(size)
+        return b""
 
     def _to_closing(self, size: int, stack: bytearray) -> bytes:
         """Takes so many bytes, and up to where the brackets of `stack` and what opens behind are closed."""
@@ -254,7 +274,7 @@ class _Reader:
         """The records of a large element, in parts that each have its group."""
         head = self._head()
         if head is None:
-            text, _, is_sound = self._one()
+            text, _, is_sound = self._one(self._layout.boundary)
             yield Elements(number, text, is_sound)
             return
         first = 1

@@ -9,9 +9,12 @@ whitespace between tokens. Of two members with one name the last counts.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, chain, count, repeat
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -26,7 +29,7 @@ from mobexport.records import json_text, times
 from mobexport.records.checks import Fault, Rule, is_utf8
 from mobexport.records.columns import Checked, FileChecks, Reject, arrow_type
 from mobexport.records.elements import Elements, elements
-from mobexport.records.json_text import FAILS, NotJson, quote
+from mobexport.records.json_text import FAILS, NotJson, is_whole, quote
 from mobexport.records.structs import attribute, element_structs, file_fields
 
 _Rejects = list[tuple[int, int, Fault, bytes]]
@@ -52,12 +55,21 @@ class _Entry:
 class _Texts:
     """Records of an element as they stand, and the group's fields as members."""
 
-    records: list[bytes]
+    runs: list[Elements]
+    """Consecutive records: sound ones together, others one each."""
     group: bytes = b""
 
-    def whole(self, place: int) -> bytes:
+    @classmethod
+    def of(cls, records: Iterable[bytes]) -> _Texts:
+        return cls([Elements(number, text, is_sound=False) for number, text in enumerate(records, 1)])
+
+    @cached_property
+    def records(self) -> list[bytes]:
+        """Each record as it stands."""
+        return [text for run in self.runs for text in run.texts]
+
+    def whole(self, text: bytes) -> bytes:
         """A record with the group's fields behind its own, so that they count."""
-        text = self.records[place]
         body = text.strip(b" \t\n\r")
         if not self.group or not (body.startswith(b"{") and body.endswith(b"}")):
             return text
@@ -71,11 +83,15 @@ class JsonColumns:
     def __init__(self, checks: FileChecks) -> None:
         self._checks = checks
         self._type = checks.export_type
-        element, head, self._record = element_structs(self._type)
+        element, head, record = element_structs(self._type)
+        self._record = record
         self._decode_all = msgspec.json.Decoder(list[element]).decode  # type: ignore[valid-type]
         self._decode_head = msgspec.json.Decoder(head).decode
-        self._decode_record = msgspec.json.Decoder(self._record).decode
+        self._decode_record = msgspec.json.Decoder(record).decode
+        self._decode_records = msgspec.json.Decoder(list[record]).decode  # type: ignore[valid-type]
         self._inner = attrgetter(attribute(self._type.inner)) if self._type.inner else None
+        name = re.escape(self._type.inner.encode())
+        self._records_in = re.compile(rb'"%b"[ \t\n\r]*+:[ \t\n\r]*+(?=\[)' % name)
         self._fields = file_fields(self._type)
         self._of_head = frozenset(self._type.group if self._type.inner else ())
 
@@ -100,7 +116,7 @@ class JsonColumns:
         entries: list[_Entry] = []
         for number, text in enumerate(found.texts, start=found.number):
             try:
-                if not is_utf8(text):
+                if not (found.is_sound and is_utf8(text)):
                     raise NotJson
                 entries += self._entries(found, number, text)
             except (*FAILS, NotJson):
@@ -122,7 +138,7 @@ class JsonColumns:
         """The records of an element that does not decode, each by itself."""
         first = found.first_record
         try:
-            texts = self._texts_of(text)
+            texts = self._texts_of(text, is_sound=found.is_sound)
         except Fault as fault:
             rejects.append((number, first, fault.bare(), text))
             return []
@@ -131,39 +147,68 @@ class JsonColumns:
         except FAILS:
             head = None
         entries: list[_Entry] = []
-        for place, record in enumerate(texts.records):
-            try:
-                if head is None or not is_utf8(record):
-                    raise NotJson
-                row, own = self._decode_record(record), head
-            except (*FAILS, NotJson):
-                try:
-                    judged, _ = self._checks.rules.judge(texts.whole(place))
-                except Fault as fault:
-                    rejects.append((number, first + place, fault.bare(), record))
-                    continue
-                row, own = self._decode_record(judged), self._decode_head(judged)
+
+        def keep(place: int, own: Any, rows: list[Any]) -> None:
             last = entries[-1] if entries else None
             if last and last.head is own and last.first_record + len(last.records) == first + place:
-                last.records.append(row)
+                last.records += rows
             else:
-                entries.append(_Entry(found, number, first + place, own, [row], texts, place))
+                entries.append(_Entry(found, number, first + place, own, rows, texts, place))
+
+        begin = 0
+        for run in texts.runs:
+            place = begin
+            for rows in self._rows(run, head):
+                if rows:
+                    keep(place, head, rows)
+                    place += len(rows)
+                    continue
+                record = run.texts[place - begin]
+                try:
+                    judged, _ = self._checks.rules.judge(texts.whole(record))
+                    keep(place, self._decode_head(judged), [self._decode_record(judged)])
+                except Fault as fault:
+                    rejects.append((number, first + place, fault.bare(), record))
+                place += 1
+            begin = place
         return entries
 
-    def _texts_of(self, text: bytes) -> _Texts:
+    def _rows(self, run: Elements, head: Any) -> Iterator[list[Any]]:
+        """Records that decode, many at once; an empty list for each one between them that must be judged."""
+        rows: list[Any] = []
+        with suppress(*FAILS):
+            if head is not None and is_utf8(run.text):
+                rows = self._decode_records(b"[%b]" % run.text)
+        if rows or run.count == 1:
+            yield rows
+            return
+        # Empty texts do not decode.
+        following = iter([text if head is not None and is_utf8(text) else b"" for text in run.texts])
+        left = run.count
+        while left:
+            rows = []
+            with suppress(*FAILS):
+                rows.extend(map(self._decode_record, following))
+            if rows:
+                yield rows
+            if left := left - len(rows):
+                yield []
+                left -= 1
+
+    def _texts_of(self, text: bytes, *, is_sound: bool) -> _Texts:
         """An element's records. Raises Fault if it has none."""
         inner = self._type.inner
         if not inner:
-            return _Texts([text])
-        is_broken = False
+            return _Texts.of([text])
+        is_broken = not (is_sound and is_utf8(text))
         try:
-            if not is_utf8(text):
+            if is_broken:
                 raise NotJson
             tokens = json_text.members(text)
         except NotJson:
             is_broken = True
             try:
-                tokens = json_text.loose_members(text)
+                tokens = self._loose_members(text)
             except NotJson:
                 raise _unreadable(text) from None
         if tokens is None:
@@ -172,27 +217,39 @@ class JsonColumns:
         is_list = nested.startswith(b"[" if isinstance(self._type.shape, Grouped) else b"{")
         if not is_list and not is_broken:
             raise Fault(Rule.MISSING if nested == b"null" else Rule.WRONG_TYPE, inner)
-        records = self._nested(nested) if is_list else []
-        if is_broken and not records:
+        texts = self._nested(nested) if is_list else _Texts([])
+        if is_broken and not texts.runs:
             raise _unreadable(text)
         pairs = (b'"%b":%b' % (name.encode(), tokens.get(name, b"null")) for name in self._type.group)
-        return _Texts(records, b",".join(pairs))
+        texts.group = b",".join(pairs)
+        return texts
 
-    def _nested(self, nested: bytes) -> list[bytes]:
+    def _loose_members(self, text: bytes) -> dict[str, bytes]:
+        """The members of a broken element. Raises NotJson."""
+        inner = self._type.inner
+        begin, end = self._records_in.search(text), text.rfind(b"]") + 1
+        # The records are nearly all of it: a glance tells where they end.
+        if begin and is_whole(nested := text[begin.end() : end]):
+            found = json_text.loose_members(b"%b[]%b" % (text[: begin.end()], text[end:]))
+            if found.get(inner) == b"[]":
+                return {**found, inner: nested}
+        return json_text.loose_members(text)
+
+    def _nested(self, nested: bytes) -> _Texts:
         shape = self._type.shape
         if not isinstance(shape, Latest):
             try:
-                return [text for found in elements([nested]) for text in found.texts]
+                return _Texts(list(elements([nested])))
             except DataError:
                 # A comma too many; or a bracket within what is no JSON.
-                return json_text.loose_items(nested)
+                return _Texts.of(json_text.loose_items(nested))
         try:
             # Of two members with one name the last counts.
             pairs = dict(json_text.loose_pairs(nested))
         except NotJson:
             raise Fault(Rule.NOT_JSON) from None
         key, value = quote(shape.key), quote(shape.value)
-        return [b"{%b:%b,%b:%b}" % (key, name, value, text) for name, text in pairs.items()]
+        return _Texts.of(b"{%b:%b,%b:%b}" % (key, name, value, text) for name, text in pairs.items())
 
     # --- columns ------------------------------------------------------------------------------------------
 
@@ -232,12 +289,13 @@ class JsonColumns:
             at = bisect_right(ends, row)
             entry = entries[at]
             if entry.texts is None:
-                entry.texts = self._texts_of(entry.found.texts[entry.number - entry.found.number])
+                text = entry.found.texts[entry.number - entry.found.number]
+                entry.texts = self._texts_of(text, is_sound=entry.found.is_sound)
             return entry, entry.texts, row - (ends[at] - counts[at])
 
         def judge(row: int) -> None:
             entry, texts, at = place_of(row)
-            self._checks.rules.judge(texts.whole(entry.skipped + at))
+            self._checks.rules.judge(texts.whole(texts.records[entry.skipped + at]))
 
         def reject(row: int, fault: Fault) -> None:
             entry, texts, at = place_of(row)

@@ -16,6 +16,8 @@ MAX_DEPTH: Final = 512
 """A value that passes through may nest this deep; deeper ones break the readers that come after."""
 _SHOWN = 1024
 _LONG = 256 * 1024
+_GLANCE = 8
+"""Levels of nesting that a glance sees."""
 
 _STRING = rb'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"'
 _TOKEN = re.compile(
@@ -51,6 +53,7 @@ _VALUE: tuple[str, ...] = ("string", "scalar", "[", "{")
 _CLOSER = {"[": "]", "{": "}"}
 _SQUARE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_NO_MARKS = bytes(set(range(256)) - set(b'[]{}"'))
 
 _any = msgspec.json.Decoder(msgspec.Raw).decode
 raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -105,6 +108,22 @@ def is_too_deep(token: bytes) -> bool:
         # One level less: the innermost pairs go.
         brackets = brackets.replace(b"[]", b"")
     return bool(brackets)
+
+
+def is_whole(text: bytes) -> bool:
+    """Whether brackets match, and the last one closes the first one.
+
+    False too where a glance cannot tell: at deep nesting, at brackets in strings, where anything is escaped.
+    """
+    if b"\\" in text:
+        return False
+    # The first quote opens a string: without a bracket in it the one that closes it comes next, and so on.
+    brackets = text.translate(None, _NO_MARKS).replace(b'""', b"")
+    within = brackets[1:-1]
+    for _ in range(_GLANCE):
+        if within:
+            within = within.replace(b"{}", b"").replace(b"[]", b"")
+    return not within and brackets[:1] + brackets[-1:] in (b"{}", b"[]") and len(brackets) > 1
 
 
 def tame(text: bytes) -> bytes:

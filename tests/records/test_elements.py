@@ -5,11 +5,14 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mobexport import export_types
 from mobexport.errors import DataError, Truncated
 from mobexport.records import elements as module
 from mobexport.records.elements import ANY, Elements, Layout, elements
+from mobexport.records.json_text import is_whole
 
 EVENTS = Layout.of(export_types.get("Event"))
 
@@ -151,3 +154,59 @@ def test_given_one_device_with_all_records_then_memory_stays_flat() -> None:
     tracemalloc.stop()
     assert records == 64 * 1500 + 1
     assert peak < 16 * 1024 * 1024
+
+
+def closing(text: str) -> int | None:
+    """Where the bracket that closes the first one is, sign by sign; None if there is none."""
+    stack, is_string, is_escaped = "", False, False
+    for at, sign in enumerate(text):
+        if is_escaped:
+            is_escaped = False
+        elif is_string:
+            is_escaped, is_string = sign == "\\", sign != '"'
+        elif sign == '"':
+            is_string = True
+        elif sign in "[{":
+            stack += sign
+        elif sign in "]}":
+            if stack[-1:] + sign not in ("[]", "{}"):
+                return None
+            stack = stack[:-1]
+        if not stack and not is_string:
+            return at
+    return None
+
+
+PIECES = st.sampled_from(['{"a":', '"b"', "{", "}", "[", "]", '"', ",", "\\", "1,"])
+
+
+@settings(max_examples=2000, deadline=None, derandomize=True, database=None)
+@given(pieces=st.lists(PIECES, max_size=14))
+def test_given_any_text_when_a_glance_says_whole_then_it_is(pieces) -> None:
+    text = "{" + "".join(pieces) + "}"
+    assert not is_whole(text.encode()) or closing(text) == len(text) - 1
+
+
+@pytest.mark.parametrize("text", ['{"a":[1,{"b":"c"}],}', '["x",NaN,[[[{}]]]]', "{}", '{"a":"é"}'])
+def test_given_a_plain_text_when_looked_at_then_it_is_whole(text) -> None:
+    assert is_whole(text.encode())
+
+
+BROKEN = st.sampled_from(
+    [
+        '{"deviceId":"a","events":[{"n":1},{"n":2}],}',
+        '{"deviceId":"a","events":[{"n":NaN},{"n":"}],},{"}]}',
+        '{"deviceId":"a","events":[{"n":[{"x":1},{"deviceId":"y"},{"deviceId":NaN}]}]}',
+        '{"deviceId":"a","events":[{"n":"\\"},{\\""},{"n":,}]}',
+        '{"deviceId":"a" "events":[]}',
+        '{"deviceId":"a","events":[{"n":1}]}',
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(texts=st.lists(BROKEN, min_size=1, max_size=8), size=st.integers(1, 200))
+def test_given_broken_elements_in_any_order_then_each_one_whole(texts, size) -> None:
+    file = b"[" + ",".join(texts).encode() + b"]"
+    found = elements((file[at : at + size] for at in range(0, len(file), size)), EVENTS)
+    assert [text.decode() for one in found for text in one.texts] == texts
