@@ -1,6 +1,7 @@
 """Azurite, the storage emulator, for the demo, `make start` and the tests: devhost's, on ports of its own."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -48,7 +49,8 @@ class Azurite:
     """One running Azurite on the loopback interface; `stop` or the end of the `with` block ends it.
 
     `folder` keeps the data from one start to the next; without it all is in memory. `ports` are those to
-    use (StartError when they are taken); without them any free ones. `access_log` puts each call into `log`.
+    use (StartError when they are taken); without them any free ones. `access_log` puts each call into `log`,
+    `node_options` are Node's own.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class Azurite:
         ports: Ports | None = None,
         *,
         access_log: bool = False,
+        node_options: Sequence[str] = (),
     ) -> None:
         if reason := missing():
             raise StartError(reason)
         self.log = log
         self.folder = folder
         self._access_log = access_log
+        self._node_options = node_options
         self.ports, self._running = self._start(ports)
 
     def __enter__(self) -> Self:
@@ -118,6 +122,7 @@ class Azurite:
                 in_memory=self.folder is None,
                 log=self.log,
                 access_log=self._access_log,
+                node_options=self._node_options,
             )
             try:
                 running.start()

@@ -25,7 +25,7 @@ from mobexport.records.structs import ABSENT, file_fields, is_needed
 
 _TYPES = {FieldKind.TIME: times.INSTANT, FieldKind.INTEGER: pa.int64(), FieldKind.BOOLEAN: pa.bool_()}
 _GUID = 36
-_HEX = b"0123456789abcdefABCDEF-"
+_HEX = b"0123456789abcdefABCDEF"
 
 Reject = Callable[[int, int, Fault, bytes], None]
 """Takes a reject: element and record (both from 1), what is wrong, the record as it stands."""
@@ -194,9 +194,8 @@ def _no_guids(array: pa.Array) -> pa.Array | None:
     count = len(array) - array.null_count
     if (
         len(data) == count * _GUID
-        and data.count(b"-") == 4 * count
         and all(data[at::_GUID] == b"-" * count for at in (8, 13, 18, 23))
-        and not data.translate(None, _HEX)
+        and data.translate(None, _HEX) == b"-" * 4 * count
     ):
         return None
     return pc.invert(pc.match_substring_regex(array, f"^(?:{GUID.pattern})$"))

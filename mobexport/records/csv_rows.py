@@ -87,8 +87,9 @@ def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
         for start in range(0, len(chunk), BLOCK_BYTES):
             piece = chunk[start : start + BLOCK_BYTES]
-            cut = _last_end(piece, is_open=is_open)
-            is_open ^= piece.count(b'"') % 2 == 1
+            quotes = piece.count(b'"')
+            cut = _last_end(piece, quotes + is_open)
+            is_open ^= quotes % 2 == 1
             if cut is None:
                 held.append(piece)
                 size += len(piece)
@@ -103,13 +104,12 @@ def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield rest
 
 
-def _last_end(piece: bytes, *, is_open: bool) -> int | None:
-    """Where the last row that ends in a piece ends; `is_open`: whether the piece begins within quotes."""
-    quotes = piece.count(b'"')
+def _last_end(piece: bytes, quotes: int) -> int | None:
+    """Where the last row that ends in a piece ends; `quotes`: those in it, and one that opened before."""
     end = len(piece)
     while (newline := piece.rfind(b"\n", 0, end)) >= 0:
         quotes -= piece.count(b'"', newline, end)
-        if (quotes % 2 == 1) == is_open:
+        if quotes % 2 == 0:
             return newline + 1
         end = newline
     return None
@@ -167,7 +167,9 @@ class _Reader:
         except pa.ArrowInvalid as error:
             raise DataError(f"the CSV file cannot be read ({str(error)[:200]})", code="BadCsv") from None
         first, self._number = self._number, self._number + len(table) + len(skipped)
-        numbers = [number for number in range(first, self._number) if number not in skipped]
+        numbers = list(range(first, self._number))
+        if skipped:
+            numbers = [number for number in numbers if number not in skipped]
         for number, text in skipped.items():
             rejects.append((number, *_refused(text)))
         if is_marked:

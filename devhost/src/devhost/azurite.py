@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from devhost.errors import HostError
@@ -56,7 +56,7 @@ class Azurite:
     """A running emulator on three loopback ports: blobs, queues, tables.
 
     Data and log are kept in `folder`; with `in_memory` only the log. `log` is another file for it,
-    `access_log` puts each call into it.
+    `access_log` puts each call into it. `node_options` are Node's own, for which `command` must be a script.
     """
 
     def __init__(
@@ -68,8 +68,9 @@ class Azurite:
         in_memory: bool = False,
         log: Path | None = None,
         access_log: bool = False,
+        node_options: Sequence[str] = (),
     ) -> None:
-        self._command = command
+        self._command = ["node", *node_options, command] if node_options else [command]
         self._folder = folder
         self._ports = ports
         self._in_memory = in_memory
@@ -94,7 +95,7 @@ class Azurite:
         with self._log.open("ab") as output:
             # A session of its own: Ctrl-C reaches only the host, which stops the emulator after its drain.
             self._process = subprocess.Popen(  # noqa: S603 - the command found above
-                [self._command, *self._options()],
+                [*self._command, *self._options()],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
