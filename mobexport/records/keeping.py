@@ -61,8 +61,11 @@ class Keeper:
 
     def add(self, rows: Rows) -> None:
         """Takes usable records in their order. Raises DataError (`TooLarge`) beyond the limits."""
-        records, by = rows.records, rows.instants[self._by].cast(pa.int64()).fill_null(_NEVER)
-        if (good := self._selected(rows)) is not None:
+        records, at = rows.records, rows.instants[self._time].cast(pa.int64())
+        by = at if self._by == self._time else rows.instants[self._by].cast(pa.int64())
+        if by.null_count:
+            by = by.fill_null(_NEVER)
+        if (good := self._selected(rows, at)) is not None:
             records, by = list(compress(records, good)), by.filter(pa.array(good, pa.bool_()))
             self.outside += len(good) - len(records)
         if not records:
@@ -82,9 +85,9 @@ class Keeper:
         """All that was kept, sorted. Nothing may be added after that."""
         return self._sorter.batches()
 
-    def _selected(self, rows: Rows) -> list[bool] | None:
-        """Whether each record is selected; None: all are."""
-        mask = times.within(rows.instants[self._time].cast(pa.int64()), self._bounds)
+    def _selected(self, rows: Rows, at: pa.Array) -> list[bool] | None:
+        """Whether each record is selected, by its time and its values; None: all are."""
+        mask = times.within(at, self._bounds)
         if mask is None and not self._only:
             return None
         good = [True] * len(rows.records) if mask is None else mask.to_pylist()

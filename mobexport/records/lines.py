@@ -23,7 +23,7 @@ class LineBlock:
     lines: Sequence[bytes]
     """Without their newlines; of lines that are too long, the beginning."""
     longest: int
-    """Bytes of the longest of them."""
+    """Bytes of the longest of them, or more."""
     too_long: Mapping[int, str] = field(default_factory=dict)
     """What to show of lines that are too long, by their place in the block."""
 
@@ -49,19 +49,20 @@ def line_blocks(
             held = [b"".join(held)[: _SHOWN + len(MARK)]]
         if others:
             lines = [b"".join(held), *others[:-1]]
-            yield _block(first_line, lines, max_line_bytes, is_cut=size > most)
+            # Those behind the first one are of one piece.
+            length = max(len(lines[0]), step)
+            yield _block(first_line, lines, length, max_line_bytes, is_cut=size > most)
             first_line += len(lines)
             held, size = others[-1:], len(others[-1])
     if size:
-        yield _block(first_line, [b"".join(held)], max_line_bytes, is_cut=size > most)
+        yield _block(first_line, [b"".join(held)], size, max_line_bytes, is_cut=size > most)
 
 
-def _block(first_line: int, lines: list[bytes], longest: int, *, is_cut: bool) -> LineBlock:
+def _block(first_line: int, lines: list[bytes], length: int, limit: int, *, is_cut: bool) -> LineBlock:
     too_long = {}
-    length = max(map(len, lines))
-    for place, line in enumerate(lines if is_cut or length > longest else ()):
-        if (is_cut and place == 0) or len(line.removeprefix(MARK).removesuffix(b"\r")) > longest:
+    for place, line in enumerate(lines if is_cut or length > limit else ()):
+        if (is_cut and place == 0) or len(line.removeprefix(MARK).removesuffix(b"\r")) > limit:
             lines[place] = line[:_SHOWN]
             shown = lines[place].removeprefix(MARK).decode(errors="backslashreplace")
-            too_long[place] = f"{shown}… [cut: the line is longer than {longest} bytes]"
+            too_long[place] = f"{shown}… [cut: the line is longer than {limit} bytes]"
     return LineBlock(first_line, lines, length, too_long)
