@@ -105,17 +105,18 @@ class ExportText:
         return members_of_keys(self.export_type)
 
     def _nested(self, batches: Batches, tally: Tally) -> Iterator[bytes]:
-        separator, following = b"", self.separator
-        inner = quote(self.export_type.inner)
-        for key, parts in groupby(slices(batches), itemgetter(0)):
+        inner, end = quote(self.export_type.inner), b"]}" + self.separator
+        before, last = b"", None
+        for key, texts, rows in slices(batches):
+            tally.exported += rows
+            if key == last:
+                yield b"," + texts
+                continue
             tally.elements += 1
-            before = b"%b{%b,%b:[" % (separator, self._members(key), inner)
-            for _, texts, rows in parts:
-                tally.exported += rows
-                yield before + texts
-                before = b","
+            yield b"%b{%b,%b:[%b" % (before, self._members(key), inner, texts)
+            before, last = end, key
+        if last is not None:
             yield b"]}"
-            separator = following
 
     def _json(self, key: bytes, records: list[Any], others: list[Any]) -> Iterator[bytes]:
         """The elements of a group."""

@@ -114,7 +114,9 @@ def _key_of_json(text: str) -> bytes:
 
 def members_of_keys(export_type: ExportType) -> Callable[[bytes], bytes]:
     """Tells a group's fields as members of an object, from its key."""
-    names = [quote(name) + b":" for name in export_type.group]
+    first, *others = names = [quote(name) + b":" for name in export_type.group]
+    if not others:
+        return lambda key: first + key[DIGEST:]
 
     def members(key: bytes) -> bytes:
         tokens = key[DIGEST:].split(b"\x1f")
