@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-BLOCK_BYTES: Final = 128 * 1024
+BLOCK_BYTES: Final = 256 * 1024
 """A block and what is made of it should stay in the processor's caches."""
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 MARK: Final = b"\xef\xbb\xbf"
