@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from mobexport.records.arrow import split
 from mobexport.records.limits import Limits
 
-BATCH_BYTES: Final = 128 * 1024
+BATCH_BYTES: Final = 256 * 1024
 _BATCH_ROWS = 8192
 _MOST = 2**63 - 1
 _ROOM = 128 * 1024 * 1024  # for what is added before it is looked at again; unused, it takes no memory
@@ -173,7 +173,7 @@ class Sorted:
         return bisect_left(memoryview(self.ranks.buffers()[1]).cast("i")[: self.rows], rank)
 
     def batches(self, row: int, end: int) -> Iterator[pa.RecordBatch]:
-        """Rows from `row` up to before `end`, in batches of about 128 KiB."""
+        """Rows from `row` up to before `end`, in batches of about 256 KiB."""
         average = max(len(self.text.buffers()[2]) // max(self.rows, 1), 1)
         step = max(min(BATCH_BYTES // average, _BATCH_ROWS), 1)
         keys = pa.array(self.keys, pa.binary())
