@@ -1,10 +1,10 @@
 """Read the elements of a top-level JSON array, whatever its formatting, in bounded memory.
 
 Fast path: a block ends where the text says that an element may end, and a strict parser that takes `[…]` up
-to there for an array proves it: no place within a string or an element passes. Slow path: brackets and
-strings are followed by hand, for one element that is broken, or has an unusual layout. An element larger
-than a block is cut between its records, if its group stands before them, so that a device with millions of
-records takes no more memory than another.
+to there for an array proves it: no place within a string or an element passes. Slow path, for one element
+that is broken, or has an unusual layout: a glance at all its brackets, or where that cannot tell, each
+bracket and string in turn. An element larger than a block is cut between its records, if its group stands
+before them, so that a device with millions of records takes no more memory than another.
 
 What makes the file as a whole unusable raises: an array that does not end (`Truncated`), that is none,
 brackets that do not match, or something behind its end. Whether an element can be used is for its reader to
