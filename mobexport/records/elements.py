@@ -102,6 +102,11 @@ class Layout:
         inner = export_type.inner if isinstance(shape, Grouped) else ""
         return cls(inner, export_type.group, re.compile(boundary))
 
+    @cached_property
+    def opening(self) -> re.Pattern[bytes]:
+        """Where that list most likely begins, up to and with its bracket."""
+        return re.compile(rb'"%b"[ \t\n\r]*+:[ \t\n\r]*+\[' % re.escape(self.inner).encode())
+
 
 ANY: Final = Layout("", (), _OF_RECORDS)
 
@@ -298,8 +303,7 @@ class _Reader:
     def _head(self) -> bytes | None:
         """The beginning of an element up to its first record, if it has the group; it is taken then."""
         text = self._text(BLOCK_BYTES)
-        pattern = rb'"' + re.escape(self._layout.inner.encode()) + rb'"[ \t\n\r]*+:[ \t\n\r]*+\['
-        for found in re.finditer(pattern, text):
+        for found in self._layout.opening.finditer(text):
             try:
                 there = raw_members(b"%b]}" % text[: found.end()]).keys()
             except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

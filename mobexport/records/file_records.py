@@ -9,7 +9,6 @@ whitespace between tokens. Of two members with one name the last counts.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -28,7 +27,7 @@ from mobexport.export_types.model import FieldKind, Grouped, Latest
 from mobexport.records import json_text, times
 from mobexport.records.checks import Fault, Rule, is_utf8
 from mobexport.records.columns import Checked, FileChecks, Reject, arrow_type
-from mobexport.records.elements import Elements, elements
+from mobexport.records.elements import Elements, Layout, elements
 from mobexport.records.json_text import FAILS, NotJson, is_whole, quote
 from mobexport.records.structs import attribute, element_structs, file_fields
 
@@ -90,8 +89,7 @@ class JsonColumns:
         self._decode_record = msgspec.json.Decoder(record).decode
         self._decode_records = msgspec.json.Decoder(list[record]).decode  # type: ignore[valid-type]
         self._inner = attrgetter(attribute(self._type.inner)) if self._type.inner else None
-        name = re.escape(self._type.inner.encode())
-        self._records_in = re.compile(rb'"%b"[ \t\n\r]*+:[ \t\n\r]*+(?=\[)' % name)
+        self._layout = Layout.of(self._type)
         self._fields = file_fields(self._type)
         self._of_head = frozenset(self._type.group if self._type.inner else ())
 
@@ -227,10 +225,10 @@ class JsonColumns:
     def _loose_members(self, text: bytes) -> dict[str, bytes]:
         """The members of a broken element. Raises NotJson."""
         inner = self._type.inner
-        begin, end = self._records_in.search(text), text.rfind(b"]") + 1
+        opening, end = self._layout.opening.search(text), text.rfind(b"]") + 1
         # The records are nearly all of it: a glance tells where they end.
-        if begin and is_whole(nested := text[begin.end() : end]):
-            found = json_text.loose_members(b"%b[]%b" % (text[: begin.end()], text[end:]))
+        if opening and is_whole(nested := text[opening.end() - 1 : end]):
+            found = json_text.loose_members(b"%b]%b" % (text[: opening.end()], text[end:]))
             if found.get(inner) == b"[]":
                 return {**found, inner: nested}
         return json_text.loose_members(text)

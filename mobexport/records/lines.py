@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 BLOCK_BYTES: Final = 256 * 1024
-"""A block and what is made of it should stay in the processor's caches."""
+"""A block and what is made of it should stay in the processor's caches. Not above `checks.MAX_TEXT`: what is
+longer has each line's length looked at."""
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 MARK: Final = b"\xef\xbb\xbf"
 """A byte order mark in UTF-8; joined files have them in front of any line."""
