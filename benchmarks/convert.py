@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import export
-from benchmarks.export import DAY
 from benchmarks.measuring import (
     CHUNK,
     Bench,
@@ -34,6 +33,7 @@ from benchmarks.measuring import (
     memory,
     storage_of,
 )
+from benchmarks.raw_data import DAY, make_events
 
 FASTER = 1.5
 PRETTY = 0.4
@@ -63,7 +63,7 @@ def pretty(task: Task, folder: Path) -> Callable[[], Result]:
 def make_files(bench: Bench, folder: Path) -> dict[str, Path]:
     """The nested JSON file with an element a line, the same file over many lines, the CSV file."""
     raw = folder / "events" / "a.ndjson"
-    export.make_events(raw, bench.events, random.Random(7))
+    make_events(raw, bench.events, random.Random(7))
     files = {name: folder / name for name in ("nested.json", "pretty.json", "events.csv")}
     write = {"way": "ours", "type": "Event", "files": [str(raw)]}
     for name, output in (("nested.json", "JsonBlob"), ("events.csv", "CsvBlob")):

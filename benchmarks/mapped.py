@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.export import DAY, make_events
+from benchmarks.raw_data import DAY, make_events
 from mobexport import export_types
 from mobexport.export_api.writer.export_file import RawFile, write_export
 from mobexport.raw_mapping import RawMapping
